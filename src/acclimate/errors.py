@@ -1,0 +1,81 @@
+"""The exceptions of Acclimate.
+
+::
+
+    AcclimateError
+      ConfigError            a recipe, flag, name or field that cannot be used
+      SourceError            an agent's file that cannot be read
+        UnsafeFileError      ... because reading it would not be safe
+      TaskError              an environment that cannot be made, shifted or stepped
+        SpaceMismatchError   ... or that has other spaces than the agent
+      SurgeryError           a method that cannot be applied to a network
+      TrainingError          training that cannot go on
+        DivergenceError      ... because it left the numbers or collapsed
+      ExportError            an agent that cannot be written in the wanted format
+      GuardRefusal           an observation the guard does not let through
+
+A message says what is wrong, where, and what to do instead, on one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AcclimateError(Exception):
+    """Base of everything that Acclimate raises on purpose."""
+
+
+class ConfigError(AcclimateError):
+    """Raised when a recipe, a flag, a name or a field cannot be used."""
+
+
+class SourceError(AcclimateError):
+    """Raised when an agent's file cannot be read."""
+
+
+class UnsafeFileError(SourceError):
+    """Raised when a file asks for something that a safe reader must not do."""
+
+
+class TaskError(AcclimateError):
+    """Raised when an environment cannot be made, shifted or stepped."""
+
+
+class SpaceMismatchError(TaskError):
+    """Raised when the agent's spaces are not those of the environment."""
+
+
+class SurgeryError(AcclimateError):
+    """Raised when a method cannot be applied to a network."""
+
+
+class TrainingError(AcclimateError):
+    """Raised when training cannot go on."""
+
+
+class DivergenceError(TrainingError):
+    """Raised when training left the finite numbers or collapsed."""
+
+
+class ExportError(AcclimateError):
+    """Raised when an agent cannot be written in the wanted format."""
+
+
+class GuardRefusal(AcclimateError):
+    """Raised when an observation is not let through to the policy."""
+
+
+def suggest(name: str, options: Iterable[str]) -> str:
+    """Return a hint for a mistyped name: the nearest option, or all of them.
+
+    Example:
+        >>> suggest("rnak", ["rank", "alpha"])
+        'Did you mean `rank`?'
+    """
+    known = sorted(options)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean `{near[0]}`?"
+    return f"Known: {', '.join(known)}." if known else "There are none."
