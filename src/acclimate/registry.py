@@ -1,0 +1,123 @@
+"""Names of methods, shifts and wrappers, and the only way from a name to a class.
+
+A file or a flag holds names, never import paths: a name resolves through one of the tables below or through an
+entry point of an installed package, so reading a recipe cannot import what its author chose.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+from acclimate.config import from_dict, to_dict
+from acclimate.errors import ConfigError, suggest
+
+
+class Registry:
+    """A table of the classes of one kind, imported when they are asked for.
+
+    Example:
+        >>> words = Registry("schedule", {"linear": "acclimate.schedule:Linear"})
+        >>> words.names()
+        ('linear',)
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, str], *, entry_points: str | None = None) -> None:
+        """Hold `entries`, and what installed packages offer under `entry_points`.
+
+        Args:
+            kind: the singular noun that errors use.
+            entries: "module:Class" by name; they win over entry points of the same name.
+            entry_points: the entry point group by which third parties register, None for none.
+        """
+        self.kind = kind
+        self._entries = dict(entries)
+        self._group = entry_points
+
+    @cached_property
+    def _found(self) -> dict[str, metadata.EntryPoint]:
+        if self._group is None:
+            return {}
+        return {point.name: point for point in metadata.entry_points(group=self._group)}
+
+    def names(self) -> tuple[str, ...]:
+        """List the names: our own in the order of the table, then those of entry points."""
+        return (*self._entries, *sorted(set(self._found) - set(self._entries)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def get(self, name: str) -> type:
+        """Import and return the class called `name`.
+
+        Raises:
+            ConfigError: if there is no such name (with a suggestion), or its package does not import.
+        """
+        if name in self._entries:
+            module, _, attribute = self._entries[name].partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        if name not in self._found:
+            raise ConfigError(f"no {self.kind} `{name}`. {suggest(str(name), self.names())}")
+        point = self._found[name]
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"the {self.kind} `{name}` of {point.value} does not import ({error}): repair that package"
+            ) from error
+
+    def build(self, value: Any, path: str) -> Any:
+        """Make an instance from its configuration: `name`, `{name: value}` or `{name: {field: value}}`.
+
+        A value that is no mapping goes to the first field. A ready instance passes through.
+
+        Args:
+            value: what stands in the file or came from `parse_spec`.
+            path: where it stands, for errors.
+
+        Raises:
+            ConfigError: if the name, a field or a value cannot be used; the message begins with `path`.
+        """
+        if hasattr(value, "to_config"):
+            return value
+        if isinstance(value, str):
+            name, fields = value, {}
+        elif isinstance(value, Mapping) and len(value) == 1:
+            ((name, fields),) = value.items()
+        else:
+            raise ConfigError(
+                f"{path}: expected a {self.kind} as `name` or `{{name: {{field: value}}}}`, not {value!r}"
+            )
+        if name not in self:
+            raise ConfigError(f"{path}: no {self.kind} `{name}`. {suggest(str(name), self.names())}")
+        fields = {} if fields is None else fields
+        return from_dict(self.get(name), fields, path=f"{path}.{name}")
+
+    def config(self, instance: Any) -> str | dict[str, Any]:
+        """Write an instance as `build` reads it: its name, or its name with all of its fields."""
+        fields = to_dict(instance)
+        return {instance.name: fields} if fields else instance.name
+
+
+METHODS = Registry(
+    "method",
+    {
+        "full": "acclimate.methods.full:Full",
+        "freeze": "acclimate.methods.freeze:Freeze",
+        "l2sp": "acclimate.methods.l2sp:L2SP",
+        "kl": "acclimate.methods.kl:KLToPrior",
+        "dropout": "acclimate.methods.dropout:Dropout",
+        "channel": "acclimate.methods.channel:ChannelScale",
+    },
+    entry_points="acclimate.methods",
+)
+
+SHIFTS = Registry("shift", {}, entry_points="acclimate.shifts")
+
+WRAPPERS = Registry("wrapper", {}, entry_points="acclimate.wrappers")
