@@ -44,7 +44,7 @@ def mean(scores: ArrayLike) -> Floats:
 
 
 def iqm(scores: ArrayLike) -> Floats:
-    """Average the middle half over the last axis; `int(n / 4)` values are cut at each end (as `trim_mean`)."""
+    """Average the middle half over the last axis; `int(n / 4)` values are cut at each end, as in SciPy."""
     ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=-1)
     n = ordered.shape[-1]
     cut = int(0.25 * n)

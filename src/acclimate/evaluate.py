@@ -1,0 +1,212 @@
+"""Play whole episodes with an agent and keep what each of them returned.
+
+Episode `i` starts from `env.reset(seed=seed + i)`, whoever plays it and however many environments run at once,
+so two agents are compared episode by episode. Returns are the environment's own: no reward is normalised, and
+the agent's observation normaliser stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.errors import AcclimateError, ConfigError, TaskError
+from acclimate.player import Player, RandomPlayer, isolated, player_of
+from acclimate.statistics import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
+
+if TYPE_CHECKING:
+    from acclimate.agent import Agent
+    from acclimate.task import Task
+
+SEED = 10_000
+ENDLESS = 1_000_000
+"""Steps after which an episode counts as one that never ends."""
+
+
+class Summary(TypedDict):
+    """One line of a table; `seeds` counts training seeds, of which a single agent has one."""
+
+    mean: float
+    iqm: float
+    ci95: list[float]
+    std: float
+    episodes: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The episodes that one agent played, in the order of their seeds."""
+
+    returns: Floats
+    """Undiscounted sum of raw rewards of each episode."""
+    lengths: NDArray[np.int64]
+    """Steps of each episode."""
+    seeds: NDArray[np.int64]
+    """What each episode was reset with."""
+    deterministic: bool = True
+    """Whether the agent acted without sampling."""
+
+    @cached_property
+    def interval(self) -> Estimate:
+        """The mean return with its 95 % bootstrap interval over the episodes."""
+        return stratified_bootstrap(self.returns)
+
+    def summary(self) -> Summary:
+        """Return mean, interquartile mean, the mean's 95 % interval (NaN for one episode), spread, counts."""
+        return {
+            "mean": float(mean(self.returns)),
+            "iqm": float(iqm(self.returns)),
+            "ci95": [self.interval.low, self.interval.high],
+            "std": float(self.returns.std()),
+            "episodes": len(self.returns),
+            "seeds": 1,
+        }
+
+    def minus(self, other: Evaluation) -> Estimate:
+        """Return the mean difference to another agent's return on the same episodes, with its interval.
+
+        Raises:
+            ConfigError: If the two were not played on the same seeds.
+        """
+        if not np.array_equal(self.seeds, other.seeds):
+            raise ConfigError(
+                "these evaluations used different episodes; give both the same `seed` and `episodes`"
+            )
+        return paired_difference(self.returns, other.returns)
+
+
+def evaluate(
+    agent: Agent,
+    task: Task,
+    *,
+    episodes: int = 50,
+    seed: int = SEED,
+    n_envs: int = 8,
+    deterministic: bool = True,
+) -> Evaluation:
+    """Play an agent on a task.
+
+    Args:
+        agent: Acts on raw observations; it is not changed.
+        task: Its time limit ends an episode as its terminal states do.
+        episodes: How many; more narrow the interval.
+        seed: Of the first episode; the next ones follow by one each.
+        n_envs: Environments that share each forward pass; more is faster where the network is the cost.
+        deterministic: Take the mode of the policy. Otherwise actions are sampled, repeatably for the same
+            `n_envs`; the global random states of torch and numpy are left as they were.
+
+    Raises:
+        TaskError: If the environment raises, returns what is not finite, or never ends an episode.
+    """
+    with isolated(agent, seed):
+        return _play(player_of(agent, deterministic), task, episodes, seed, n_envs, deterministic)
+
+
+def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs: int = 8) -> Evaluation:
+    """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
+    return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
+
+
+class _Slot:
+    """One environment and its episode; as a context, it turns what it raises into a `TaskError`."""
+
+    def __init__(self, env: gym.Env[Any, Any], name: str) -> None:
+        self.env, self.name = env, name
+        self.episode = self.seed = self.steps = 0
+        self.total = 0.0
+        self.observation: Any = None
+
+    def begin(self, episode: int, seed: int) -> None:
+        self.episode, self.seed, self.steps, self.total = episode, seed, 0, 0.0
+        with self:
+            self.observation, _ = self.env.reset(seed=seed)
+        self._check(0.0)
+
+    def step(self, action: Any) -> bool:
+        """Take a step and say whether the episode has ended."""
+        self.steps += 1
+        with self:
+            self.observation, reward, terminated, truncated, _ = self.env.step(action)
+            reward = float(reward)
+        self._check(reward)
+        self.total += reward
+        return bool(terminated or truncated)
+
+    def _check(self, reward: float) -> None:
+        seen = self.observation
+        for part in seen.values() if isinstance(seen, dict) else (seen,):
+            if not np.isfinite(part).all():
+                raise TaskError(
+                    f"{self._where()} saw a number that is not finite; mend the environment or its shifts"
+                )
+        if not math.isfinite(reward):
+            raise TaskError(f"{self._where()} gave the reward {reward}; mend the environment or its shifts")
+        if self.steps >= ENDLESS:
+            raise TaskError(
+                f"{self._where()} has still not ended; wrap the environment in gymnasium's TimeLimit"
+            )
+
+    def _where(self) -> str:
+        return f"{self.name}, episode {self.episode} (seed {self.seed}), step {self.steps},"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AcclimateError):
+            said = " ".join(str(error).split()) or "no message"
+            raise TaskError(
+                f"{self._where()} raised {type(error).__name__}: {said}; mend the environment or its shifts"
+            ) from error
+
+
+def _play(
+    player: Player, task: Task, episodes: int, seed: int, n_envs: int, deterministic: bool
+) -> Evaluation:
+    if episodes < 1 or n_envs < 1:
+        raise ConfigError(
+            f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}"
+        )
+    width = min(n_envs, episodes)
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
+    name = task.describe()
+    with ExitStack() as opened:
+        slots = []
+        for _ in range(width):
+            env = task.make()
+            opened.callback(env.close)
+            slots.append(_Slot(env, name))
+        queue = iter(range(episodes))
+        active = [_next(slot, index, queue, player, seed) for index, slot in enumerate(slots)]
+        starts = np.ones(width, dtype=bool)
+        while any(active):
+            # Idle slots stay in the batch (last observation): its size decides how floats are rounded.
+            actions = player.act([slot.observation for slot in slots], starts)
+            starts = np.zeros(width, dtype=bool)
+            for index, slot in enumerate(slots):
+                if active[index] and slot.step(actions[index]):
+                    returns[slot.episode], lengths[slot.episode] = slot.total, slot.steps
+                    active[index] = starts[index] = _next(slot, index, queue, player, seed)
+    return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic)
+
+
+def _next(slot: _Slot, index: int, queue: Iterator[int], player: Player, seed: int) -> bool:
+    """Start the next episode in a slot; false where none is left."""
+    episode = next(queue, None)
+    if episode is None:
+        return False
+    slot.begin(episode, seed + episode)
+    player.begin(index, seed + episode)
+    return True
