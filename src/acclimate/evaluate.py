@@ -1,6 +1,6 @@
 """Play whole episodes with an agent and keep what each of them returned.
 
-Episode `i` starts from `env.reset(seed=seed + i)`, whoever plays it and however many environments run at once,
+Episode `i` starts from `env.reset(seed=seed + i)`, whoever plays it and however many run together,
 so two agents are compared episode by episode. Returns are the environment's own: no reward is normalised, and
 the agent's observation normaliser stays as it is.
 """

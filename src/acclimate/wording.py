@@ -1,0 +1,191 @@
+"""A run's findings in plain words: the sentences and table rows that every form of the report shares."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from acclimate.evaluate import Evaluation
+from acclimate.findings import ENOUGH, ONE_SEED, Findings
+from acclimate.statistics import Estimate
+
+HEADLINES = {
+    "better": "Better on the target task",
+    "same": "No measured difference on the target task",
+    "worse": "Worse on the target task",
+    "unknown": "No verdict",
+}
+CONTRIB = frozenset({"tqc", "qrdqn", "trpo", "crossq", "ars", "recurrent_ppo", "maskable_ppo"})
+CLASSES = {"recurrent_ppo": "RecurrentPPO", "maskable_ppo": "MaskablePPO", "crossq": "CrossQ"}
+
+
+class Row(NamedTuple):
+    """One line of the table of returns, as text."""
+
+    task: str
+    agent: str
+    mean: str
+    iqm: str
+    interval: str
+    episodes: str
+
+
+def figure(value: float | None, *, sign: bool = False) -> str:
+    """Write a number with about three significant digits, thousands apart."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    value = round(value, digits) + 0.0  # no minus before a zero
+    return f"{value:{'+' if sign else ''},.{digits}f}"
+
+
+def interval(low: float, high: float, *, sign: bool = False) -> str:
+    """Write an interval."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    return f"{figure(low, sign=sign)} to {figure(high, sign=sign)}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in hours, minutes and seconds."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def headline(findings: Findings) -> str:
+    """Return the verdict in a few words."""
+    if findings.kept == "pretrained" and findings.verdict == "same":
+        return "The pretrained agent was kept"
+    return HEADLINES[findings.verdict]
+
+
+def target_sentence(findings: Findings) -> str:
+    """Return the verdict with its figures."""
+    before, after = findings.target.before.interval.value, findings.target.after.interval.value
+    gap = findings.difference
+    if findings.verdict == "unknown":
+        return (
+            f"The tuned agent returns {figure(after)} per episode where the pretrained one returned {figure(before)}, "
+            f"but a verdict takes {ENOUGH} paired episodes and {gap.n} were played."
+        )
+    if findings.kept == "pretrained":
+        last = findings.target.last
+        shown = (
+            f" The last trained one returned {figure(last.interval.value)}{_apart(findings.last_difference)}."
+            if last
+            else ""
+        )
+        return f"Training found nothing better than the pretrained agent, which returns {figure(before)} per episode.{shown}"
+    if findings.verdict == "same":
+        return (
+            f"The tuned agent returns {figure(after)} per episode, the pretrained one {figure(before)}: "
+            f"a difference of {figure(gap.value, sign=True)} that may be chance{_span(gap)}."
+        )
+    word = "more" if findings.verdict == "better" else "less"
+    return (
+        f"The tuned agent returns {figure(after)} per episode where the pretrained one returned {figure(before)}: "
+        f"{figure(abs(gap.value))} {word}{_span(gap)}."
+    )
+
+
+def source_sentence(findings: Findings) -> str | None:
+    """Return what became of the source task, None where it was not measured."""
+    lost, source = findings.forgetting, findings.source
+    if lost is None or source is None:
+        return None
+    before, after = figure(source.before.interval.value), figure(source.after.interval.value)
+    if not lost.excludes(0.0):
+        return f"On the source task it returns {after} where it returned {before}: no measured loss{_apart(lost, flip=True)}."
+    word = "a loss" if lost.value > 0 else "a gain"
+    return f"On the source task it returns {after} where it returned {before}: {word} of {figure(abs(lost.value))}{_span(lost)}."
+
+
+def evidence_sentence(findings: Findings) -> str:
+    """Return what the run may be quoted for."""
+    return f"Evidence about the method: {findings.evidence} ({ONE_SEED})."
+
+
+def rows(findings: Findings) -> list[Row]:
+    """Return the table of returns, target first."""
+    table = []
+    for task, measured in (("target", findings.target), ("source", findings.source)):
+        if measured is None:
+            continue
+        table.append(_row(task, "before", measured.before))
+        table.append(_row(task, "after", measured.after))
+        if measured.last is not None:
+            table.append(_row(task, "end of training", measured.last))
+    return table
+
+
+def costs(findings: Findings) -> list[tuple[str, str]]:
+    """Return what the run cost and how it went on the way, as names and values."""
+    share = findings.trainable_parameters / max(findings.total_parameters, 1)
+    table = [
+        ("steps charged", f"{findings.steps_charged:,} of {findings.steps:,} asked for"),
+        ("time", duration(findings.wall_seconds)),
+        (
+            "parameters trained",
+            f"{findings.trainable_parameters:,} of {findings.total_parameters:,} ({100 * share:.3g} %)",
+        ),
+    ]
+    if findings.curve:
+        table.append(("worst dip while training", figure(findings.worst_dip, sign=True)))
+        table.append(("mean return while training", figure(findings.auc)))
+    return table
+
+
+def usage(findings: Findings) -> list[tuple[str, str]]:
+    """Return code that uses the tuned agent: with Acclimate, and with stock SB3 alone."""
+    name = CLASSES.get(findings.algorithm, findings.algorithm.upper())
+    package = "sb3_contrib" if findings.algorithm in CONTRIB else "stable_baselines3"
+    ours = (
+        "import acclimate as ac\n\n"
+        'agent = ac.load("agent.zip")  # its normaliser is found beside it\n'
+        "action, _ = agent.predict(observation, deterministic=True)  # raw observations"
+    )
+    if not findings.normalized:
+        stock = (
+            f'from {package} import {name}\n\nmodel = {name}.load("agent.zip")\n'
+            "action, _ = model.predict(observation, deterministic=True)\n"
+            "model.set_env(env)  # to train on\nmodel.learn(100_000)"
+        )
+    else:
+        stock = (
+            f"from {package} import {name}\n"
+            "from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize\n\n"
+            'env = VecNormalize.load("vecnormalize.pkl", DummyVecEnv([make_env]))\n'
+            "env.training = env.norm_reward = False  # to act; leave both as they are to train on\n"
+            f'model = {name}.load("agent.zip", env=env)\n'
+            "action, _ = model.predict(env.reset(), deterministic=True)"
+        )
+    return [("With Acclimate", ours), ("With Stable-Baselines3 alone", stock)]
+
+
+def _row(task: str, agent: str, played: Evaluation) -> Row:
+    summary = played.summary()
+    low, high = summary["ci95"]
+    return Row(
+        task,
+        agent,
+        figure(summary["mean"]),
+        figure(summary["iqm"]),
+        interval(low, high),
+        str(summary["episodes"]),
+    )
+
+
+def _span(gap: Estimate) -> str:
+    low, high = sorted((gap.low, gap.high)) if gap.value >= 0 else sorted((-gap.high, -gap.low))
+    return f" (95 % interval {interval(low, high)}, {gap.n} paired episodes)"
+
+
+def _apart(gap: Estimate | None, *, flip: bool = False) -> str:
+    if gap is None:
+        return ""
+    turn = -1.0 if flip else 1.0
+    low, high = sorted((turn * gap.low, turn * gap.high))
+    return f" ({figure(turn * gap.value, sign=True)}, 95 % interval {interval(low, high, sign=True)})"
