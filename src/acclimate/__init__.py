@@ -1,1 +1,127 @@
+"""Fine-tune pretrained reinforcement-learning agents to a changed world, and prove what it brought.
 
+The names of ``__all__`` are imported when they are first used (PEP 562), so that ``import acclimate`` and the
+command line answer before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acclimate.agent import Agent
+    from acclimate.attach import attach
+    from acclimate.errors import (
+        AcclimateError,
+        ConfigError,
+        DivergenceError,
+        ExportError,
+        GuardRefusal,
+        SourceError,
+        SpaceMismatchError,
+        SurgeryError,
+        TaskError,
+        TrainingError,
+        UnsafeFileError,
+    )
+    from acclimate.evaluate import Evaluation, evaluate
+    from acclimate.finetune import Run, finetune
+    from acclimate.load import load
+    from acclimate.method import Method, chain
+    from acclimate.methods.channel import ChannelScale
+    from acclimate.methods.dropout import Dropout
+    from acclimate.methods.freeze import Freeze
+    from acclimate.methods.full import Full
+    from acclimate.methods.kl import KLToPrior
+    from acclimate.methods.l2sp import L2SP
+    from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
+    from acclimate.schedule import Geometric, Linear
+    from acclimate.select import Select
+    from acclimate.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "L2SP",
+    "AcclimateError",
+    "Agent",
+    "ChannelScale",
+    "ConfigError",
+    "DivergenceError",
+    "Dropout",
+    "Evaluation",
+    "EvaluationPlan",
+    "ExportError",
+    "Freeze",
+    "Full",
+    "Geometric",
+    "GuardRefusal",
+    "KLToPrior",
+    "Linear",
+    "Method",
+    "Recipe",
+    "Run",
+    "Select",
+    "SourceError",
+    "SpaceMismatchError",
+    "SurgeryError",
+    "Task",
+    "TaskError",
+    "TrainingError",
+    "UnsafeFileError",
+    "WarmStart",
+    "attach",
+    "chain",
+    "evaluate",
+    "finetune",
+    "load",
+]
+
+_EXPORTS = {
+    "agent": "Agent",
+    "attach": "attach",
+    "errors": "AcclimateError ConfigError DivergenceError ExportError GuardRefusal SourceError "
+    "SpaceMismatchError SurgeryError TaskError TrainingError UnsafeFileError",
+    "evaluate": "Evaluation evaluate",
+    "finetune": "Run finetune",
+    "load": "load",
+    "method": "Method chain",
+    "methods.channel": "ChannelScale",
+    "methods.dropout": "Dropout",
+    "methods.freeze": "Freeze",
+    "methods.full": "Full",
+    "methods.kl": "KLToPrior",
+    "methods.l2sp": "L2SP",
+    "recipe": "EvaluationPlan Recipe WarmStart",
+    "schedule": "Geometric Linear",
+    "select": "Select",
+    "task": "Task",
+}
+_HOME = {name: f"acclimate.{module}" for module, names in _EXPORTS.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module `acclimate` has no attribute `{name}`")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """Keeps ``acclimate.load`` the function when the module of that name is imported, which would hide it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, types.ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

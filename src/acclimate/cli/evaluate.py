@@ -1,0 +1,50 @@
+"""``acclimate evaluate``: what an agent returns on a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from acclimate.cli.group import Command
+from acclimate.cli.options import AGENT, JSON, TASK, load_agent, make_task, print_json
+
+
+@click.command(cls=Command, short_help="Play seeded episodes and print the return.")
+@AGENT
+@TASK
+@click.option("--eval-episodes", "episodes", default=50, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--seed", default=10_000, show_default=True, help="Of the first episode; the others follow by one."
+)
+@click.option(
+    "--n-envs", default=8, show_default=True, type=click.IntRange(1), help="Environments side by side."
+)
+@click.option("--stochastic", is_flag=True, help="Sample actions instead of taking the likeliest.")
+@JSON
+def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: bool, **flags: Any) -> None:
+    """Play seeded episodes and print the mean raw return with its 95 % interval.
+
+    Episode i starts from seed + i, so that two agents are compared episode by episode.
+    """
+    from acclimate.evaluate import evaluate as play
+
+    agent = load_agent(flags)
+    task = make_task(flags, agent)
+    result = play(agent, task, episodes=episodes, seed=seed, n_envs=n_envs, deterministic=not stochastic)
+    facts = {
+        "agent": flags["agent"],
+        "task": task.describe(),
+        "deterministic": not stochastic,
+        **result.summary(),
+        "mean_length": float(result.lengths.mean()),
+        "first_seed": seed,
+    }
+    if as_json:
+        print_json({**facts, "returns": result.returns.tolist(), "lengths": result.lengths.tolist()})
+        return
+    low, high = facts["ci95"]
+    click.echo(
+        f"{facts['task']}: mean return {facts['mean']:.1f} [{low:.1f}, {high:.1f}], iqm {facts['iqm']:.1f}, "
+        f"{episodes} episodes of {facts['mean_length']:.0f} steps, seeds {seed} to {seed + episodes - 1}"
+    )

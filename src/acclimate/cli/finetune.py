@@ -1,0 +1,144 @@
+"""``acclimate finetune``: adapt an agent to a changed world, and report what it brought."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from acclimate.cli.group import RESUME, Command
+from acclimate.cli.options import (
+    AGENT,
+    TASK,
+    Pair,
+    load_agent,
+    make_task,
+    mapping,
+    specs,
+    stack,
+)
+
+if TYPE_CHECKING:
+    from acclimate.agent import Agent
+    from acclimate.finetune import Run
+    from acclimate.recipe import Recipe
+    from acclimate.task import Task
+
+RECIPE = stack(
+    click.option(
+        "--recipe", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Flags below override it."
+    ),
+    click.option(
+        "--method", "methods", multiple=True, metavar="SPEC", help="kl:weight=0.5; see `acclimate methods`."
+    ),
+    click.option("-n", "--n-timesteps", "steps", type=click.IntRange(1), help="Environment steps [100000]."),
+    click.option("--seed", type=int, help="Seed of the training [0]."),
+    click.option(
+        "--mode", type=click.Choice(["adapt", "continue"]), help="Adapt, or carry on the old training."
+    ),
+    click.option(
+        "--hyperparams", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of SB3's algorithm."
+    ),
+    click.option(
+        "--n-envs", type=click.IntRange(1), help="Training environments [8 on-policy, 1 off-policy]."
+    ),
+    click.option(
+        "--vec-env", type=click.Choice(["dummy", "subproc"]), help="Whether they share this process."
+    ),
+    click.option("--eval-freq", type=click.IntRange(1), help="Environment steps between evaluations."),
+    click.option("--eval-episodes", type=click.IntRange(1), help="Episodes of an evaluation while training."),
+)
+RUN = stack(
+    click.option(
+        "--source-env", metavar="ID", help="Where forgetting is measured [the task without its shifts]."
+    ),
+    click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run."),
+    click.option("--resume", is_flag=True, help="Carry on the run in --out where it was stopped."),
+    click.option(
+        "-P/ ", "--progress/--no-progress", default=None, help="Progress bar [where a terminal is]."
+    ),
+)
+TRACK = stack(
+    click.option("--track", is_flag=True, help="Log to Weights & Biases (acclimate[track])."),
+    click.option("--wandb-project-name", metavar="NAME", default="acclimate", show_default=True),
+    click.option("--wandb-entity", metavar="NAME", help="Team or user."),
+)
+
+
+@click.command(cls=Command, short_help="Adapt an agent to a changed world.")
+@AGENT
+@TASK
+@RECIPE
+@RUN
+@TRACK
+@click.pass_context
+def finetune(context: click.Context, **flags: Any) -> None:
+    r"""Fine-tune AGENT to a changed world, and report what was gained there and lost at home.
+
+    \b
+    acclimate finetune ppo-Hopper-v3.zip --shift gravity=1.5 -n 100000 --out runs/heavy
+    """
+    agent = load_agent(flags)
+    task = make_task(flags, agent)
+    run = start(context, agent, task, read_recipe(flags), flags)
+    click.echo(str(run.report))
+    click.echo(f"\nwritten to {run.folder}")
+
+
+def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flags: Mapping[str, Any]) -> Run:
+    """Run the fine-tuning, ready to say after Ctrl-C how it can be carried on."""
+    from acclimate.finetune import finetune as run
+
+    out = flags.get("out")
+    if out is not None:
+        context.meta[RESUME] = f"The same command with --resume carries on in {out}."
+    progress = flags.get("progress")
+    return run(
+        agent,
+        task,
+        recipe,
+        source=source_task(flags.get("source_env"), task),
+        out=out,
+        resume=flags.get("resume", False),
+        progress=sys.stderr.isatty() if progress is None else progress,
+    )
+
+
+def read_recipe(flags: Mapping[str, Any]) -> Recipe:
+    """Make the recipe: the defaults, then the file, then the command line."""
+    from acclimate.recipe import Recipe, read_yaml
+
+    data = read_yaml(flags["recipe"]) if flags["recipe"] else {}
+    return Recipe.from_dict(overlay(data, given(flags)))
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the command line says, in the form of a recipe's file."""
+    data = {
+        key: flags[key] for key in ("steps", "seed", "mode", "n_envs", "vec_env") if flags[key] is not None
+    }
+    evaluation = {"freq": flags["eval_freq"], "episodes": flags["eval_episodes"]}
+    nested = {
+        "algorithm": mapping(flags["hyperparams"], "--hyperparams"),
+        "evaluation": {key: value for key, value in evaluation.items() if value is not None},
+        "warm_start": {"normalizer": "fresh"} if flags["normalizer"] == "fresh" else {},
+    }
+    data.update({key: value for key, value in nested.items() if value})
+    if flags["methods"]:
+        data["methods"] = specs(flags["methods"])
+    if click.get_current_context().get_parameter_source("device") is not click.core.ParameterSource.DEFAULT:
+        data["device"] = flags["device"]
+    return data
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two recipes' data; mappings are merged key by key, anything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        both = isinstance(under, Mapping) and isinstance(value, Mapping)
+        result[key] = overlay(under, value) if both else value
+    return result

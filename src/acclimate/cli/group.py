@@ -1,0 +1,103 @@
+"""How the command line fails: one line that says what to do, and an exit code that scripts can rely on.
+
+=====  =============================================================
+code   when
+=====  =============================================================
+0      the command did what it says
+2      bad input: a flag, a file, an environment, a recipe
+130    the user pressed Ctrl-C
+=====  =============================================================
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from acclimate.errors import AcclimateError
+
+DEBUG = "acclimate.debug"
+RESUME = "acclimate.resume"
+
+# `key:value` as rl_zoo3 has it, but not a path of Windows or a Hub address.
+PAIR = re.compile(r"[A-Za-z_]\w*:(?![/\\])")
+
+
+class Failure(click.ClickException):
+    """An error of the user's input, shown as one line."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Print the message on stderr, on one line."""
+        click.echo(f"acclimate: {' '.join(self.message.split())}", err=True)
+
+
+class Command(click.Command):
+    """A command with ``--debug``, whose pair options take several values as those of rl_zoo3 do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                # Before the other options, whose own errors it is about.
+                is_eager=True,
+                callback=remember_debug,
+                help="Show the whole trace of an error.",
+            )
+        )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read ``--env-kwargs a:1 b:2`` as ``--env-kwargs a:1 --env-kwargs b:2``."""
+        pairs = {name for p in self.params if getattr(p.type, "name", "") == "key:value" for name in p.opts}
+        return super().parse_args(ctx, spread(args, pairs))
+
+
+class Group(click.Group):
+    """The group that turns every expected error into one line."""
+
+    command_class = Command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the module for the exit codes.
+
+        Raises:
+            Failure: for an error that the user can mend.
+        """
+        try:
+            return super().invoke(ctx)
+        except (AcclimateError, OSError) as error:
+            if ctx.meta.get(DEBUG):
+                raise
+            raise Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo(f"\nacclimate: stopped. {ctx.meta.get(RESUME, '')}".rstrip(), err=True)
+            ctx.exit(130)
+
+
+def remember_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    """Keep ``--debug`` where the group finds it after the command's own context is gone."""
+    ctx.meta[DEBUG] = ctx.meta.get(DEBUG, False) or value
+
+
+def spread(args: list[str], options: set[str]) -> list[str]:
+    """Repeat an option of ``options`` before each further ``key:value`` that follows it."""
+    result: list[str] = []
+    current: str | None = None
+    fresh = False
+    for argument in args:
+        if argument in options:
+            current, fresh = argument, True
+        elif current is not None and not fresh and PAIR.match(argument):
+            result.append(current)
+        elif fresh:
+            fresh = False
+        else:
+            current = None
+        result.append(argument)
+    return result

@@ -1,0 +1,165 @@
+"""The flags that several commands share, named as rl_zoo3 names them, and what they are turned into."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from acclimate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from acclimate.agent import Agent
+    from acclimate.registry import Registry
+    from acclimate.task import Task
+
+
+class Pair(click.ParamType):
+    """``key:value`` with the value read as a YAML scalar, never evaluated."""
+
+    name = "key:value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Return the key and the value."""
+        from acclimate.config import parse_scalar
+
+        key, colon, text = value.partition(":")
+        if not (colon and key.isidentifier()):
+            self.fail(f"{value!r} is not `key:value`, such as `continuous:true`.", param, ctx)
+        return key, parse_scalar(text)
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def stack(*options: Decorator) -> Decorator:
+    """Compose click decorators, the first one shown first in the help."""
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+AGENT = stack(
+    click.argument("agent", metavar="AGENT"),
+    click.option(
+        "--normalizer",
+        default="auto",
+        show_default=True,
+        metavar="auto|none|fresh|PATH",
+        help="Observation statistics: found beside the zip (auto), none, new ones, or a file of SB3's.",
+    ),
+    click.option(
+        "--trust", is_flag=True, help="Read the file with SB3's own loader, which executes code in it."
+    ),
+    click.option("--revision", metavar="REV", help="Commit, tag or branch of an hf:// agent."),
+    click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ... or auto."),
+)
+WORLD = stack(
+    click.option(
+        "--env-kwargs", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of the environment."
+    ),
+    click.option(
+        "--wrapper", "wrappers", multiple=True, metavar="NAME", help="A wrapper, such as time_feature."
+    ),
+)
+TASK = stack(
+    click.option(
+        "--env", metavar="ID", help="Environment; without it the agent's own, in its current version."
+    ),
+    WORLD,
+    click.option(
+        "--shift",
+        "shifts",
+        multiple=True,
+        metavar="NAME=X",
+        help="A change of the world, such as gravity=1.5.",
+    ),
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def mapping(pairs: Iterable[tuple[str, Any]], flag: str) -> dict[str, Any]:
+    """Make a dictionary of ``key:value`` pairs; a key given twice is an error."""
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ConfigError(f"{flag}: `{key}` is given twice; give it once")
+        result[key] = value
+    return result
+
+
+def specs(texts: Iterable[str]) -> list[Any]:
+    """Turn ``name``, ``name=value`` and ``name:field=value`` into the form that a file has."""
+    from acclimate.config import parse_spec
+
+    return [{name: fields} if fields else name for name, fields in map(parse_spec, texts)]
+
+
+def build(registry: Registry, texts: Iterable[str], flag: str) -> tuple[Any, ...]:
+    """Make what the texts of a repeatable flag describe."""
+    return tuple(registry.build(spec, flag) for spec in specs(texts))
+
+
+def load_agent(flags: Mapping[str, Any]) -> Agent:
+    """Load the agent that AGENT, --normalizer, --trust, --revision and --device name."""
+    from acclimate.load import load
+
+    kind = flags["normalizer"]
+    return load(
+        flags["agent"],
+        normalizer=None if kind in ("none", "fresh") else kind,
+        device=flags["device"],
+        trust=flags["trust"],
+        revision=flags["revision"],
+    )
+
+
+def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
+    """Make the task that --env, --env-kwargs, --wrapper and --shift declare."""
+    from acclimate.registry import SHIFTS, WRAPPERS
+    from acclimate.task import Task
+
+    return Task(
+        flags["env"] or own_environment(agent),
+        shifts=build(SHIFTS, flags["shifts"], "--shift"),
+        env_kwargs=mapping(flags["env_kwargs"], "--env-kwargs"),
+        wrappers=build(WRAPPERS, flags["wrappers"], "--wrapper"),
+    )
+
+
+def own_environment(agent: Agent) -> str:
+    """Return the current version of the environment that the agent was trained in, and say so on stderr.
+
+    Raises:
+        ConfigError: if the agent's file and folder name none.
+    """
+    from gymnasium import registry
+    from gymnasium.envs.registration import parse_env_id
+
+    old = agent.origin.env_id
+    if not old:
+        raise ConfigError("the agent's file does not name its environment; give it with --env")
+    namespace, name, _ = parse_env_id(old)
+    same = [spec for spec in registry.values() if (spec.namespace, spec.name) == (namespace, name)]
+    new = max(same, key=lambda spec: spec.version or 0).id if same else old
+    note = f" (the agent was trained in {old})" if new != old else ""
+    click.echo(f"environment: {new}{note}", err=True)
+    return new
+
+
+def print_json(value: Any) -> None:
+    """Print JSON; what is no number in it (nan, infinity) becomes null."""
+    click.echo(json.dumps(finite(value), indent=2, default=str))
+
+
+def finite(value: Any) -> Any:
+    """Replace what JSON cannot hold by None, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,35 @@
+"""``acclimate shifts``: what can be changed in an environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from acclimate.cli.group import Command
+from acclimate.cli.options import JSON, WORLD, build, mapping, print_json
+
+
+@click.command(cls=Command, short_help="List what can be changed in an environment.")
+@click.argument("env", metavar="ENV")
+@WORLD
+@JSON
+def shifts(env: str, env_kwargs: Any, wrappers: Any, as_json: bool) -> None:
+    """List the shifts that an environment has, with their units."""
+    import dataclasses
+
+    from acclimate.registry import WRAPPERS
+    from acclimate.shifts import available
+    from acclimate.task import Task
+
+    task = Task(
+        env,
+        env_kwargs=mapping(env_kwargs, "--env-kwargs"),
+        wrappers=build(WRAPPERS, wrappers, "--wrapper"),
+    )
+    found = [dataclasses.asdict(info) for info in available(task)]
+    if as_json:
+        print_json(found)
+        return
+    for info in found:
+        click.echo("  ".join(str(value) for value in info.values()))
