@@ -1,0 +1,1 @@
+"""Fine-tuning methods, one file each; names resolve through `acclimate.registry.METHODS`."""

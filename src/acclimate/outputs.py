@@ -1,0 +1,149 @@
+"""What networks put out, as plain tensors, and how far apart two of them are.
+
+A policy puts out a distribution over actions (`Gaussian`, `Categorical`, `Bernoulli`) or one action (`Point`), a
+Q-network a value of each action (`ActionValues`), a critic the values of its heads (`Values`). Methods that speak of what
+a network puts out see these and never the network's own classes.
+
+The divergences are the closed forms, one number for each row of the batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
+
+from acclimate.errors import SurgeryError
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """Independent normal distributions of the action's axes, before squashing if the policy squashes.
+
+    Squashing both of two distributions by the same invertible function leaves their divergence as it is, so that of
+    a squashed policy is taken here, where it has a closed form.
+    """
+
+    mean: Tensor
+    """(batch, axes)"""
+    log_std: Tensor
+    """(batch, axes), or (axes,) where it does not depend on the observation."""
+    squashed: bool = False
+    """Whether the action is the hyperbolic tangent of the sample."""
+
+    def kl(self, other: Gaussian) -> Tensor:
+        """Return KL(self || other), shape (batch,), in nats."""
+        gap = other.log_std - self.log_std
+        spread = torch.exp(-2.0 * gap)
+        shift = (self.mean - other.mean).square() * torch.exp(-2.0 * other.log_std)
+        return (gap + 0.5 * (spread + shift - 1.0)).sum(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical:
+    """One choice, or several independent ones side by side."""
+
+    logits: Tensor
+    """(batch, sum of sizes), not normalised."""
+    sizes: tuple[int, ...] = ()
+    """How many options each choice has; empty for one choice."""
+
+    def kl(self, other: Categorical) -> Tensor:
+        """Return KL(self || other), summed over the choices, shape (batch,), in nats."""
+        sizes = self.sizes or (self.logits.shape[-1],)
+        total = self.logits.new_zeros(self.logits.shape[:-1])
+        for own, others in zip(self.logits.split(sizes, -1), other.logits.split(sizes, -1), strict=True):
+            log_p, log_q = F.log_softmax(own, -1), F.log_softmax(others, -1)
+            total = total + (log_p.exp() * (log_p - log_q)).sum(-1)
+        return total
+
+
+@dataclasses.dataclass(frozen=True)
+class Bernoulli:
+    """Independent yes-or-no actions."""
+
+    logits: Tensor
+    """(batch, actions): the log odds of yes."""
+
+    def kl(self, other: Bernoulli) -> Tensor:
+        """Return KL(self || other), summed over the actions, shape (batch,), in nats."""
+        yes = self.logits.sigmoid()
+        gain = F.logsigmoid(self.logits) - F.logsigmoid(other.logits)
+        loss = F.logsigmoid(-self.logits) - F.logsigmoid(-other.logits)
+        return (yes * gain + (1.0 - yes) * loss).sum(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One action, without a distribution around it."""
+
+    action: Tensor
+    """(batch, axes), in the policy's own units: [-1, 1] where it squashes."""
+
+    def around(self, std: float) -> Gaussian:
+        """Return the normal distribution of this standard deviation around the action."""
+        return Gaussian(self.action, torch.full_like(self.action, math.log(std)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionValues:
+    """The value of each of a finite number of actions."""
+
+    values: Tensor
+    """(batch, actions)"""
+
+    def softmax(self, temperature: float) -> Categorical:
+        """Return the policy that prefers actions by the exponential of their value over the temperature."""
+        return Categorical(self.values / temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """What the heads of a critic say of a state, or of a state and an action."""
+
+    values: Tensor
+    """(batch, heads)"""
+
+
+Outputs = Gaussian | Categorical | Bernoulli | Point | ActionValues | Values
+Policy = Gaussian | Categorical | Bernoulli
+
+
+def as_policy(outputs: Outputs, *, temperature: float, std: float) -> Policy:
+    """Return a distribution over actions, making one where the network puts out none.
+
+    Args:
+        outputs: what a network put out.
+        temperature: of the softmax over action values, in units of value.
+        std: of the normal distribution around a single action, in units of the action.
+
+    Raises:
+        SurgeryError: for values of states, which say nothing of actions.
+    """
+    if isinstance(outputs, ActionValues):
+        return outputs.softmax(temperature)
+    if isinstance(outputs, Point):
+        return outputs.around(std)
+    if isinstance(outputs, Values):
+        raise SurgeryError("a critic puts out no policy to compare; choose the `actor`, or a Q-network")
+    return outputs
+
+
+def divergence(first: Policy, second: Policy) -> Tensor:
+    """Return KL(first || second) of two distributions of one kind, shape (batch,), in nats.
+
+    Raises:
+        SurgeryError: if they are of different kinds.
+    """
+    if isinstance(first, Gaussian) and isinstance(second, Gaussian):
+        return first.kl(second)
+    if isinstance(first, Categorical) and isinstance(second, Categorical):
+        return first.kl(second)
+    if isinstance(first, Bernoulli) and isinstance(second, Bernoulli):
+        return first.kl(second)
+    raise SurgeryError(
+        f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; give two policies of one kind"
+    )

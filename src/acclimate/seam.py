@@ -1,0 +1,320 @@
+"""Reaches the training of a Stable-Baselines3 model from outside, without a copy of any `train()`.
+
+While the seam is entered the model's class is a subclass that knows when a rollout and when an update begins. An attribute
+on the model would end up in the zips that SB3's callbacks write in the middle of training. During an update
+
+* the buffer's `get` or `sample` is tapped, which tells the minibatch;
+* an optimizer's `zero_grad` adds the gradient of the penalties, so that `backward` adds to it and SB3's clipping covers both;
+* the optimizer's step hooks edit gradients, apply learning-rate scales and run what comes after a step.
+
+That serves every algorithm that trains by optimizer steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from sb3_contrib import TRPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from acclimate.errors import SurgeryError, TrainingError
+from acclimate.groups import Groups
+from acclimate.method import Batch, Context, Method, Signals
+from acclimate.net import Net
+from acclimate.networks import find
+from acclimate.tuner import Tuner
+
+
+class Seam:
+    """A method applied to a Stable-Baselines3 model, in place.
+
+    Example:
+        >>> from stable_baselines3 import PPO
+        >>> from acclimate.methods.l2sp import L2SP
+        >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32, device="cpu")
+        >>> with Seam(model, L2SP(weight=0.5)) as seam:
+        ...     _ = model.learn(64)
+        >>> tuned = seam.fold()
+    """
+
+    def __init__(
+        self,
+        model: BaseAlgorithm,
+        method: Method,
+        *,
+        context: Context | None = None,
+        total_steps: int | None = None,
+        seen_as: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Inject, scale and initialise; hooks wait until the seam is entered.
+
+        Args:
+            model: it is changed in place; give a copy of what has to stay.
+            method: one method or a chain.
+            context: data and judgement for methods that want them.
+            total_steps: environment steps of the whole run, for schedules; those of each `learn` if not given.
+            seen_as: maps observations as normalised now to what the pretrained networks would have read.
+
+        Raises:
+            SurgeryError: if the model's training cannot be reached, or the method cannot be applied to it.
+        """
+        if isinstance(model, TRPO):
+            raise SurgeryError(
+                "TRPO steps its actor past the optimizer, where no method reaches it; tune the agent as PPO"
+            )
+        self.model = model
+        self.total_steps = total_steps
+        self.tuner = Tuner(method, find(model), context=context, seen_as=seen_as)
+        self.batch: Batch | None = None
+        """The last minibatch."""
+        self._optimizers = dict(self._find_optimizers())
+        self._groups = {name: self.tuner.adopt(optimizer) for name, optimizer in self._optimizers.items()}
+        self._orders = {name: list(groups.original) for name, groups in self._groups.items()}
+        self.tuner.release()
+        self._stock = type(model)
+        self._handles: list[RemovableHandle] = []
+        self._steps_seen: int | None = None
+
+    @property
+    def signals(self) -> Signals:
+        """What training knows now; the seam writes what SB3 tells, others may add."""
+        return self.tuner.signals
+
+    @property
+    def trainable_parameters(self) -> int:
+        """How many numbers are trained."""
+        return self.tuner.trainable_parameters
+
+    @property
+    def total_parameters(self) -> int:
+        """How many numbers the networks have, target twins not counted."""
+        return self.tuner.total_parameters
+
+    def drift(self) -> float | None:
+        """Return the mean KL(prior || policy) on the last minibatch in nats, None before the first."""
+        return None if self.batch is None else self.tuner.drift(self.batch)
+
+    # Entering and leaving
+
+    def __enter__(self) -> Seam:
+        """Put the hooks in place."""
+        if type(self.model) is self._stock:
+            self.model.__class__ = _reached(self._stock, self)
+            self.tuner.hold()
+            for net in self.tuner.nets:
+                if net.on_policy:
+                    self._handles += _mark_acting(net)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the hooks away; what the method injected stays until `fold`."""
+        self.detach()
+
+    def detach(self) -> None:
+        """Take the hooks away; the seam can be entered again."""
+        self.model.__class__ = self._stock
+        self.tuner.release()
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def fold(self) -> BaseAlgorithm:
+        """Fold the methods from right to left and return the model as a stock one, with fresh optimizers.
+
+        An optimizer of before would hold moments of parameters that are gone: such a zip loads and fails later.
+
+        Raises:
+            SurgeryError: if a method cannot end as a stock network.
+        """
+        self.detach()
+        self.tuner.fold()
+        policy = self.model.policy
+        for name, order in self._orders.items():
+            fresh = policy.optimizer_class(order, lr=self.model.lr_schedule(1), **policy.optimizer_kwargs)
+            owner, _, attribute = name.rpartition(".")
+            setattr(_follow(self.model, owner), attribute, fresh)
+        return self.model
+
+    # Checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return networks, optimizers, states and signals as tensors and plain data, before `fold`."""
+        _, variables = self.model._get_torch_save_params()
+        return {
+            "tuner": self.tuner.state_dict(),
+            "parameters": self.model.get_parameters(),
+            "variables": {name: _follow(self.model, name).detach().clone() for name in variables},
+        }
+
+    def load_state_dict(self, data: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken: the same method on the same agent.
+
+        Raises:
+            TrainingError: if it is of other methods or other networks.
+        """
+        self.tuner.load_state_dict(data["tuner"])
+        try:
+            self.model.set_parameters(dict(data["parameters"]), exact_match=True, device=self.model.device)
+        except (ValueError, RuntimeError) as error:
+            first = str(error).splitlines()[0]
+            raise TrainingError(
+                f"the checkpoint is of another agent or recipe ({first}); resume with its own"
+            ) from error
+        with torch.no_grad():
+            for name, value in data["variables"].items():
+                _follow(self.model, name).copy_(value)
+        self._steps_seen = None
+
+    # What the subclass calls
+
+    @contextmanager
+    def rollout(self) -> Iterator[None]:
+        """Surround the collection of a rollout."""
+        self._read_steps()
+        buffer = self.model.ep_info_buffer
+        if buffer:
+            self.signals.mean_return = float(np.mean([episode["r"] for episode in buffer]))
+        self.tuner.rollout()
+        yield
+
+    @contextmanager
+    def update(self) -> Iterator[None]:
+        """Surround one call of the model's `train`."""
+        self._read_steps()
+        tapped = self._tap()
+        for groups in self._groups.values():
+            groups.optimizer.zero_grad = self._zero_grad(groups)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for thing, attribute in tapped:
+                delattr(thing, attribute)
+            for groups in self._groups.values():
+                del groups.optimizer.zero_grad
+                groups.settle()
+        self._read_log()
+
+    def _tap(self) -> list[tuple[Any, str]]:
+        """Let the model's buffers tell which minibatch they gave."""
+        tapped: list[tuple[Any, str]] = []
+        for name, attribute, tap in (
+            ("rollout_buffer", "get", self._each),
+            ("replay_buffer", "sample", self._one),
+        ):
+            buffer = getattr(self.model, name, None)
+            if buffer is not None:
+                setattr(buffer, attribute, tap(getattr(buffer, attribute)))
+                tapped.append((buffer, attribute))
+        return tapped
+
+    def _one(self, sample: Callable[..., Any]) -> Callable[..., Any]:
+        def tapped(*args: Any, **kwargs: Any) -> Any:
+            data = sample(*args, **kwargs)
+            self.batch = Batch(
+                data.observations, data.actions, data.rewards, data.next_observations, data.dones
+            )
+            return data
+
+        return tapped
+
+    def _each(self, get: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        def tapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            for data in get(*args, **kwargs):
+                self.batch = Batch(data.observations, data.actions)
+                yield data
+
+        return tapped
+
+    def _zero_grad(self, groups: Groups) -> Callable[..., None]:
+        zero_grad = groups.optimizer.zero_grad
+
+        def zero_and_penalise(set_to_none: bool = True) -> None:
+            zero_grad(set_to_none)
+            if self.batch is None:
+                raise TrainingError(
+                    f"{self._stock.__name__} steps without a minibatch from its buffer; methods cannot reach it"
+                )
+            self.tuner.accumulate(groups, self.batch)
+
+        return zero_and_penalise
+
+    def _read_steps(self) -> None:
+        """Count environment steps on; `learn` may have set the model's own counter back to zero."""
+        now, signals = self.model.num_timesteps, self.signals
+        before = now if self._steps_seen is None else self._steps_seen
+        signals.env_steps += now - before if now >= before else now
+        self._steps_seen = now
+        total = self.total_steps or signals.env_steps + self.model._total_timesteps - now
+        signals.progress = min(signals.env_steps / total, 1.0) if total > 0 else 0.0
+
+    def _read_log(self) -> None:
+        logged = self.model.logger.name_to_value
+        for name in ("approx_kl", "explained_variance"):
+            value = logged.get(f"train/{name}")
+            if value is not None and math.isfinite(value):
+                setattr(self.signals, name, float(value))
+
+    def _find_optimizers(self) -> Iterator[tuple[str, Optimizer]]:
+        """Yield the optimizers that train the networks by their path in the model; that of SAC's temperature does not."""
+        known = {id(parameter) for net in self.tuner.nets for parameter in net.pretrained}
+        names, _ = self.model._get_torch_save_params()
+        for name in names:
+            thing = _follow(self.model, name)
+            if isinstance(thing, Optimizer) and any(
+                id(p) in known for g in thing.param_groups for p in g["params"]
+            ):
+                yield name, thing
+
+
+def _reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
+    """Return a subclass of an algorithm that tells the seam when a rollout and when an update begins."""
+
+    class Reached(stock):  # type: ignore[misc, valid-type]
+        """A Stable-Baselines3 algorithm whose training the seam reaches."""
+
+        def collect_rollouts(self, *args: Any, **kwargs: Any) -> Any:
+            with seam.rollout():
+                return super().collect_rollouts(*args, **kwargs)
+
+        def train(self, *args: Any, **kwargs: Any) -> None:
+            with seam.update():
+                super().train(*args, **kwargs)
+
+    Reached.__name__, Reached.__qualname__ = stock.__name__, stock.__qualname__
+    return Reached
+
+
+def _mark_acting(net: Net) -> list[RemovableHandle]:
+    """Tell the network when it chooses the actions of a rollout.
+
+    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training through
+    `evaluate_actions`.
+    """
+
+    def begin(module: Any, args: Any) -> None:
+        net.acting.on = True
+
+    def end(module: Any, args: Any, output: Tensor) -> None:
+        net.acting.on = False
+
+    return [
+        net.module.register_forward_pre_hook(begin),
+        net.module.register_forward_hook(end, always_call=True),
+    ]
+
+
+def _follow(root: Any, path: str) -> Any:
+    for name in path.split(".") if path else ():
+        root = getattr(root, name)
+    return root

@@ -1,0 +1,152 @@
+"""Changes inside a network that leave its modules, its parameters and their identity where they are.
+
+Nothing is replaced: a layer's tensor is computed from the stored one (`reparameterise`), or a module is run on what
+another puts out (`insert`). So whoever holds a module or a parameter, an optimizer or a shared policy, still holds the
+right one, and undoing leaves a stock network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from acclimate.errors import SurgeryError
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The layers with one output channel for each row of their weight."""
+
+_INSERTED = "inserted_"
+
+
+def frozen_copy(module: nn.Module) -> nn.Module:
+    """Return a copy that is never trained: in evaluation mode, without gradients and without its optimizers.
+
+    `copy.deepcopy` alone fails after a forward pass with gradients if a module keeps what it computed, as the action
+    distributions of Stable-Baselines3 do; such tensors are copied without their graph.
+    """
+    memo: dict[int, Any] = {}
+    for thing in _reachable(module):
+        if isinstance(thing, Optimizer):
+            memo[id(thing)] = None
+        elif isinstance(thing, Tensor) and not thing.is_leaf:
+            memo[id(thing)] = thing.detach().clone()
+    twin = copy.deepcopy(module, memo)
+    return twin.eval().requires_grad_(False)
+
+
+def _reachable(root: nn.Module) -> Iterator[Any]:
+    """Yield what deepcopy would meet from `root` on, as far as containers and attributes go."""
+    seen: set[int] = set()
+    waiting: list[Any] = [root]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, (str, bytes, type, ModuleType)):
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, (Tensor, Optimizer)):
+            continue
+        if isinstance(thing, dict):
+            waiting.extend(thing.values())
+        elif isinstance(thing, (list, tuple, set)):
+            waiting.extend(thing)
+        elif hasattr(thing, "__dict__"):
+            waiting.extend(vars(thing).values())
+
+
+def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
+    """Compute `layer.<tensor>` from the stored parameter by a module from now on.
+
+    Several may follow each other. The stored parameter stays the same object.
+    """
+    parametrize.register_parametrization(layer, tensor, by)
+
+
+def bake(layer: nn.Module) -> None:
+    """Store the tensors that are computed now, and stop computing them.
+
+    All that were put on the layer go at once, since the result of the last contains that of the others; on a layer
+    without any it does nothing.
+    """
+    if not parametrize.is_parametrized(layer):
+        return
+    order = [name for name in ("weight", "bias") if getattr(layer, name, None) is not None]
+    for name in list(layer.parametrizations):  # type: ignore[arg-type]
+        parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+    # Removal puts a tensor last, and optimizers know parameters by their order.
+    for name in order:
+        layer._parameters[name] = layer._parameters.pop(name)
+
+
+def insert(host: nn.Module, extra: nn.Module) -> None:
+    """Run `extra` on what `host` puts out from now on, as part of `host`.
+
+    Raises:
+        SurgeryError: if `host` is a sequence, whose members would change.
+    """
+    if isinstance(host, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+        raise SurgeryError(f"a {type(host).__name__} cannot host a module; choose one of its members")
+    name = f"{_INSERTED}{sum(key.startswith(_INSERTED) for key in host._modules)}"
+    host.add_module(name, extra)
+
+    def run(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        del args
+        return module.get_submodule(name)(output)
+
+    extra._insertion = host.register_forward_hook(run)  # type: ignore[assignment]
+
+
+def extract(host: nn.Module, kind: type[nn.Module]) -> None:
+    """Take out the module of this class that was inserted last; without one it does nothing."""
+    for name in reversed([key for key in host._modules if key.startswith(_INSERTED)]):
+        extra = host.get_submodule(name)
+        if isinstance(extra, kind):
+            handle = extra._insertion
+            if isinstance(handle, RemovableHandle):
+                handle.remove()
+            delattr(host, name)
+            return
+
+
+def statistics_modules(module: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the modules that keep running statistics: those with buffers of floating numbers of their own."""
+    return tuple(
+        part
+        for part in module.modules()
+        if any(buffer.is_floating_point() for buffer in part.buffers(recurse=False))
+    )
+
+
+@contextmanager
+def still(modules: tuple[nn.Module, ...]) -> Iterator[None]:
+    """Keep running statistics as they are during a forward pass that is none of the training's own."""
+    moving = [module for module in modules if module.training]
+    for module in moving:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in moving:
+            module.training = True
+
+
+def following_activation(root: nn.Module, path: str) -> nn.Module | None:
+    """Return the activation that stands directly after a layer in a sequence, None where there is none."""
+    parent_path, _, name = path.rpartition(".")
+    parent = root.get_submodule(parent_path)
+    if not isinstance(parent, nn.Sequential):
+        return None
+    names = list(parent._modules)
+    place = names.index(name) + 1
+    after = parent._modules[names[place]] if place < len(names) else None
+    is_activation = type(after).__module__ == torch.nn.modules.activation.__name__
+    return after if is_activation else None
