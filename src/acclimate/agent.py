@@ -1,0 +1,280 @@
+"""An agent: policy, value networks, spaces, normaliser, and the SB3 algorithm that can train it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from acclimate.blueprint import Blueprint
+from acclimate.errors import SourceError, UnsafeFileError
+
+if TYPE_CHECKING:
+    from gymnasium import spaces
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from acclimate.normalizer import Normalizer, Observation
+
+OPTIMIZERS = ("policy.optimizer", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer")
+VARIABLES = ("log_ent_coef", "ent_coef_tensor")
+COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an agent came from, and what could be learnt about it there."""
+
+    path: str | None = None
+    sha256: str | None = None
+    revision: str | None = None
+    """The commit of a Hub repository."""
+    env_id: str | None = None
+    """From the files beside it, or from its name; the id of the time of training."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    steps: int = 0
+    """Environment steps it was trained for."""
+    unread: tuple[tuple[str, str], ...] = ()
+    """Fields that were not read, each with the reason."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Hints of a config file beside it: ``env_wrapper``, ``frame_stack``, ``normalize``, ``env_kwargs``."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a source yields: everything of an agent but its normaliser, not yet put together."""
+
+    blueprint: Blueprint
+    weights: Mapping[str, torch.Tensor]
+    optimizers: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
+
+    def from_revision(self, commit: str) -> Parts:
+        """Return the same parts, known to come from this commit of a Hub repository."""
+        return dataclasses.replace(self, origin=dataclasses.replace(self.origin, revision=commit))
+
+
+class Agent:
+    """A pretrained agent, ready to act.
+
+    Attributes:
+        blueprint: How its model is built.
+        model: The SB3 model; it has no environment.
+        normalizer: How raw observations are scaled before the model sees them, if they are.
+        origin: Where it came from.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        model: BaseAlgorithm,
+        normalizer: Normalizer | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Hold the parts of an agent; `load` makes them from a file."""
+        self.blueprint = blueprint
+        self.model = model
+        self.normalizer = normalizer
+        self.origin = origin or Origin()
+
+    @property
+    def algorithm(self) -> str:
+        """Our name of its algorithm."""
+        return self.blueprint.algorithm
+
+    @property
+    def observation_space(self) -> spaces.Space:
+        """What its model takes, before normalisation."""
+        return self.blueprint.observation_space
+
+    @property
+    def action_space(self) -> spaces.Space:
+        """What it does."""
+        return self.blueprint.action_space
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks live."""
+        return self.model.device
+
+    def __repr__(self) -> str:
+        normalised = "normalised" if self.normalizer is not None else "raw"
+        return f"Agent({self.algorithm}, {self.origin.env_id or 'unknown environment'}, {normalised} observations)"
+
+    def predict(
+        self,
+        obs: Observation,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions for raw observations, and the state of a recurrent policy.
+
+        Args:
+            obs: One observation or a batch, as the environment gives them.
+            state: What the last call returned, for a recurrent policy.
+            episode_start: Which of the batch begin an episode, shape (batch,).
+            deterministic: The most likely action instead of a sample.
+        """
+        return self.model.predict(self._scaled(obs), state, episode_start, deterministic)
+
+    def values(self, obs: Observation) -> np.ndarray | None:
+        """Return the critic's value of raw observations, shape (batch,); None for an agent without a critic.
+
+        The unit is that of the rewards it was trained on, scaled ones if its normaliser scaled them. Of several
+        critics the smallest counts, as in training; a recurrent critic starts from an empty state.
+        """
+        from acclimate.sources import critics
+
+        policy = self.model.policy
+        policy.set_training_mode(False)
+        with torch.no_grad():
+            tensors, _ = policy.obs_to_tensor(self._scaled(obs))
+            found = critics.value(self.algorithm, policy, tensors)
+        return None if found is None else found.reshape(-1).cpu().numpy()
+
+    def _scaled(self, obs: Observation) -> Observation:
+        return obs if self.normalizer is None else self.normalizer.normalize_obs(obs)
+
+    def parts(self) -> Parts:
+        """Return copies of all that the model holds, from which an equal agent can be put together."""
+        model = self.model
+        optimizers = {name: _reach(model, name) for name in OPTIMIZERS}
+        variables = {name: getattr(model, name, None) for name in VARIABLES}
+        return Parts(
+            blueprint=self.blueprint,
+            weights={
+                name: tensor.detach().cpu().clone() for name, tensor in model.policy.state_dict().items()
+            },
+            optimizers={
+                name: copy.deepcopy(found.state_dict()) for name, found in optimizers.items() if found
+            },
+            variables={
+                n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)
+            },
+            counters={name: int(getattr(model, name)) for name in COUNTERS},
+            origin=self.origin,
+        )
+
+    def copy(self) -> Agent:
+        """Return an agent that acts identically and shares nothing that can change."""
+        normalizer = None if self.normalizer is None else self.normalizer.copy()
+        return assemble(self.parts(), normalizer=normalizer, device=self.device)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a plain SB3 zip, with ``vecnormalize.pkl`` in SB3's format beside it; return the zip's path.
+
+        Raises:
+            ExportError: The format is unknown, or the folder cannot be written.
+        """
+        from acclimate import export
+
+        return export.save(self, path)
+
+
+def assemble(
+    parts: Parts, *, normalizer: Normalizer | None = None, device: str | torch.device = "cpu"
+) -> Agent:
+    """Build the model that `parts` describe and put its weights in, strictly.
+
+    Raises:
+        SourceError: The weights are not those of the described network.
+        UnsafeFileError: The described network is far larger than its weights.
+    """
+    blueprint, where = parts.blueprint, parts.origin.path or parts.blueprint.algorithm
+    # Weights are drawn and thrown away; the caller's random numbers must not depend on that.
+    with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
+        model = blueprint.build(device=device)
+    _load_weights(model, parts.weights, where)
+    unread = list(parts.origin.unread)
+    for name, state in parts.optimizers.items():
+        reason = _load_optimizer(_reach(model, name), state)
+        if reason:
+            unread.append((name, reason))
+    for name, value in parts.variables.items():
+        target = getattr(model, name, None)
+        if isinstance(target, torch.Tensor) and target.shape == value.shape:
+            target.data = value.detach().to(target.device, target.dtype)
+    for name, count in parts.counters.items():
+        setattr(model, name, count)
+    origin = dataclasses.replace(parts.origin, unread=tuple(unread))
+    if normalizer is not None:
+        normalizer.check(blueprint.observation_space, where)
+    return Agent(blueprint, model, normalizer, origin)
+
+
+class _Budget(TorchFunctionMode):
+    """Refuses to set aside more memory for a network than its weights need.
+
+    A file can describe layers of any size; the weights that it really brings say how large the network is.
+    """
+
+    def __init__(self, weights: Mapping[str, torch.Tensor], where: str) -> None:
+        self.where = where
+        self.elements = 2 * sum(tensor.numel() for tensor in weights.values()) + 2**20
+        self.tensors = 8 * len(weights) + 64
+        super().__init__()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        # Every layer starts as `torch.empty`, whose pages cost nothing until they are written.
+        if func is torch.empty:
+            self.elements -= result.numel()
+            self.tensors -= 1
+            if self.elements < 0 or self.tensors < 0:
+                raise UnsafeFileError(
+                    f"{self.where}: describes a network far larger than its weights; refused."
+                )
+        return result
+
+
+def _load_weights(model: BaseAlgorithm, weights: Mapping[str, torch.Tensor], where: str) -> None:
+    expected = model.policy.state_dict()
+    missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or extra:
+        lacks = f"lacks {_some(missing)}" if missing else ""
+        has = f"has {_some(extra)} that the network does not" if extra else ""
+        raise SourceError(
+            f"{where}: its weights do not fit its network: it {' and '.join(filter(None, [lacks, has]))}."
+        )
+    for name, tensor in expected.items():
+        if tensor.shape != weights[name].shape:
+            raise SourceError(
+                f"{where}: `{name}` has the shape {tuple(weights[name].shape)}, its network takes {tuple(tensor.shape)}."
+            )
+    model.policy.load_state_dict(weights, strict=True)
+    if hasattr(model, "weights"):  # ARS perturbs this flat copy.
+        model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"`{name[:60]}`" for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer | None, state: Any) -> str | None:
+    """Put an optimizer's state back; return why not, where it does not fit."""
+    if optimizer is None:
+        return "the model has no such optimizer"
+    from acclimate.sources import optimizers
+
+    fitted = optimizers.fit(optimizer, state)
+    if isinstance(fitted, str):
+        return fitted
+    optimizer.load_state_dict(fitted)
+    return None
+
+
+def _reach(model: BaseAlgorithm, dotted: str) -> Any:
+    found: Any = model
+    for name in dotted.split("."):
+        found = getattr(found, name, None)
+    return found

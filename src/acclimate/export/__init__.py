@@ -1,0 +1,25 @@
+"""Writers of agents: one module per format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acclimate.errors import ExportError
+
+if TYPE_CHECKING:
+    from acclimate.agent import Agent
+
+
+def save(agent: Agent, path: str | Path) -> Path:
+    """Write `agent` in the format that the ending of `path` names; return where it is.
+
+    Raises:
+        ExportError: The ending names no format that can be written.
+    """
+    path = Path(path)
+    if path.suffix == ".zip":
+        from acclimate.export import sb3
+
+        return sb3.save(agent, path)
+    raise ExportError(f"{path}: no format `{path.suffix or path.name}`; write a .zip.")

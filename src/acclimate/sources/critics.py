@@ -1,0 +1,42 @@
+"""The value that an agent's critic gives to observations, per family of algorithms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def value(algorithm: str, policy: Any, obs: Any) -> torch.Tensor | None:
+    """Return the value of each observation, shape (batch,) or (batch, 1); None where there is no critic.
+
+    Args:
+        algorithm: Our name of the algorithm.
+        policy: SB3's policy.
+        obs: Its observations as tensors, scaled.
+    """
+    match algorithm:
+        case "ppo" | "a2c" | "trpo" | "maskable_ppo":
+            return policy.predict_values(obs)
+        case "recurrent_ppo":
+            return _recurrent(policy, obs)
+        case "dqn":
+            return policy.q_net(obs).max(dim=1).values
+        case "qrdqn":
+            return policy.quantile_net(obs).mean(dim=1).max(dim=1).values
+        case "sac" | "td3" | "ddpg" | "crossq":
+            return torch.cat(policy.critic(obs, _action(policy, obs)), dim=1).min(dim=1).values
+        case "tqc":
+            return policy.critic(obs, _action(policy, obs)).mean(dim=(1, 2))
+    return None
+
+
+def _action(policy: Any, obs: Any) -> torch.Tensor:
+    return policy._predict(obs, deterministic=True)
+
+
+def _recurrent(policy: Any, obs: Any) -> torch.Tensor:
+    sample = next(iter(obs.values())) if isinstance(obs, dict) else obs
+    layers, batch, hidden = policy.lstm_hidden_state_shape[0], len(sample), policy.lstm_actor.hidden_size
+    empty = torch.zeros(layers, batch, hidden, device=sample.device)
+    return policy.predict_values(obs, (empty, empty), torch.ones(batch, device=sample.device))
