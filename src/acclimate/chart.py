@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from acclimate.evaluate import Evaluation
-from acclimate.findings import Findings
+from acclimate.findings import Findings, Measured
 
 
 @dataclass(frozen=True)
@@ -38,49 +36,54 @@ def draw(findings: Findings, *, theme: Theme = LIGHT, narrow: bool = False) -> b
         theme: Its colours.
         narrow: Set the panels below each other, for a phone.
     """
-    figure = Figure(
-        figsize=(4.2, 5.6) if narrow else (9.0, 3.8),
-        dpi=200,
-        layout="constrained",
-        facecolor=theme.background,
-    )
+    figure = Figure(dpi=200, layout="constrained", facecolor=theme.background)
+    figure.set_size_inches((4.2, 5.6) if narrow else (9.0, 3.8))
     FigureCanvasAgg(figure)
-    tasks = 1 if findings.source is None else 2
+    panels = _panels(figure, findings, narrow=narrow)
+    if "curve" in panels:
+        _curve(panels["curve"], findings, theme)
+    _pair(panels["target"], findings.target, theme, "Target")
+    panels["target"].tick_params(labelleft=narrow or "curve" not in panels)
+    if findings.source is not None:
+        _pair(panels["source"], findings.source, theme, "Source")
+        # From zero, so that a loss looks as large as it is.
+        low, high = panels["source"].get_ylim()
+        panels["source"].set_ylim(min(low, 0.0), max(high, 0.0))
+    content = io.BytesIO()
+    figure.savefig(content, format="png", facecolor=theme.background)
+    return content.getvalue()
+
+
+def _panels(figure: Figure, findings: Findings, *, narrow: bool) -> dict[str, Axes]:
+    pairs = ["target"] if findings.source is None else ["target", "source"]
     if not findings.curve:
-        sides = figure.subplots(1, tasks, squeeze=False)[0]
-    elif narrow:
-        areas = figure.subplot_mosaic(
-            [["curve"] * tasks, [f"side{i}" for i in range(tasks)]], height_ratios=[1.25, 1]
+        return figure.subplot_mosaic([pairs])
+    if narrow:
+        panels = figure.subplot_mosaic(
+            [["curve"] * len(pairs), pairs], height_ratios=[1.25, 1], gridspec_kw={"hspace": 0.08}
         )
-        sides = [areas[f"side{i}"] for i in range(tasks)]
     else:
-        areas = figure.subplot_mosaic(
-            [["curve", *(f"side{i}" for i in range(tasks))]],
-            width_ratios=[3.4 if tasks == 2 else 2.6] + [1] * tasks,
-        )
-        sides = [areas[f"side{i}"] for i in range(tasks)]
-    if findings.curve:
-        _curve(areas["curve"], findings, theme)
-    _sides(list(sides), findings, theme)
-    target = io.BytesIO()
-    figure.savefig(target, format="png", facecolor=theme.background)
-    return target.getvalue()
+        panels = figure.subplot_mosaic([["curve", *pairs]], width_ratios=[3.4] + [1] * len(pairs))
+    panels["target"].sharey(panels["curve"])
+    return panels
 
 
 def _curve(axes: Axes, findings: Findings, theme: Theme) -> None:
-    steps = np.array([point.steps for point in findings.curve])
+    steps = [point.steps for point in findings.curve]
     estimates = [point.evaluation.interval for point in findings.curve]
-    means = np.array([estimate.value for estimate in estimates])
-    low, high = (np.array([getattr(estimate, end) for estimate in estimates]) for end in ("low", "high"))
-    axes.fill_between(steps, low, high, color=theme.tuned, alpha=0.18, linewidth=0)
-    axes.plot(steps, means, color=theme.tuned, marker="o", markersize=3.5, linewidth=1.8, label="in training")
-    axes.axhline(
-        findings.target.before.interval.value,
-        color=theme.pretrained,
-        linestyle=(0, (5, 3)),
-        linewidth=1.4,
-        label="pretrained",
+    axes.fill_between(
+        steps,
+        [estimate.low for estimate in estimates],
+        [estimate.high for estimate in estimates],
+        color=theme.tuned,
+        alpha=0.18,
+        linewidth=0,
     )
+    means = [estimate.value for estimate in estimates]
+    line = axes.plot(steps, means, color=theme.tuned, marker="o", markersize=3.5, label="in training")
+    line[0].set_clip_on(False)
+    level = findings.target.before.interval.value
+    axes.axhline(level, color=theme.pretrained, linestyle=(0, (5, 3)), linewidth=1.4, label="pretrained")
     _dress(axes, theme, "Return on the target task")
     axes.set_xlabel("steps on the target task", color=theme.ink, fontsize=9)
     axes.set_xlim(min(0, steps[0]), None)
@@ -89,32 +92,16 @@ def _curve(axes: Axes, findings: Findings, theme: Theme) -> None:
     axes.legend(loc="best", frameon=False, fontsize=8.5, labelcolor=theme.ink)
 
 
-def _sides(axes: list[Axes], findings: Findings, theme: Theme) -> None:
-    for panel, (title, measured) in zip(
-        axes, (("Target", findings.target), ("Source", findings.source)), strict=False
-    ):
-        if measured is None:
-            continue
-        _whisker(panel, 0, measured.before, theme.pretrained)
-        _whisker(panel, 1, measured.after, theme.tuned)
-        panel.plot(
-            [0, 1],
-            [measured.before.interval.value, measured.after.interval.value],
-            color=theme.faint,
-            linewidth=1.2,
-            zorder=1,
-        )
-        _dress(panel, theme, f"{title}: before, after")
-        panel.set_xlim(-0.5, 1.5)
-        panel.set_xticks([0, 1], ["before", "after"])
-
-
-def _whisker(axes: Axes, at: float, played: Evaluation, colour: str) -> None:
-    estimate = played.interval
-    axes.plot(
-        [at, at], [estimate.low, estimate.high], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2
-    )
-    axes.plot([at], [estimate.value], color=colour, marker="o", markersize=6, zorder=3)
+def _pair(axes: Axes, measured: Measured, theme: Theme, title: str) -> None:
+    ends = (measured.before.interval, theme.pretrained), (measured.after.interval, theme.tuned)
+    axes.plot([0, 1], [estimate.value for estimate, _ in ends], color=theme.faint, linewidth=1.2, zorder=1)
+    for at, (estimate, colour) in enumerate(ends):
+        span = [estimate.low, estimate.high]
+        axes.plot([at, at], span, color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
+        axes.plot([at], [estimate.value], color=colour, marker="o", markersize=6, zorder=3)
+    _dress(axes, theme, title)
+    axes.set_xlim(-0.5, 1.5)
+    axes.set_xticks([0, 1], ["before", "after"])
 
 
 def _dress(axes: Axes, theme: Theme, title: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,6 +19,7 @@ from acclimate.errors import ConfigError
 from acclimate.files import write_atomic
 from acclimate.findings import Findings, Measured, Point
 
+WIDTH = 100
 __all__ = ["Measured", "Point", "Report"]
 
 
@@ -33,16 +35,16 @@ class Report(Findings):
         lines = [f"verdict: {self.verdict}  (kept: {self.kept})", wording.target_sentence(self)]
         source = wording.source_sentence(self)
         lines += [source] if source else []
-        lines += [wording.evidence_sentence(self), "", _table(self)]
+        lines += [wording.evidence_sentence(self), "", *_table(self), ""]
         lines += [f"{name + ':':<28}{value}" for name, value in wording.costs(self)]
         lines += ["", *(f"- {sentence}" for sentence in self.diagnosis)] if self.diagnosis else []
         lines += [f"note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") if line else "" for line in lines)
 
     def write(self, folder: str | PathLike[str]) -> Path:
-        """Write `report.json`, `report.md`, `report.html`, `curve.png` and `evaluations.npz`, each whole or not at all.
+        """Write `report.json`, `report.md`, `report.html`, `curve.png` and `evaluations.npz`.
 
-        The page holds `before.mp4` and `after.mp4` where the folder has them.
+        Each is written whole or not at all. The page holds `before.mp4` and `after.mp4` where they are.
 
         Returns:
             The HTML page.
@@ -89,9 +91,10 @@ def read(path: str | PathLike[str]) -> Report:
 
 
 def evaluations(curve: tuple[Point, ...]) -> bytes:
-    """Return the curve as SB3's `EvalCallback` stores it: `timesteps (T,)`, `results (T, episodes)`, `ep_lengths` alike.
+    """Return the curve in the layout of SB3's `EvalCallback`.
 
-    Where the points have different numbers of episodes, each keeps as many as the shortest.
+    That is `timesteps (T,)`, `results (T, episodes)` and `ep_lengths (T, episodes)`. Where the points have different
+    numbers of episodes, each keeps as many as the shortest.
     """
     width = min(len(point.evaluation.returns) for point in curve)
     target = io.BytesIO()
@@ -104,7 +107,7 @@ def evaluations(curve: tuple[Point, ...]) -> bytes:
     return target.getvalue()
 
 
-def _table(report: Report) -> str:
+def _table(report: Report) -> list[str]:
     table = Table(box=box.ASCII2, show_edge=False, pad_edge=False)
     for name in ("task", "agent"):
         table.add_column(name, no_wrap=True)
@@ -113,5 +116,7 @@ def _table(report: Report) -> str:
     for row in wording.rows(report):
         table.add_row(*row)
     shown = io.StringIO()
-    Console(file=shown, width=100, color_system=None, force_terminal=False, legacy_windows=False).print(table)
-    return shown.getvalue()
+    Console(file=shown, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(
+        table
+    )
+    return shown.getvalue().splitlines()

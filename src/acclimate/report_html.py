@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from acclimate import chart, wording
 from acclimate.findings import Findings
 
+CLIPS = {"before.mp4": "Before: the pretrained agent", "after.mp4": "After: the agent that was kept"}
 EMBEDDED = 12_000_000
 """Bytes of a clip above which the page names the file and does not hold it."""
 COPY = """document.addEventListener("click", function (event) {
@@ -80,9 +82,15 @@ def _templates(*, escape: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["minus"] = lambda text: text.replace("-", "\N{MINUS SIGN}")
+    environment.filters["typeset"] = _typeset
     environment.filters["cell"] = _cell
     return environment
+
+
+def _typeset(text: str) -> str:
+    """Give numbers a true minus and an unbroken percent sign, and `->` an arrow."""
+    text = str(text).replace("->", "\N{RIGHTWARDS ARROW}").replace(" %", "\N{NO-BREAK SPACE}%")
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def _cell(text: str) -> str:
@@ -95,16 +103,12 @@ def _cell(text: str) -> str:
 
 def _clips(folder: Path | None) -> list[dict[str, str]]:
     found = []
-    for name, label in (
-        ("before.mp4", "Before: the pretrained agent"),
-        ("after.mp4", "After: the agent that was kept"),
-    ):
-        path = folder / name if folder else None
-        if path is not None and path.is_file():
+    for name, label in CLIPS.items() if folder else ():
+        path = folder / name
+        if path.is_file():
             small = path.stat().st_size <= EMBEDDED
-            found.append(
-                {"label": label, "name": name, "data": _data("video/mp4", path.read_bytes()) if small else ""}
-            )
+            data = _data("video/mp4", path.read_bytes()) if small else ""
+            found.append({"label": label, "name": name, "data": data})
     return found
 
 

@@ -57,38 +57,27 @@ def duration(seconds: float) -> str:
 
 def headline(findings: Findings) -> str:
     """Return the verdict in a few words."""
-    if findings.kept == "pretrained" and findings.verdict == "same":
-        return "The pretrained agent was kept"
-    return HEADLINES[findings.verdict]
+    return "The pretrained agent was kept" if findings.kept == "pretrained" else HEADLINES[findings.verdict]
 
 
 def target_sentence(findings: Findings) -> str:
     """Return the verdict with its figures."""
-    before, after = findings.target.before.interval.value, findings.target.after.interval.value
-    gap = findings.difference
-    if findings.verdict == "unknown":
-        return (
-            f"The tuned agent returns {figure(after)} per episode where the pretrained one returned {figure(before)}, "
-            f"but a verdict takes {ENOUGH} paired episodes and {gap.n} were played."
-        )
     if findings.kept == "pretrained":
-        last = findings.target.last
-        shown = (
-            f" The last trained one returned {figure(last.interval.value)}{_apart(findings.last_difference)}."
-            if last
-            else ""
-        )
-        return f"Training found nothing better than the pretrained agent, which returns {figure(before)} per episode.{shown}"
-    if findings.verdict == "same":
+        return _kept(findings)
+    gap, verdict = findings.difference, findings.verdict
+    before, after = _mean(findings.target.before), _mean(findings.target.after)
+    if verdict in ("better", "worse"):
+        word = "more" if verdict == "better" else "less"
         return (
-            f"The tuned agent returns {figure(after)} per episode, the pretrained one {figure(before)}: "
-            f"a difference of {figure(gap.value, sign=True)} that may be chance{_span(gap)}."
+            f"The tuned agent returns {after} per episode where the pretrained one returned {before}: "
+            f"{figure(abs(gap.value))} {word} ({_size(gap)})."
         )
-    word = "more" if findings.verdict == "better" else "less"
-    return (
-        f"The tuned agent returns {figure(after)} per episode where the pretrained one returned {figure(before)}: "
-        f"{figure(abs(gap.value))} {word}{_span(gap)}."
-    )
+    both = f"The tuned agent returns {after} per episode, the pretrained one {before}"
+    if verdict == "unknown":
+        return f"{both}, but a verdict takes {ENOUGH} paired episodes and {gap.n} were played."
+    if gap.low == gap.high == 0.0:
+        return f"{both}, with no difference in any of the {gap.n} paired episodes."
+    return f"{both}: the difference of {figure(gap.value, sign=True)} may be chance ({_signed(gap)})."
 
 
 def source_sentence(findings: Findings) -> str | None:
@@ -96,11 +85,18 @@ def source_sentence(findings: Findings) -> str | None:
     lost, source = findings.forgetting, findings.source
     if lost is None or source is None:
         return None
-    before, after = figure(source.before.interval.value), figure(source.after.interval.value)
+    before, after = _mean(source.before), _mean(source.after)
+    if findings.kept == "pretrained":
+        return f"On the source task it returns {after}, as before."
+    text = f"On the source task it returns {after} where it returned {before}"
     if not lost.excludes(0.0):
-        return f"On the source task it returns {after} where it returned {before}: no measured loss{_apart(lost, flip=True)}."
-    word = "a loss" if lost.value > 0 else "a gain"
-    return f"On the source task it returns {after} where it returned {before}: {word} of {figure(abs(lost.value))}{_span(lost)}."
+        return f"{text}: no loss that can be told from chance ({_signed(negated(lost))})."
+    return f"{text}: a {'loss' if lost.value > 0 else 'gain'} of {figure(abs(lost.value))} ({_size(lost)})."
+
+
+def negated(gap: Estimate) -> Estimate:
+    """Return the difference the other way round."""
+    return Estimate(-gap.value, -gap.high, -gap.low, gap.n)
 
 
 def evidence_sentence(findings: Findings) -> str:
@@ -178,14 +174,24 @@ def _row(task: str, agent: str, played: Evaluation) -> Row:
     )
 
 
-def _span(gap: Estimate) -> str:
-    low, high = sorted((gap.low, gap.high)) if gap.value >= 0 else sorted((-gap.high, -gap.low))
-    return f" (95 % interval {interval(low, high)}, {gap.n} paired episodes)"
+def _mean(played: Evaluation) -> str:
+    return figure(played.interval.value)
 
 
-def _apart(gap: Estimate | None, *, flip: bool = False) -> str:
-    if gap is None:
-        return ""
-    turn = -1.0 if flip else 1.0
-    low, high = sorted((turn * gap.low, turn * gap.high))
-    return f" ({figure(turn * gap.value, sign=True)}, 95 % interval {interval(low, high, sign=True)})"
+def _kept(findings: Findings) -> str:
+    text = "Training found nothing better than the pretrained agent"
+    text += f", which returns {_mean(findings.target.before)} per episode."
+    last, gap = findings.target.last, findings.last_difference
+    if last is not None and gap is not None:
+        text += f" At the end of training the agent returned {_mean(last)}: "
+        text += f"{figure(gap.value, sign=True)} ({_signed(gap)})."
+    return text
+
+
+def _signed(gap: Estimate) -> str:
+    return f"95 % interval {interval(gap.low, gap.high, sign=True)}, {gap.n} paired episodes"
+
+
+def _size(gap: Estimate) -> str:
+    gap = gap if gap.value >= 0 else negated(gap)
+    return f"95 % interval {interval(gap.low, gap.high)}, {gap.n} paired episodes"
