@@ -1,0 +1,107 @@
+"""Train a scale and a shift of each output channel, and nothing else of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from acclimate.errors import ConfigError
+from acclimate.method import Context, Method, Scales, Signals
+from acclimate.net import Net
+from acclimate.select import Select
+from acclimate.surgery import bake, reparameterise
+
+
+class Scaled(nn.Module):
+    """A weight whose output channels are multiplied by a scale."""
+
+    def __init__(self, scale: Parameter) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the weight, (out, ...), with each row multiplied."""
+        return weight * self.scale.view(-1, *(1,) * (weight.dim() - 1))
+
+
+class ScaledAndShifted(nn.Module):
+    """A bias that is multiplied by the scale of its weight, and shifted."""
+
+    def __init__(self, scale: Parameter, shift: Parameter) -> None:
+        super().__init__()
+        self.scale = scale
+        self.shift = shift
+
+    def forward(self, bias: Tensor) -> Tensor:
+        """Return the bias, (out,), of the scaled and shifted layer."""
+        return torch.addcmul(self.shift, bias, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelScale(Method):
+    """Scale and shift every output channel c of each layer: y_c <- g_c * y_c + b_c, with g = 1 and b = 0 at the start.
+
+    It is computed in the weights: W_c <- g_c W_c and bias_c <- g_c bias_c + b_c, so it costs nothing at inference and folds
+    away exactly at the end. The layers' own weights are frozen. A layer without a bias is scaled alone.
+
+    Source: Lian et al. 2022, "Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning"
+    (arXiv:2210.08823), but with the identity at the start, so that the first action is the pretrained agent's. Use it where
+    signals changed in size and offset (actuators, sensors, rewards); it cannot make new features, and a ReLU unit that is
+    dead stays dead unless its shift wakes it.
+    """
+
+    name: ClassVar[str] = "channel"
+    family: ClassVar[str] = "channel"
+
+    rate: float = 1.0
+    """Factor of the learning rate of scales and shifts. Higher: adapts faster, less steadily. Adam moves every number by
+    about the learning rate, and a scale is 1 where a weight of a layer of 64 units is about 0.1: 10 makes up for that."""
+    train_base: bool = False
+    """Train the layers' own weights as well: more can change, and is forgotten."""
+    on: Select = Select("*")
+    """Which layers. Fewer: less can adapt. What is no layer there, such as `log_std`, trains on as it is."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rate <= 0:
+            raise ConfigError(f"channel.rate is {self.rate}; give a factor above 0, or leave the method out")
+
+    def inject(self, net: Net, context: Context) -> None:
+        """Put a scale and a shift on every layer and on its twin."""
+        for layer in net.layers():
+            for module in layer.pair:
+                _scale(module)
+
+    def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
+        """Freeze the layers' own weights, and give scales and shifts their rate."""
+        own = {id(parameter) for parameter in net.pretrained}
+        base = 1.0 if self.train_base else 0.0
+        return {p: base if id(p) in own else self.rate for p in _parameters(net)}
+
+    def constrains(self, net: Net) -> list[Parameter]:
+        """Return the weights, scales and shifts of the layers."""
+        return _parameters(net)
+
+    def fold(self, net: Net, state: Any, context: Context) -> None:
+        """Multiply the scales into the weights and add the shifts to the biases."""
+        for layer in net.layers():
+            for module in layer.pair:
+                bake(module)
+
+
+def _parameters(net: Net) -> list[Parameter]:
+    return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
+
+
+def _scale(module: nn.Module) -> None:
+    weight, bias = module.weight, module.bias
+    if not isinstance(weight, Tensor):
+        return
+    scale = Parameter(torch.ones_like(weight[:, *(0,) * (weight.dim() - 1)]))
+    reparameterise(module, "weight", Scaled(scale))
+    if isinstance(bias, Tensor):
+        reparameterise(module, "bias", ScaledAndShifted(scale, Parameter(torch.zeros_like(scale))))
