@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OPTIMIZERS = ("policy.optimizer", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer")
 VARIABLES = ("log_ent_coef", "ent_coef_tensor")
 COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num")
+RATES = ("_current_progress_remaining", "exploration_rate")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Parts:
     weights: Mapping[str, torch.Tensor]
     optimizers: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    counters: Mapping[str, int] = field(default_factory=dict)
+    counters: Mapping[str, float] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
 
     def from_revision(self, commit: str) -> Parts:
@@ -106,8 +107,9 @@ class Agent:
         return self.model.device
 
     def __repr__(self) -> str:
-        normalised = "normalised" if self.normalizer is not None else "raw"
-        return f"Agent({self.algorithm}, {self.origin.env_id or 'unknown environment'}, {normalised} observations)"
+        environment = self.origin.env_id or "unknown environment"
+        kind = "normalised" if self.normalizer is not None else "raw"
+        return f"Agent({self.algorithm}, {environment}, {kind} observations)"
 
     def predict(
         self,
@@ -129,8 +131,8 @@ class Agent:
     def values(self, obs: Observation) -> np.ndarray | None:
         """Return the critic's value of raw observations, shape (batch,); None for an agent without a critic.
 
-        The unit is that of the rewards it was trained on, scaled ones if its normaliser scaled them. Of several
-        critics the smallest counts, as in training; a recurrent critic starts from an empty state.
+        The unit is that of the rewards it was trained on: scaled ones if its normaliser scaled them. Of
+        several critics the smallest counts, as in training; a recurrent critic starts from an empty state.
         """
         from acclimate.sources import critics
 
@@ -160,7 +162,7 @@ class Agent:
             variables={
                 n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)
             },
-            counters={name: int(getattr(model, name)) for name in COUNTERS},
+            counters={name: getattr(model, name) for name in (*COUNTERS, *RATES) if hasattr(model, name)},
             origin=self.origin,
         )
 
@@ -246,10 +248,9 @@ def _load_weights(model: BaseAlgorithm, weights: Mapping[str, torch.Tensor], whe
             f"{where}: its weights do not fit its network: it {' and '.join(filter(None, [lacks, has]))}."
         )
     for name, tensor in expected.items():
-        if tensor.shape != weights[name].shape:
-            raise SourceError(
-                f"{where}: `{name}` has the shape {tuple(weights[name].shape)}, its network takes {tuple(tensor.shape)}."
-            )
+        found, wanted = tuple(weights[name].shape), tuple(tensor.shape)
+        if found != wanted:
+            raise SourceError(f"{where}: `{name}` has the shape {found}, its network takes {wanted}.")
     model.policy.load_state_dict(weights, strict=True)
     if hasattr(model, "weights"):  # ARS perturbs this flat copy.
         model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()

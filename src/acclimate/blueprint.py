@@ -38,7 +38,7 @@ _BUILD_ERRORS = (
 
 @dataclass(frozen=True)
 class Blueprint:
-    """The recipe of an SB3 model: which algorithm and policy, over which spaces, with which settings; no weights."""
+    """An SB3 model without its weights: which algorithm and policy, over which spaces, with what settings."""
 
     algorithm: str
     """Our name of the algorithm: ``ppo``, ``recurrent_ppo`` ..."""
@@ -94,9 +94,9 @@ class Blueprint:
         """Return a fresh SB3 model, its weights newly drawn.
 
         Args:
-            env: What it trains on; without one the model can act and be saved, and its buffers are kept small.
+            env: What it trains on; without one the model can act and be saved, and its buffers stay small.
             device: Where its networks live.
-            overrides: Arguments of SB3's constructor that replace those of the blueprint (``learning_rate``, ``seed`` ...).
+            overrides: Arguments of SB3's constructor that replace those of the blueprint (``seed`` ...).
 
         Raises:
             SourceError: SB3 refuses to build it.
@@ -109,9 +109,9 @@ class Blueprint:
                 return cls(self.policy_class, env, device=device, **arguments)
             return self._build_idle(device, arguments)
         except _BUILD_ERRORS as error:
-            reason = str(error).strip().splitlines()
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise SourceError(
-                f"SB3 cannot build this {self.algorithm} agent ({(reason or [type(error).__name__])[0][:200]}); "
+                f"SB3 cannot build this {self.algorithm} agent ({reason[:200]}); "
                 "check its spaces and settings with `acclimate inspect`."
             ) from error
 
@@ -156,7 +156,8 @@ class Blueprint:
             return json.loads(json.dumps(data))
         except TypeError as error:
             raise SourceError(
-                f"this {self.algorithm} agent holds a class of its own ({error}), which is no data; save it as a zip."
+                f"this {self.algorithm} agent holds a class of its own ({error}), which is no data; "
+                "save it as a zip."
             ) from error
 
     @classmethod
@@ -188,7 +189,7 @@ def _text(value: Any) -> str:
 def _shrink_buffers(
     arguments: dict[str, Any], observation_space: spaces.Space, action_space: spaces.Space
 ) -> dict[str, Any]:
-    """Make the buffers of a model that has no environment small; return the settings to put back afterwards."""
+    """Make the buffers of a model without an environment small; return the settings to put back."""
     size = arguments.get("buffer_size")
     if size is None:
         return {}

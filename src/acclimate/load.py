@@ -31,11 +31,11 @@ def load(
     Args:
         source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder, a folder that holds one zip,
             ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model, which is copied.
-        normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer` gives
-            them; None says that it needs none.
+        normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer`
+            gives them; None says that it needs none.
         device: Where its networks live.
-        trust: Open the file with SB3's own loader, which runs whatever code the file holds. Only for files whose
-            origin you know.
+        trust: Open the file with SB3's own loader, which runs whatever code the file holds. Only for files
+            whose origin you know.
         revision: The branch, tag or commit of a Hub repository.
 
     Raises:
@@ -64,6 +64,8 @@ def load(
             parts, found = bundle.read(path / _BUNDLE)
             return assemble(parts, normalizer=_given(normalizer, found, parts), device=device)
         path = _one_zip(path)
+    if not path.is_file() and path.with_name(f"{path.name}.zip").is_file():
+        path = path.with_name(f"{path.name}.zip")
     if not path.is_file():
         raise SourceError(f"{path}: no such file; check the path.")
     return _load_zip(path, normalizer, device, trust, None)

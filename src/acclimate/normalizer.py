@@ -1,7 +1,7 @@
 """The running statistics by which an agent's observations and rewards were scaled.
 
-The arithmetic is that of SB3's ``VecNormalize``, to the bit; what differs is that it is data: it needs no environment,
-never updates itself and never holds a pickle.
+The arithmetic is that of SB3's ``VecNormalize``, to the bit; what differs is that it is data: it needs no
+environment, never updates itself and never holds a pickle.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class Normalizer:
             expected = {key: shape for key, shape in expected.items() if key in known}
         if self.shapes != expected:
             raise SourceError(
-                f"{where}: the normaliser holds observations of shape {self.shapes}, the agent takes {expected}; "
-                "give its own normaliser, or normalizer=None if it needs none."
+                f"{where}: the normaliser holds observations of shape {self.shapes}, not {expected}; "
+                "give the agent's own normaliser, or normalizer=None if it needs none."
             )
 
     def vec_normalize(self, venv: VecEnv, *, training: bool, norm_reward: bool) -> VecNormalize:

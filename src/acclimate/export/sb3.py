@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def save(agent: Agent, path: Path) -> Path:
     """Write the agent's zip at `path` and its normaliser beside it; return the zip's path.
 
-    The normaliser is ``vecnormalize.pkl`` in the same folder, or in a folder named like the zip where another agent's
-    normaliser already lies in the first place; `load` looks in both.
+    The normaliser is ``vecnormalize.pkl`` in the same folder, or in a folder named like the zip where
+    another agent's normaliser already lies in the first place; `load` looks in both.
 
     Raises:
-        ExportError: The folder cannot be written, or a foreign normaliser there would be taken for this agent's.
+        ExportError: The folder cannot be written, or holds a normaliser that would be taken for this one's.
     """
     # Serialised by SB3 from a model that SB3 built: nothing of ours gets into the file.
     buffer = io.BytesIO()
@@ -48,7 +48,8 @@ def _normalizer_path(agent: Agent, path: Path) -> Path | None:
     if agent.normalizer is None:
         if found is not None:
             raise ExportError(
-                f"{found}: would be taken for the normaliser of {path.name}, which has none; choose another folder."
+                f"{found}: would be taken for the normaliser of {path.name}, which has none; "
+                "choose another folder."
             )
         return None
     own = path.parent / path.stem / sidecar.NORMALIZERS[0]

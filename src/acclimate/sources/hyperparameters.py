@@ -14,8 +14,22 @@ from acclimate.sources import vocabulary
 _MARKS = {"ppo": ("n_epochs", "clip_range"), "trpo": ("cg_max_steps", "line_search_max_iter")}
 # Arguments that are not settings of the training, or that a caller decides.
 _SKIPPED = frozenset(
-    "self policy env policy_kwargs tensorboard_log verbose seed device _init_setup_model optimize_memory_usage "
-    "replay_buffer_class replay_buffer_kwargs rollout_buffer_class rollout_buffer_kwargs".split()
+    [
+        "self",
+        "policy",
+        "env",
+        "policy_kwargs",
+        "tensorboard_log",
+        "verbose",
+        "seed",
+        "device",
+        "_init_setup_model",
+        "optimize_memory_usage",
+        "replay_buffer_class",
+        "replay_buffer_kwargs",
+        "rollout_buffer_class",
+        "rollout_buffer_kwargs",
+    ]
 )
 _MINIMUM = {"gradient_steps": -1, "sde_sample_freq": -1, "learning_starts": 0, "alive_bonus_offset": -(2**53)}
 _TEXT = {"ent_coef": re.compile(r"auto(_\d+(\.\d+)?)?"), "target_entropy": re.compile(r"auto")}
@@ -41,7 +55,7 @@ def algorithm(
 
 
 def read(name: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Return the arguments of the algorithm that are plain and sensible, and why the others were not taken."""
+    """Return the algorithm's arguments that are plain and sensible, and why the others were not taken."""
     found: dict[str, Any] = {}
     unread: list[tuple[str, str]] = []
     for argument, parameter in inspect.signature(vocabulary.ALGORITHMS[name].__init__).parameters.items():
@@ -54,7 +68,7 @@ def read(name: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple
         elif value is not None or parameter.default is None:
             found[argument] = value
     if name == "a2c":
-        # A2C adds RMSprop by itself unless told not to; a file that uses it names it among its policy's arguments.
+        # A2C adds RMSprop by itself unless told not to; a file that uses it names it in its policy_kwargs.
         found["use_rms_prop"] = False
     return found, unread
 

@@ -1,13 +1,15 @@
 """A reader of pickles that cannot run anything.
 
-Python's unpickler calls what a file tells it to call, and an unpickler with a filtered ``find_class`` still hands real
-objects to the file, whose attributes the ``BUILD`` opcode can then write. This reader is another machine: it walks the
-opcodes and only ever makes plain containers and two kinds of inert record, a `Token` where a pickle names a global and
-a `Made` where it calls one. What a record *means* is decided afterwards, by code that knows what it looks for.
+Python's unpickler calls what a file tells it to call, and one with a filtered ``find_class`` still hands real
+objects to the file, whose attributes the ``BUILD`` opcode can then write. This reader is another machine. It
+walks the opcodes and only ever makes plain containers and two kinds of inert record, a `Token` where a pickle
+names a global and a `Made` where it calls one. What a record means is decided afterwards, by code that knows
+what it looks for.
 """
 
 from __future__ import annotations
 
+import io
 import pickletools
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +19,13 @@ from acclimate.errors import SourceError, UnsafeFileError
 MAX_BYTES = 64 * 2**20
 MAX_OPCODES = 1_000_000
 MAX_MEMO = 2**20
-# Whose names may be mentioned. None of them is ever imported or called; anything else says what the file is up to.
-_PACKAGES = frozenset("numpy gym gymnasium stable_baselines3 sb3_contrib torch collections".split())
-_BUILTINS = frozenset("set frozenset list dict tuple bool int float str bytes bytearray".split())
+# Whose names may be mentioned; none is ever imported or called. Any other shows what the file is up to.
+_PACKAGES = frozenset(
+    ["numpy", "gym", "gymnasium", "stable_baselines3", "sb3_contrib", "torch", "collections"]
+)
+_BUILTINS = frozenset(
+    ["set", "frozenset", "list", "dict", "tuple", "bool", "int", "float", "str", "bytes", "bytearray"]
+)
 _KEYS = (str, int, float, bool, type(None))
 
 
@@ -36,7 +42,7 @@ class Token:
 
 @dataclass(slots=True, eq=False)
 class Made:
-    """A call that a pickle asks for, not carried out: what, with which arguments, and the state given to it after."""
+    """A call that a pickle asks for, not carried out: what, with which arguments, and the state set after."""
 
     what: Token
     args: tuple[Any, ...]
@@ -59,9 +65,25 @@ def read(data: bytes, *, where: str) -> Any:
         raise UnsafeFileError(
             f"{where}: {len(data)} bytes are more than the {MAX_BYTES} a pickle may have here."
         )
-    machine = _Machine(where)
+    return _run(io.BytesIO(data), _Machine(where, storages=False))
+
+
+def check(stream: io.BytesIO, *, where: str) -> None:
+    """Read one pickle of torch's, which may name storages, off a stream, and forget it.
+
+    It is what stands before torch's own reader, which trusts a file not to exhaust memory or the C stack.
+
+    Raises:
+        UnsafeFileError: As `read` does.
+        SourceError: As `read` does.
+    """
+    _run(stream, _Machine(where, storages=True))
+
+
+def _run(stream: io.BytesIO, machine: _Machine) -> Any:
+    where = machine.where
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count > MAX_OPCODES:
                 raise UnsafeFileError(f"{where}: more than {MAX_OPCODES} opcodes; such a pickle is not read.")
             machine.step(opcode.name, argument)
@@ -80,8 +102,9 @@ _MARK = _Mark()
 class _Machine:
     """The stack and the memo of one pickle."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, storages: bool) -> None:
         self.where = where
+        self.storages = storages
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -97,6 +120,8 @@ class _Machine:
             self.stack.append(_PUSH_NEW[name]())
         elif name in _ACTIONS:
             _ACTIONS[name](self, argument)
+        elif name == "BINPERSID" and self.storages:
+            self.stack.append(Made(Token("torch", "storage"), (self.pop(),)))
         else:
             raise UnsafeFileError(
                 f"{self.where}: the pickle uses {name}, which no plain value needs; refused."
@@ -222,8 +247,21 @@ def _set_item(machine: _Machine, _: Any) -> None:
 
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 _PUSH_ARGUMENT = frozenset(
-    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
-    "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+    [
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "LONG4",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ]
 )
 _PUSH_CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
 _PUSH_NEW = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list}

@@ -20,7 +20,21 @@ _MODULES = (
 )
 _DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 _SCALARS = frozenset(
-    "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+    [
+        "bool",
+        "bool_",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float16",
+        "float32",
+        "float64",
+    ]
 )
 
 

@@ -11,8 +11,8 @@ import torch
 def fit(optimizer: torch.optim.Optimizer, state: Any) -> dict[str, Any] | str:
     """Return a state that `optimizer` can load, or the reason why this one cannot be.
 
-    Only moments and counters are taken from the file; the settings of the groups stay those of the optimizer, whose
-    learning rate comes from the recipe.
+    Only moments and counters are taken from the file; the settings of the groups stay those of the optimizer,
+    whose learning rate comes from the recipe.
     """
     try:
         saved, groups = state["state"], state["param_groups"]

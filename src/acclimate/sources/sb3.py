@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 
-from acclimate.agent import COUNTERS, OPTIMIZERS, VARIABLES, Origin, Parts
+from acclimate.agent import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 from acclimate.blueprint import Blueprint
 from acclimate.errors import SourceError
 from acclimate.sources import archive, hyperparameters, inert, layout, sidecar, tensors, vocabulary
@@ -56,7 +57,10 @@ def read(path: Path) -> Parts:
         weights=weights,
         optimizers={name: stored[f"{name}.pth"] for name in OPTIMIZERS if f"{name}.pth" in stored},
         variables=_variables(variables),
-        counters={name: data[name] for name in COUNTERS if _is_count(data.get(name))},
+        counters={
+            **{name: data[name] for name in COUNTERS if _is_count(data.get(name))},
+            **{name: float(data[name]) for name in RATES if _is_rate(data.get(name))},
+        },
         origin=Origin(
             path=str(path),
             sha256=_sha256(path),
@@ -69,10 +73,9 @@ def read(path: Path) -> Parts:
     )
 
 
-def algorithm_of(path: Path) -> str:
-    """Return our name of the algorithm in a zip, from the plain text of its data alone."""
-    data = _json(archive.read(path).get("data", b"{}"), path)
-    return _blueprint(data, path)[0].algorithm
+def plain_data(path: Path) -> dict[str, Any]:
+    """Return the JSON of a zip's data, its serialized fields left as text."""
+    return _json(archive.read(path).get("data", b"{}"), path)
 
 
 def _pth(name: str) -> bool:
@@ -172,16 +175,16 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     """Return a decoded value as plain data, or refuse it."""
     if depth > _MAX_DEPTH:
         raise SourceError(f"{where}: nested deeper than any setting of a policy; refused.")
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 2**53):
         return value
-    if isinstance(value, str):
-        return value[:1000]
+    if isinstance(value, str) and len(value) < _MAX_ITEMS:
+        return value
     if isinstance(value, (list, tuple, dict)) and len(value) > _MAX_ITEMS:
         raise SourceError(f"{where}: {len(value)} items are more than any setting of a policy has; refused.")
     if isinstance(value, (list, tuple)):
         return [_plain(item, where, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {str(key)[:200]: _plain(item, where, depth + 1) for key, item in value.items()}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item, where, depth + 1) for key, item in value.items()}
     if numpy_records.is_numpy(value, "scalar"):
         return numpy_records.scalar(value, where)
     what = value.what if isinstance(value, Made) else value
@@ -207,6 +210,10 @@ def _variables(stored: Any) -> dict[str, torch.Tensor]:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**53
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and abs(value) < 2**53
 
 
 def _versions(members: Mapping[str, bytes]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def needs_normalizer(settings: Mapping[str, Any]) -> bool:
 
 
 def env_id(path: Path) -> str | None:
-    """Return the id of the environment that an agent was trained on, from the files beside it or from its name."""
+    """Return the id of the environment an agent was trained on, from files beside it or from its name."""
     named = _first(path, "args.yml").get("env")
     if isinstance(named, str) and _ENV_ID.fullmatch(named):
         return named
@@ -115,7 +115,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MAX_YAML:
             return {}
         # An instance of its own loader class: nothing is registered globally.
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Inert)  # noqa: S506
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Inert)
     except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -181,7 +181,7 @@ def _named_dtype(name: Any, where: str) -> np.dtype:
 
 
 def _pack(bound: np.ndarray) -> Any:
-    """Return one number where all are the same, else the flat list; JSON has no infinity, so it goes as text."""
+    """Return one number where all are the same, else the flat list; infinity, which JSON lacks, as text."""
     flat = [value if math.isfinite(value) else repr(value) for value in bound.ravel().tolist()]
     return flat[0] if flat and all(value == flat[0] for value in flat) else flat
 

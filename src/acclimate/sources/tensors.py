@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from acclimate.errors import SourceError, UnsafeFileError
+from acclimate.sources import inert
 
 
 def read(data: bytes, *, where: str) -> Any:
@@ -20,7 +21,10 @@ def read(data: bytes, *, where: str) -> Any:
         UnsafeFileError: It wants more than tensors, or would grow when read.
         SourceError: It is broken.
     """
-    _check_inner_zip(data, where)
+    if data.startswith(b"PK\x03\x04"):
+        _check_zip(data, where)
+    else:
+        _check_legacy(data, where)
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -61,19 +65,29 @@ def state_dict(value: Any, *, where: str) -> dict[str, torch.Tensor]:
     return dict(value)
 
 
-def _check_inner_zip(data: bytes, where: str) -> None:
-    """Refuse a tensor file whose members are compressed: torch stores them, a bomb deflates them."""
-    if not data.startswith(b"PK\x03\x04"):
-        return  # The format before torch 1.6: plain pickles and raw storages.
+def _check_zip(data: bytes, where: str) -> None:
+    """Refuse what would grow: torch stores members as they are, a bomb deflates them."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError) as error:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise UnsafeFileError(
+                    f"{where}: its tensors are compressed, which torch never does; refused."
+                )
+            if sum(member.file_size for member in members) > len(data):
+                raise UnsafeFileError(f"{where}: its tensors claim more bytes than the file has; refused.")
+            for member in members:
+                if member.filename.endswith(".pkl"):
+                    inert.check(io.BytesIO(archive.read(member)), where=where)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError, RuntimeError) as error:
         raise SourceError(f"{where}: broken tensors ({error}); copy or download it again.") from error
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise UnsafeFileError(f"{where}: its tensors are compressed, which torch never does; refused.")
-    if sum(member.file_size for member in members) > len(data):
-        raise UnsafeFileError(f"{where}: its tensors claim more bytes than the file has; refused.")
+
+
+def _check_legacy(data: bytes, where: str) -> None:
+    """Check the five pickles with which a file of torch before 1.6 begins; plain numbers follow."""
+    stream = io.BytesIO(data)
+    for _ in range(5):
+        inert.check(stream, where=where)
 
 
 def _first_line(error: Exception) -> str:

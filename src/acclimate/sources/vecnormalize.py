@@ -99,8 +99,8 @@ def _floats(value: Any, where: str) -> np.ndarray:
 def flatten_goal(found: Normalizer, space: spaces.Space) -> Normalizer:
     """Return a normaliser of Dict observations as one of flat ones, where an agent takes them flat.
 
-    Before SB3 1.1, HER agents took ``observation`` and ``desired_goal`` in one vector, which was normalised before it
-    was put together.
+    Before SB3 1.1, HER agents took ``observation`` and ``desired_goal`` in one vector, which was normalised
+    before it was put together.
     """
     keys = ("observation", "desired_goal")
     mean, var = found.obs_mean, found.obs_var

@@ -1,7 +1,7 @@
 """The names that an agent's file may use, and what they mean here.
 
-A file names classes; nothing is imported because a file says so. Every class that Acclimate is ready to build is in one
-of these tables, and the reverse tables name the classes of a live model.
+A file names classes; nothing is imported because a file says so. Every class that Acclimate is ready to build
+is in one of these tables, and the reverse tables name the classes of a live model.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Any
 import sb3_contrib
 import stable_baselines3
 import torch
-from sb3_contrib.common.maskable import policies as maskable
-from sb3_contrib.common.recurrent import policies as recurrent
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
@@ -38,11 +36,31 @@ ALGORITHMS: Mapping[str, type[BaseAlgorithm]] = {
     "maskable_ppo": sb3_contrib.MaskablePPO,
 }
 
-_ACTIVATIONS = (
-    "CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 SELU "
-    "SiLU Sigmoid Softplus Softshrink Softsign Tanh Tanhshrink"
-).split()
-_OPTIMIZERS = "Adadelta Adagrad Adam AdamW Adamax NAdam RAdam RMSprop SGD".split()
+_ACTIVATIONS = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SELU",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+]
+_OPTIMIZERS = ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD"]
 
 # The keyword arguments of SB3's policies whose value is a class, and the classes that it may be.
 CLASSES: Mapping[str, Mapping[str, type]] = {
@@ -73,9 +91,6 @@ _CLASS_NAMES: Mapping[tuple[str, str], tuple[str, str]] = {
     (_SB3_LAYERS, "CombinedExtractor"): ("features_extractor_class", "combined"),
 }
 
-_ON_POLICY = ("ppo", "a2c", "trpo")
-_PLAIN = {"MlpPolicy": "MlpPolicy", "CnnPolicy": "CnnPolicy", "MultiInputPolicy": "MultiInputPolicy"}
-
 
 def _policies() -> dict[tuple[str, str], tuple[tuple[str, ...], str]]:
     """Return (module, class) -> (the algorithms that use it, SB3's alias for it)."""
@@ -84,7 +99,7 @@ def _policies() -> dict[tuple[str, str], tuple[tuple[str, ...], str]]:
     for algorithm, cls in ALGORITHMS.items():
         for policy in cls.policy_aliases.values():
             owners.setdefault(policy, []).append(algorithm)
-    for algorithm, cls in ALGORITHMS.items():
+    for cls in ALGORITHMS.values():
         for alias, policy in cls.policy_aliases.items():
             names[policy.__module__, policy.__name__] = (tuple(owners[policy]), alias)
     return names
@@ -102,7 +117,8 @@ def policy_of(token: Token, where: str) -> tuple[tuple[str, ...], str]:
     known = POLICIES.get((token.module, token.name))
     if known is None:
         raise SourceError(
-            f"{where}: its policy is `{token}`, not one of SB3's own; pass trust=True to let SB3 import and run it."
+            f"{where}: its policy is `{token}`, not one of SB3's own; "
+            "pass trust=True to let SB3 import and run it."
         )
     return known
 
