@@ -7,20 +7,18 @@ the agent's observation normaliser stays as it is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.errors import AcclimateError, ConfigError, TaskError
+from acclimate.errors import ConfigError
 from acclimate.player import Player, RandomPlayer, isolated, player_of
+from acclimate.slot import Slot
 from acclimate.statistics import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
 
 if TYPE_CHECKING:
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from acclimate.task import Task
 
 SEED = 10_000
-ENDLESS = 1_000_000
-"""Steps after which an episode counts as one that never ends."""
 
 
 class Summary(TypedDict):
@@ -117,61 +113,6 @@ def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs:
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
 
 
-class _Slot:
-    """One environment and its episode; as a context, it turns what it raises into a `TaskError`."""
-
-    def __init__(self, env: gym.Env[Any, Any], name: str) -> None:
-        self.env, self.name = env, name
-        self.episode = self.seed = self.steps = 0
-        self.total = 0.0
-        self.observation: Any = None
-
-    def begin(self, episode: int, seed: int) -> None:
-        self.episode, self.seed, self.steps, self.total = episode, seed, 0, 0.0
-        with self:
-            self.observation, _ = self.env.reset(seed=seed)
-        self._check(0.0)
-
-    def step(self, action: Any) -> bool:
-        """Take a step and say whether the episode has ended."""
-        self.steps += 1
-        with self:
-            self.observation, reward, terminated, truncated, _ = self.env.step(action)
-            reward = float(reward)
-        self._check(reward)
-        self.total += reward
-        return bool(terminated or truncated)
-
-    def _check(self, reward: float) -> None:
-        seen = self.observation
-        for part in seen.values() if isinstance(seen, dict) else (seen,):
-            if not np.isfinite(part).all():
-                raise TaskError(
-                    f"{self._where()} saw a number that is not finite; mend the environment or its shifts"
-                )
-        if not math.isfinite(reward):
-            raise TaskError(f"{self._where()} gave the reward {reward}; mend the environment or its shifts")
-        if self.steps >= ENDLESS:
-            raise TaskError(
-                f"{self._where()} has still not ended; wrap the environment in gymnasium's TimeLimit"
-            )
-
-    def _where(self) -> str:
-        return f"{self.name}, episode {self.episode} (seed {self.seed}), step {self.steps},"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, AcclimateError):
-            said = " ".join(str(error).split()) or "no message"
-            raise TaskError(
-                f"{self._where()} raised {type(error).__name__}: {said}; mend the environment or its shifts"
-            ) from error
-
-
 def _play(
     player: Player, task: Task, episodes: int, seed: int, n_envs: int, deterministic: bool
 ) -> Evaluation:
@@ -187,7 +128,7 @@ def _play(
         for _ in range(width):
             env = task.make()
             opened.callback(env.close)
-            slots.append(_Slot(env, name))
+            slots.append(Slot(env, name))
         queue = iter(range(episodes))
         active = [_next(slot, index, queue, player, seed) for index, slot in enumerate(slots)]
         starts = np.ones(width, dtype=bool)
@@ -202,7 +143,7 @@ def _play(
     return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic)
 
 
-def _next(slot: _Slot, index: int, queue: Iterator[int], player: Player, seed: int) -> bool:
+def _next(slot: Slot, index: int, queue: Iterator[int], player: Player, seed: int) -> bool:
     """Start the next episode in a slot; false where none is left."""
     episode = next(queue, None)
     if episode is None:

@@ -1,7 +1,7 @@
 """What a run measured, what follows from it, and its form as JSON.
 
-Only measurements are stored; every judgement (verdict, forgetting, dip, area) is computed from them: a report that
-is read back from its file can be checked again.
+Only measurements are stored; every judgement (verdict, forgetting, dip, area) is computed from them, so a
+report that is read back from its file can be checked again.
 """
 
 from __future__ import annotations

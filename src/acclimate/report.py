@@ -93,8 +93,8 @@ def read(path: str | PathLike[str]) -> Report:
 def evaluations(curve: tuple[Point, ...]) -> bytes:
     """Return the curve in the layout of SB3's `EvalCallback`.
 
-    That is `timesteps (T,)`, `results (T, episodes)` and `ep_lengths (T, episodes)`. Where the points have different
-    numbers of episodes, each keeps as many as the shortest.
+    That is `timesteps (T,)`, `results (T, episodes)` and `ep_lengths (T, episodes)`. Where the points have
+    different numbers of episodes, each keeps as many as the shortest.
     """
     width = min(len(point.evaluation.returns) for point in curve)
     target = io.BytesIO()
