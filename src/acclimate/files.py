@@ -35,8 +35,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Fill a temporary sibling folder, and give it its name only if nothing was raised.
 
-    An earlier folder of that name is replaced. A kill between the two renames leaves the earlier one beside it
-    as `.<name>.old`; `recover_folder` puts it back.
+    An earlier folder of that name is replaced. A kill between the two renames leaves the earlier one beside
+    it as `.<name>.old`; `recover_folder` puts it back.
 
     Raises:
         ConfigError: if the place cannot be written.

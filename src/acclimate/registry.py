@@ -1,7 +1,7 @@
 """Names of methods, shifts and wrappers, and the only way from a name to a class.
 
-A file or a flag holds names, never import paths: a name resolves through one of the tables below or through an
-entry point of an installed package, so reading a recipe cannot import what its author chose.
+A file or a flag holds names, never import paths: a name resolves through one of the tables below or through
+an entry point of an installed package, so reading a recipe cannot import what its author chose.
 """
 
 from __future__ import annotations
@@ -118,6 +118,47 @@ METHODS = Registry(
     entry_points="acclimate.methods",
 )
 
-SHIFTS = Registry("shift", {}, entry_points="acclimate.shifts")
+SHIFTS = Registry(
+    "shift",
+    {
+        "gravity": "acclimate.shifts.physics:Gravity",
+        "friction": "acclimate.shifts.physics:Friction",
+        "mass": "acclimate.shifts.physics:Mass",
+        "damping": "acclimate.shifts.physics:Damping",
+        "gear": "acclimate.shifts.physics:ActuatorGear",
+        "joint_limits": "acclimate.shifts.mujoco:JointLimits",
+        "broken_joint": "acclimate.shifts.actions:BrokenJoint",
+        "length": "acclimate.shifts.physics:Length",
+        "pole_mass": "acclimate.shifts.physics:PoleMass",
+        "cart_mass": "acclimate.shifts.physics:CartMass",
+        "force": "acclimate.shifts.physics:Force",
+        "torque": "acclimate.shifts.physics:Torque",
+        "speed": "acclimate.shifts.physics:Speed",
+        "main_engine": "acclimate.shifts.physics:MainEngine",
+        "side_engine": "acclimate.shifts.physics:SideEngine",
+        "wind": "acclimate.shifts.lunar_lander:Wind",
+        "turbulence": "acclimate.shifts.lunar_lander:Turbulence",
+        "sensor_noise": "acclimate.shifts.sensors:SensorNoise",
+        "sensor_bias": "acclimate.shifts.sensors:SensorBias",
+        "sensor_dropout": "acclimate.shifts.sensors:SensorDropout",
+        "sensor_permutation": "acclimate.shifts.sensors:SensorPermutation",
+        "action_noise": "acclimate.shifts.actions:ActionNoise",
+        "action_delay": "acclimate.shifts.actions:ActionDelay",
+        "action_gain": "acclimate.shifts.actions:ActionGain",
+        "reward_scale": "acclimate.shifts.rewards:RewardScale",
+        "reward_weights": "acclimate.shifts.rewards:RewardWeights",
+        "frame_skip": "acclimate.shifts.frames:FrameSkip",
+    },
+    entry_points="acclimate.shifts",
+)
 
-WRAPPERS = Registry("wrapper", {}, entry_points="acclimate.wrappers")
+WRAPPERS = Registry(
+    "wrapper",
+    {
+        "frame_stack": "acclimate.wrappers:FrameStack",
+        "time_feature": "acclimate.wrappers:TimeFeature",
+        "atari": "acclimate.wrappers:Atari",
+        "mask_velocity": "acclimate.wrappers:MaskVelocity",
+    },
+    entry_points="acclimate.wrappers",
+)

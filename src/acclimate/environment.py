@@ -1,0 +1,131 @@
+"""Making a Gymnasium environment, with every way to fail said in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import parse_env_id
+
+from acclimate.errors import AcclimateError, TaskError
+
+_PACKAGES = {"ALE": "ale_py", "MinAtar": "minatar"}
+"""Namespaces of ids whose package registers them only once it is imported."""
+
+
+def make_env(
+    env: str | Callable[..., gym.Env],
+    kwargs: Mapping[str, Any],
+    *,
+    render_mode: str | None = None,
+    name: str,
+) -> gym.Env:
+    """Make an environment from a Gymnasium id, or by calling what returns one.
+
+    Args:
+        env: the id, or the callable. An id `module:Name-v0` imports that module.
+        kwargs: for the constructor.
+        render_mode: as Gymnasium has it; None leaves the argument out.
+        name: for errors.
+
+    Raises:
+        TaskError: if it cannot be made.
+    """
+    arguments = dict(kwargs) if render_mode is None else {**kwargs, "render_mode": render_mode}
+    if not isinstance(env, str):
+        with blamed(name):
+            return env(**arguments)
+    with contextlib.suppress(gym.error.Error, ImportError):
+        if package := _PACKAGES.get(parse_env_id(env)[0] or ""):
+            importlib.import_module(package)
+    try:
+        with _without_model_warnings(env):
+            return gym.make(env, **arguments)
+    except (gym.error.Error, ImportError, TypeError, ValueError, AssertionError, OSError) as error:
+        raise TaskError(f"cannot make the environment {name}: {_line(error)}{_modern(env)}") from error
+
+
+def modern_id(env_id: str) -> tuple[str, str]:
+    """Map an id that Gymnasium no longer makes to the newest version that it has.
+
+    Returns:
+        The id, and a note that says what was mapped; the same id and an empty note where there is nothing to
+        map.
+
+    Example:
+        >>> modern_id("LunarLander-v2")[0], modern_id("CartPole-v1")
+        ('LunarLander-v3', ('CartPole-v1', ''))
+    """
+    try:
+        namespace, name, version = parse_env_id(env_id)
+    except gym.error.Error:
+        return env_id, ""
+    specs = [spec for spec in gym.registry.values() if (spec.namespace, spec.name) == (namespace, name)]
+    newest = max(specs, key=lambda spec: spec.version or 0, default=None)
+    if newest is None or newest.id == env_id or not (env_id not in gym.registry or _moved(env_id, version)):
+        return env_id, ""
+    if version is not None and version > (newest.version or 0):
+        return env_id, ""
+    return (
+        newest.id,
+        f"{env_id} is no longer made by Gymnasium: using {newest.id}, whose physics may differ a little",
+    )
+
+
+def _moved(env_id: str, version: int | None) -> bool:
+    """Whether it is one of MuJoCo's up to v3, which are registered only to say that they have moved."""
+    return "mujoco" in str(gym.spec(env_id).entry_point) and version is not None and version < 4
+
+
+def _modern(env_id: str) -> str:
+    newest, note = modern_id(env_id)
+    return f" Use {newest}." if note else ""
+
+
+@contextlib.contextmanager
+def blamed(name: str) -> Iterator[None]:
+    """Turn whatever an environment raises into a TaskError that names it; our own errors pass."""
+    blame = _Blame(name)
+    with blame:
+        yield
+
+
+class _Blame(contextlib.AbstractContextManager[None]):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AcclimateError):
+            raise TaskError(
+                f"the environment {self._name} raised {type(error).__name__}: {_line(error)}; "
+                "mend it or its arguments"
+            ) from error
+
+
+def _line(error: Exception) -> str:
+    """Put an exception's words on one line."""
+    words = " ".join(str(error).split())
+    return words or type(error).__name__
+
+
+@contextlib.contextmanager
+def _without_model_warnings(env_id: str) -> Iterator[None]:
+    """Keep MuJoCo from warning of Gymnasium's own models, on stderr and in a log file in this folder."""
+    spec = gym.registry.get(env_id)
+    if spec is None or "mujoco" not in str(spec.entry_point):
+        yield
+        return
+    try:
+        import mujoco
+    except ImportError:
+        yield  # making the environment will say it better
+        return
+    earlier = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(earlier)

@@ -1,0 +1,242 @@
+"""Shifts of the actuators as the agent sees them: noise, delay, gain, a broken joint."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from acclimate.errors import TaskError
+from acclimate.shifts import mujoco
+from acclimate.shifts.chance import Chance
+from acclimate.shifts.shift import Shift, finite
+
+
+def _describe(env: gym.Env) -> str:
+    space = env.action_space
+    return f"{space.n} choices" if isinstance(space, Discrete) else f"{int(np.prod(space.shape))} continuous"
+
+
+def _needs(env: gym.Env, *kinds: type[gym.Space]) -> str:
+    space = env.action_space
+    if not isinstance(space, kinds):
+        return f"its action is {type(space).__name__} and no {' or '.join(kind.__name__ for kind in kinds)}"
+    if isinstance(space, Box) and not space.is_bounded():
+        return "its actions have no bounds"
+    return ""
+
+
+class _NoisyActions(Chance):
+    """Executes a disturbed copy of each action."""
+
+    def __init__(self, env: gym.Env, amount: float) -> None:
+        super().__init__(env)
+        self._amount = amount
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Disturb the action, then step."""
+        space = self.action_space
+        if isinstance(space, Discrete):
+            if self.random.random() < self._amount:
+                action = space.start + self.random.integers(space.n)
+            return self.env.step(action)
+        noise = self.random.standard_normal(space.shape) * self._amount * (space.high - space.low) / 2
+        return self.env.step(np.clip(action + noise, space.low, space.high).astype(space.dtype))
+
+
+@dataclass(frozen=True)
+class ActionNoise(Shift):
+    """Noise on what is executed: Gaussian for a continuous action, else now and then a random action."""
+
+    amount: float
+    """Standard deviation, or probability; higher disturbs more."""
+
+    name: ClassVar[str] = "action_noise"
+    unit: ClassVar[str] = "Box: standard deviation in halves of the action's range; Discrete: probability"
+    example: ClassVar[float] = 0.1
+    neutral: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        finite("amount", self.amount, least=0.0)
+
+    def missing(self, env: gym.Env) -> str:
+        """Say why the environment cannot have it."""
+        if isinstance(env.action_space, Discrete) and self.amount > 1:
+            return "its actions are Discrete, for which the noise is a probability"
+        return _needs(env, Box, Discrete)
+
+    def current(self, env: gym.Env) -> str:
+        """Describe what is there now."""
+        return _describe(env)
+
+    def apply(self, env: gym.Env) -> gym.Env:
+        """Wrap the environment."""
+        return _NoisyActions(env, self.amount)
+
+
+class _LateActions(gym.Wrapper):
+    """Executes each action some steps after it was chosen."""
+
+    def __init__(self, env: gym.Env, steps: int) -> None:
+        super().__init__(env)
+        self._steps = steps
+        self._waiting: deque[Any] = deque()
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment and forget the actions on their way."""
+        self._waiting.clear()
+        return self.env.reset(**options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Send the action on its way and execute the one that arrives."""
+        if not self._waiting:
+            self._waiting.extend([self._first(action)] * self._steps)
+        self._waiting.append(np.copy(action) if isinstance(action, np.ndarray) else action)
+        return self.env.step(self._waiting.popleft())
+
+    def _first(self, action: Any) -> Any:
+        space = self.action_space
+        if isinstance(space, Box):
+            return np.clip(np.zeros(space.shape), space.low, space.high).astype(space.dtype)
+        return action
+
+
+@dataclass(frozen=True)
+class ActionDelay(Shift):
+    """Actions that are executed late.
+
+    Until the first arrives, a continuous action is zero and a discrete one is the first itself.
+    """
+
+    steps: int
+    """How many steps late."""
+
+    name: ClassVar[str] = "action_delay"
+    unit: ClassVar[str] = "steps"
+    example: ClassVar[int] = 2
+    neutral: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        finite("steps", self.steps, least=0)
+
+    def current(self, env: gym.Env) -> str:
+        """Describe what is there now."""
+        return "0 steps"
+
+    def apply(self, env: gym.Env) -> gym.Env:
+        """Wrap the environment."""
+        return _LateActions(env, self.steps) if self.steps else env
+
+
+class _StrongActions(gym.ActionWrapper):
+    """Executes a multiple of each action, within the bounds."""
+
+    def __init__(self, env: gym.Env, factor: float) -> None:
+        super().__init__(env)
+        self._factor = factor
+
+    def action(self, action: np.ndarray) -> np.ndarray:
+        """Multiply and clip."""
+        space = self.action_space
+        return np.clip(np.asarray(action) * self._factor, space.low, space.high).astype(space.dtype)
+
+
+@dataclass(frozen=True)
+class ActionGain(Shift):
+    """A gain on continuous actions, which stay within their bounds."""
+
+    factor: float
+    """Multiplies the action; below 1 weakens it, above 1 saturates it, below 0 reverses it."""
+
+    name: ClassVar[str] = "action_gain"
+    unit: ClassVar[str] = "factor on the action"
+    example: ClassVar[float] = 0.5
+    neutral: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        finite("factor", self.factor)
+
+    def missing(self, env: gym.Env) -> str:
+        """Say why the environment cannot have it."""
+        return _needs(env, Box)
+
+    def current(self, env: gym.Env) -> str:
+        """Describe what is there now."""
+        return _describe(env)
+
+    def apply(self, env: gym.Env) -> gym.Env:
+        """Wrap the environment."""
+        return env if self.identity else _StrongActions(env, self.factor)
+
+
+class _WithoutJoint(gym.ActionWrapper):
+    """Executes each action with one entry at zero."""
+
+    def __init__(self, env: gym.Env, joint: int) -> None:
+        super().__init__(env)
+        self._joint = joint
+
+    def action(self, action: np.ndarray) -> np.ndarray:
+        """Set the entry to zero."""
+        action = np.array(action)
+        action[self._joint] = 0
+        return action
+
+
+@dataclass(frozen=True)
+class BrokenJoint(Shift):
+    """An actuator that gives no torque."""
+
+    actuator: int
+    """Which one, counted from 0 in the order of the action."""
+
+    name: ClassVar[str] = "broken_joint"
+    unit: ClassVar[str] = "number of the actuator, from 0"
+    example: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        finite("actuator", self.actuator, least=0)
+
+    def missing(self, env: gym.Env) -> str:
+        """Say why the environment cannot have it."""
+        names = _joints(env)
+        if not names:
+            return "it has no joints with motors"
+        if self.actuator >= len(names):
+            return f"its actuators are numbered 0 to {len(names) - 1}"
+        return ""
+
+    def current(self, env: gym.Env) -> str:
+        """Describe what is there now."""
+        return ", ".join(f"{number} {name}" for number, name in enumerate(_joints(env)))
+
+    def apply(self, env: gym.Env) -> gym.Env:
+        """Wrap the environment, or take the gear from its model."""
+        if not mujoco.is_mujoco(env):
+            return _WithoutJoint(env, self.actuator)
+        env.unwrapped.model.actuator_gear[self.actuator] = 0.0
+        mujoco.settle(env)
+        return env
+
+    def verify(self, env: gym.Env, before: gym.Env) -> None:
+        """Read the gear back, then compare what the two do.
+
+        Raises:
+            TaskError: if the actuator still has a gear, or nothing changed.
+        """
+        if mujoco.is_mujoco(env) and np.any(env.unwrapped.model.actuator_gear[self.actuator]):
+            raise TaskError(f"the shift `{self}` left the actuator its gear; leave it out")
+        super().verify(env, before)
+
+
+def _joints(env: gym.Env) -> tuple[str, ...]:
+    """Name the actuated joints; the walker's four hang free under an action of zero."""
+    if mujoco.is_mujoco(env):
+        return mujoco.actuators(env)
+    if type(env.unwrapped).__module__ == "gymnasium.envs.box2d.bipedal_walker":
+        return ("hip 1", "knee 1", "hip 2", "knee 2")
+    return ()

@@ -1,0 +1,47 @@
+"""Two environments side by side: do they answer the same actions differently?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
+
+STEPS = 300
+"""Enough random steps to fall and to hit joint limits; most shifts show in the first."""
+
+
+def differs(one: gym.Env, other: gym.Env, *, steps: int = STEPS, seed: int = 0) -> bool:
+    """Whether a seeded rollout of random actions ever shows another observation, reward or end of episode.
+
+    Both are reset with the same seeds and given the same actions; the comparison is exact and stops at the
+    first difference, so it is quick where there is one.
+
+    Args:
+        one: an environment with the action space of the other.
+        other: the environment to compare with.
+        steps: give up after so many.
+        seed: of the first episode and of the actions.
+    """
+    space = other.action_space
+    space.seed(seed)
+    episode = seed
+    if not _same(one.reset(seed=episode)[0], other.reset(seed=episode)[0]):
+        return True
+    for _ in range(steps):
+        action = space.sample()
+        left, right = one.step(action)[:4], other.step(action)[:4]
+        if not all(_same(a, b) for a, b in zip(left, right, strict=True)):
+            return True
+        if left[2] or left[3]:
+            episode += 1
+            if not _same(one.reset(seed=episode)[0], other.reset(seed=episode)[0]):
+                return True
+    return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    if np.isscalar(one) and np.isscalar(other):
+        return bool(one == other)
+    return data_equivalence(one, other, exact=True)
