@@ -1,0 +1,1 @@
+"""What the driver does while SB3 trains: one callback, one duty."""

@@ -1,0 +1,63 @@
+"""Average the weights over the last updates: the agent that is measured and kept, not the one that explores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+
+class Averaging(BaseCallback):
+    """Keep an exponential moving average of the policy's weights, one step of it for each rollout's update.
+
+    The iterates of policy gradient wander around a good policy; their average is steadier than the last of them
+    (Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407). Training itself is not touched.
+    """
+
+    def __init__(self, decay: float) -> None:
+        """Prepare.
+
+        Args:
+            decay: Higher averages over more updates and lags behind more.
+        """
+        super().__init__()
+        self.decay = decay
+        self.average: dict[str, torch.Tensor] = {}
+        self._seen: int | None = None
+
+    def _on_training_start(self) -> None:
+        if not self.average:
+            self.average = {k: v.detach().clone() for k, v in self.model.policy.state_dict().items()}
+
+    def _on_rollout_start(self) -> None:
+        self.update()
+
+    def _on_step(self) -> bool:
+        return True
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Let the policy act by the average for a while."""
+        policy = self.model.policy
+        training = {name: value.detach().clone() for name, value in policy.state_dict().items()}
+        policy.load_state_dict(self.average, strict=True)
+        try:
+            yield
+        finally:
+            policy.load_state_dict(training, strict=True)
+
+    def update(self) -> None:
+        """Take in the weights, if an update has changed them since the last time."""
+        updates = int(self.model._n_updates)
+        if self._seen in (None, updates):
+            self._seen = updates
+            return
+        self._seen = updates
+        for name, value in self.model.policy.state_dict().items():
+            held = self.average[name]
+            if held.is_floating_point():
+                held.lerp_(value.detach(), 1.0 - self.decay)
+            else:
+                held.copy_(value)

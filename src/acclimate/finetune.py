@@ -1,0 +1,319 @@
+"""Fine-tune an agent to a task: look, train, judge, and write down what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.type_aliases import MaybeCallback
+
+from acclimate import checkpoint
+from acclimate import report as reports
+from acclimate.agent import Agent
+from acclimate.callbacks.selection import Snapshot, lower_bound
+#CLIP
+from acclimate.config import write_atomic
+from acclimate.diagnosis import diagnose
+from acclimate.evaluate import Evaluation, evaluate
+#BUNDLE
+from acclimate.findings import Measured, Point
+from acclimate.folder import RunFolder, environment
+from acclimate.plan import Plan, make_plan
+from acclimate.probe import Situation, probe
+from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
+from acclimate.report import Report
+from acclimate.task import Task, check_spaces
+from acclimate.tracking import Tracking
+from acclimate.training import Job, Trained, train
+
+JUDGING_SEED = SELECTION_SEED + 5_000
+JUDGING_EPISODES = 20
+"""Episodes on fresh seeds that decide between the best snapshot, the last and the pretrained agent."""
+ERRORS = 1.645
+"""Standard errors below the mean gain: the one-sided 95 % bound."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `finetune` returns."""
+
+    agent: Agent
+    """The agent to use: the tuned one, or a copy of the pretrained one where nothing was better."""
+    report: Report
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was measured before training."""
+
+    situation: Situation
+    target: Evaluation
+    source: Evaluation | None
+    selection: Evaluation
+
+
+def finetune(
+    agent: Agent,
+    task: Task,
+    recipe: Recipe | None = None,
+    *,
+    source: Task | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    callback: MaybeCallback = None,
+    progress: bool = True,
+    track: Tracking | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Adapt an agent to a changed world; the agent given is left as it is.
+
+    Args:
+        agent: The pretrained agent.
+        task: The changed world.
+        recipe: What to do; the default trains everything and lets a probe choose the warm start.
+        source: The world of pretraining, where forgetting is measured; the task without its shifts if not given.
+        out: Folder of the run; None writes nothing.
+        resume: Go on where a killed run of the same recipe stood in `out`.
+        callback: SB3 callbacks that see the training too.
+        progress: Whether to show a progress bar on a terminal.
+        track: Mirror the run to Weights & Biases.
+        say: Called with lines of text on what is carried over, what is reset and what was decided.
+
+    Raises:
+        ConfigError: The recipe cannot be used, or the folder cannot be written.
+        SpaceMismatchError: The agent's spaces are not the task's.
+        TaskError: The environment raised.
+    """
+    recipe = recipe or Recipe()
+    if source is None and task.shifts:
+        source = task.source
+    check_spaces(agent, task)
+    if agent.normalizer is not None and isinstance(agent.normalizer.obs_var, np.ndarray):
+        task = task.scaled(np.sqrt(agent.normalizer.obs_var))
+    if source is not None:
+        check_spaces(agent, source)
+    return _Session(agent, task, source, recipe, callback, progress, say or _silent, track).run(out, resume)
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass
+class _Session:
+    agent: Agent
+    task: Task
+    source: Task | None
+    recipe: Recipe
+    callback: MaybeCallback
+    progress: bool
+    say: Callable[[str], None]
+    track: Tracking | None
+
+    def run(self, out: str | Path | None, resume: bool) -> Run:
+        begun = time.perf_counter()
+        make_plan(self.agent, self.recipe, Situation())  # refuses what cannot be tuned before anything is written
+        folder = None if out is None else RunFolder(Path(out))
+        if folder is not None:
+            folder.open(self.recipe, self._identity(), resume=resume)
+            if resume and folder.is_finished:
+                from acclimate.load import load
+
+                return Run(load(folder.path), reports.read(folder.path), folder.path)
+        tracked = self.track.start(folder.path, self.recipe.to_dict()) if self.track and folder else None
+        saved = checkpoint.read(folder.path) if folder is not None and resume else None
+        before = self._before(folder, resume)
+        plan = make_plan(self.agent, self.recipe, before.situation)
+        job = Job(
+            agent=self.agent,
+            task=self.task,
+            source=self.source,
+            recipe=self.recipe,
+            plan=plan,
+            pretrained=before.selection,
+            charged=before.situation.steps,
+            folder=folder,
+            callback=self.callback,
+            progress=self.progress,
+            say=self.say,
+        )
+        trained = train(job, saved)
+        run = self._finish(job, before, trained, folder, begun)
+        if tracked is not None:
+            tracked.finish()
+        return run
+
+    def _identity(self) -> dict[str, Any]:
+        source = None if self.source is None else self.source.describe()
+        return {"agent": self.agent.origin.sha256, "task": self.task.describe(), "source": source}
+
+    # Before
+
+    def _before(self, folder: RunFolder | None, resume: bool) -> Before:
+        path = None if folder is None else folder.path / "before.json"
+        if resume and path is not None and path.exists():
+            return _before_in(json.loads(path.read_text(encoding="utf-8")))
+        plan = self.recipe.evaluation
+        episodes = self.recipe.warm_start.probe_episodes if self.recipe.mode == "adapt" else 0
+        situation = probe(self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs)
+        before = Before(
+            situation=situation,
+            target=self._final(self.agent, self.task),
+            source=None if self.source is None else self._final(self.agent, self.source),
+            selection=self._evaluate(self.agent, self.task, plan.episodes, SELECTION_SEED),
+        )
+        if path is not None:
+            write_atomic(path, json.dumps(_before_out(before)))
+        return before
+
+    def _final(self, agent: Agent, task: Task) -> Evaluation:
+        return self._evaluate(agent, task, self.recipe.evaluation.final_episodes, FINAL_SEED)
+
+    def _evaluate(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
+        plan = self.recipe.evaluation
+        return evaluate(
+            agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic
+        )
+
+    # After
+
+    def _finish(
+        self, job: Job, before: Before, trained: Trained, folder: RunFolder | None, begun: float
+    ) -> Run:
+        counts = trained.seam.trainable_parameters, trained.seam.total_parameters
+        chosen = self._choose(trained)
+        last = trained.last
+        others: dict[str, Evaluation | None] = {"target": None, "source": None}
+        if last is not None and last is not chosen:
+            shown = trained.show(last)
+            others["target"] = self._final(shown, self.task)
+            others["source"] = None if self.source is None else self._final(shown, self.source)
+        kept = self._kept_agent(trained, chosen)
+        after_target = before.target if chosen is None else self._final(kept, self.task)
+        after_source = before.source
+        if chosen is not None and self.source is not None:
+            after_source = self._final(kept, self.source)
+        same = last is not None and last is chosen
+        report = Report(
+            agent=self.agent.origin.path or self.agent.algorithm,
+            algorithm=kept.algorithm,
+            task=self.task.describe(),
+            source_task=None if self.source is None else self.source.describe(),
+            method=_name(job),
+            seed=self.recipe.seed,
+            steps=self.recipe.steps,
+            steps_charged=before.situation.steps + trained.steps + trained.seam.tuner.context.charged,
+            wall_seconds=trained.seconds_before + time.perf_counter() - begun,
+            trainable_parameters=counts[0],
+            total_parameters=counts[1],
+            target=Measured(before.target, after_target, after_target if same else others["target"]),
+            source=None
+            if before.source is None or after_source is None
+            else Measured(before.source, after_source, after_source if same else others["source"]),
+            kept="pretrained" if chosen is None else "tuned",
+            carried=trained.started.carried,
+            reset=trained.started.reset,
+            choices=tuple(job.plan.why()),
+            situation=before.situation.to_json(),
+            diagnosis=tuple(diagnose(self.agent, before.situation, trained)),
+            curve=self._curve(before, trained),
+            recipe=self.recipe.to_dict(),
+            environment=environment(),
+            normalized=kept.normalizer is not None,
+            notes=() if trained.diverged is None else (trained.diverged,),
+        )
+        if folder is not None:
+            report = self._write(folder, kept, report)
+        return Run(kept, report, None if folder is None else folder.path)
+
+    def _choose(self, trained: Trained) -> Snapshot | None:
+        """Return the snapshot that is surely better than the pretrained agent, None where none is."""
+        candidates = {s.steps: s for s in (trained.record.best, trained.last) if s is not None}
+        # The end of training wins a tie: it is what the report's `last` column shows.
+        if trained.last is not None:
+            candidates[trained.last.steps] = trained.last
+        if not candidates:
+            return None
+        pretrained = self._evaluate(self.agent, self.task, JUDGING_EPISODES, JUDGING_SEED)
+        best, best_lower = None, 0.0
+        for snapshot in candidates.values():
+            found = self._evaluate(trained.show(snapshot), self.task, JUDGING_EPISODES, JUDGING_SEED)
+            lower = lower_bound(found.returns - pretrained.returns, ERRORS)
+            if lower > best_lower:
+                best, best_lower = snapshot, lower
+        return best
+
+    def _kept_agent(self, trained: Trained, chosen: Snapshot | None) -> Agent:
+        if chosen is None:
+            return self.agent.copy()
+        agent = trained.show(chosen)
+        model = trained.seam.fold()
+        return Agent(agent.blueprint, model, agent.normalizer, agent.origin).copy()
+
+    def _curve(self, before: Before, trained: Trained) -> tuple[Point, ...]:
+        seeds = before.selection.seeds
+        rows = [Point(0, before.selection)]
+        deterministic = self.recipe.evaluation.deterministic
+        for point in trained.record.points:
+            rows.append(Point(point.steps, Evaluation(point.returns, point.lengths, seeds, deterministic)))
+        return tuple(rows)
+
+    def _write(self, folder: RunFolder, kept: Agent, report: Report) -> Report:
+        kept.save(folder.path / "agent.zip")
+        write_bundle(kept, folder.path / "bundle")
+        notes = record_clips(folder.path, self.task, before=self.agent, after=kept)
+        report = dataclasses.replace(report, notes=(*report.notes, *notes))
+        report.write(folder.path)
+        return report
+
+
+def _name(job: Job) -> str:
+    names = [method.name for method in job.method.parts()]
+    return "+".join(names) if names else "full"
+
+
+def _evaluation_out(found: Evaluation | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "returns": found.returns.tolist(),
+        "lengths": found.lengths.tolist(),
+        "seeds": found.seeds.tolist(),
+        "deterministic": found.deterministic,
+    }
+
+
+def _evaluation_in(data: dict[str, Any] | None) -> Evaluation | None:
+    if data is None:
+        return None
+    return Evaluation(
+        np.asarray(data["returns"], dtype=np.float64),
+        np.asarray(data["lengths"], dtype=np.int64),
+        np.asarray(data["seeds"], dtype=np.int64),
+        data["deterministic"],
+    )
+
+
+def _before_out(before: Before) -> dict[str, Any]:
+    return {
+        "situation": dataclasses.asdict(before.situation),
+        "target": _evaluation_out(before.target),
+        "source": _evaluation_out(before.source),
+        "selection": _evaluation_out(before.selection),
+    }
+
+
+def _before_in(data: dict[str, Any]) -> Before:
+    return Before(
+        Situation(**data["situation"]),
+        _evaluation_in(data["target"]),  # type: ignore[arg-type]
+        _evaluation_in(data["source"]),
+        _evaluation_in(data["selection"]),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,165 @@
+"""A recipe: all that is needed to repeat a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from acclimate.config import from_dict, to_dict, write_atomic
+from acclimate.errors import ConfigError
+from acclimate.method import Method
+
+FINAL_SEED = 10_000
+SELECTION_SEED = 20_000
+PROBE_SEED = 30_000
+TRAINING_SEED = 40_000
+EPISODES_PER_SEED = 1_000
+"""Episode seeds come from disjoint ranges, so that the final evaluation never sees what selection saw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """What is carried over from pretraining, and what is reset. `auto` lets the probe decide."""
+
+    normalizer: Literal["carry", "freeze", "fresh"] = "carry"
+    """Observation statistics: carried and updated on, carried and held, or estimated anew."""
+    std: float | Literal["auto", "keep"] = "auto"
+    """Least standard deviation of a Gaussian policy. Higher explores more and costs more at first. `keep` also
+    keeps the softmax temperature of a discrete policy, which `auto` raises where its entropy is used up."""
+    learning_rate: float | Literal["auto", "saved"] = "auto"
+    """Step size of the fresh optimizer. Higher adapts faster and forgets faster."""
+    tie: float | Literal["auto"] = "auto"
+    """Start of a fading KL tie to the prior policy; 0 is none. Higher keeps the old behaviour longer."""
+    critic_warmup: int | Literal["auto"] = "auto"
+    """Environment steps in which only the critic learns. They count as training steps."""
+    prior_steps: int | Literal["auto"] = "auto"
+    """Steps by the prior that fill an off-policy buffer before the first update (never random actions)."""
+    epsilon: float | Literal["auto"] = "auto"
+    """Start of DQN's random-action rate; it falls to the saved final rate over the first tenth."""
+    probe_episodes: int = 4
+    """Target episodes by which the situation is read; their steps are charged. 0 skips the probe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """When and how the agent is measured. None of its environment steps are used for training."""
+
+    points: int = 5
+    """Measurements during training, evenly spread, the last at its end."""
+    freq: int | None = None
+    """Environment steps between two measurements, in place of `points`."""
+    episodes: int = 5
+    """Episodes of a measurement during training."""
+    final_episodes: int = 50
+    """Episodes of the final evaluation, on seeds that selection never saw."""
+    n_envs: int = 8
+    """Environments stepped together while evaluating; the result does not depend on it."""
+    deterministic: bool = True
+    """Whether the policy's mode acts, or a sample of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that is needed to repeat a fine-tuning run; round-trips to YAML.
+
+    Example:
+        >>> Recipe.from_dict({"steps": 5000, "methods": ["full"]}).steps
+        5000
+    """
+
+    methods: tuple[Method, ...] = ()
+    """Fine-tuning methods, injected left to right. None: everything is trained, tied as the probe says."""
+    steps: int = 100_000
+    """Target environment steps, the probe's and the warm-ups' included."""
+    seed: int = 0
+    """Seed of exploration, minibatches and training environments."""
+    mode: Literal["adapt", "continue"] = "adapt"
+    """`adapt` to a changed world, or `continue` the old training with its counters and schedules."""
+    warm_start: WarmStart = field(default_factory=WarmStart)
+    """What is carried over and what is reset."""
+    averaging: float | Literal["auto"] = "auto"
+    """Weight of the past in the average over updates that is measured and kept; 0 keeps the last weights."""
+    algorithm: Mapping[str, Any] = field(default_factory=dict)
+    """SB3 constructor arguments that override what was saved or chosen."""
+    n_envs: int | None = None
+    """Training environments; None: 8 on-policy, 1 off-policy."""
+    vec_env: Literal["dummy", "subproc"] = "dummy"
+    """Whether training environments share this process."""
+    device: str = "cpu"
+    """Torch device of the training."""
+    evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
+    """When and how the agent is measured."""
+
+    def __post_init__(self) -> None:
+        """Check what types cannot say.
+
+        Raises:
+            ConfigError: A count is out of its range.
+        """
+        least = (
+            ("steps", self.steps, 1),
+            ("n_envs", self.n_envs, 1),
+            ("evaluation.points", self.evaluation.points, 1),
+            ("evaluation.freq", self.evaluation.freq, 1),
+            ("evaluation.episodes", self.evaluation.episodes, 1),
+            ("evaluation.final_episodes", self.evaluation.final_episodes, 2),
+            ("evaluation.n_envs", self.evaluation.n_envs, 1),
+            ("warm_start.probe_episodes", self.warm_start.probe_episodes, 0),
+        )
+        for name, value, low in least:
+            if value is not None and value < low:
+                raise ConfigError(f"recipe.{name} is {value}, below its least value {low}: raise it.")
+        object.__setattr__(self, "methods", tuple(self.methods))
+        object.__setattr__(self, "algorithm", dict(self.algorithm))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as data that YAML can hold."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """Build a recipe from data; unknown keys are errors with a field path and a suggestion."""
+        return from_dict(cls, data, path="recipe")
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe as YAML."""
+        write_atomic(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe from a YAML file.
+
+        Raises:
+            ConfigError: The file is missing, is not YAML, or holds unknown fields.
+        """
+        return cls.from_dict(read_yaml(path))
+
+    def override(self, **changes: Any) -> Recipe:
+        """Return a copy with some fields changed."""
+        known = {f.name for f in fields(self)}
+        unknown = set(changes) - known
+        if unknown:
+            raise ConfigError(f"recipe: no field {sorted(unknown)}; it has {sorted(known)}.")
+        return replace(self, **changes)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping from a file with the safe loader.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}; give the path of a recipe's YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).splitlines()[0]
+        raise ConfigError(f"{path} is not YAML ({line}); see the `recipe.yaml` of any run for the form.") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of recipe fields.")
+    return data

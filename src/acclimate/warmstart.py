@@ -1,0 +1,212 @@
+"""The warm start: a fresh SB3 model that begins as the pretrained agent, and the list of what that took."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from acclimate.agent import Agent
+from acclimate.errors import SourceError
+from acclimate.normalizer import Normalizer
+from acclimate.plan import OFF_POLICY, Plan
+from acclimate.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
+from acclimate.sources.vocabulary import ALGORITHMS
+from acclimate.task import Task
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class WarmStarted:
+    """A model ready to learn, and what was carried over and reset for it."""
+
+    model: BaseAlgorithm
+    """A fresh SB3 model on the target task, with the pretrained weights."""
+    normalize: VecNormalize | None
+    """Its observation and reward normaliser, None where the agent has none."""
+    blueprint_agent: Agent
+    """The pretrained agent under the algorithm that trains (PPO for a TRPO agent)."""
+    carried: tuple[Row, ...]
+    reset: tuple[Row, ...]
+
+
+def training_seed(recipe: Recipe) -> int:
+    """Return the first episode seed of the training environments, apart from all evaluation seeds."""
+    return TRAINING_SEED + recipe.seed * EPISODES_PER_SEED
+
+
+def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_offset: int = 0) -> WarmStarted:
+    """Build the model that is trained, out of the agent and the plan.
+
+    The agent itself is left as it is.
+
+    Args:
+        agent: The pretrained agent.
+        task: The changed world.
+        recipe: What the user asked for.
+        plan: The recipe with nothing left open.
+        seed_offset: Added to the environments' seed, so that a resumed run meets new episodes.
+
+    Raises:
+        SourceError: The pretrained weights do not fit the model (a policy class that was changed).
+    """
+    prior = as_algorithm(agent, plan.algorithm)
+    venv = task.vector(plan.n_envs, seed=training_seed(recipe) + seed_offset, kind=recipe.vec_env)
+    carried: list[Row] = []
+    reset: list[Row] = []
+    normalize = _normalizer(prior, venv, plan, carried, reset)
+    model = prior.blueprint.build(
+        env=normalize if normalize is not None else venv,
+        device=recipe.device,
+        seed=recipe.seed,
+        verbose=0,
+        **plan.hyperparameters,
+    )
+    _carry_weights(prior, model, carried)
+    if recipe.mode == "continue":
+        _continue(prior, model, carried, reset)
+    else:
+        reset.append(("optimizer", "fresh: its moments belong to the old task"))
+        reset.append(("step counter", "0: schedules run over this budget"))
+        _explore(model, plan, carried, reset)
+    if plan.algorithm in OFF_POLICY:
+        by = f"the prior fills {plan.prior_steps} steps" if plan.prior_steps else "filled by the agent as it learns"
+        reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
+    return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
+
+
+def as_algorithm(agent: Agent, algorithm: str) -> Agent:
+    """Return a copy of the agent under another algorithm with the same networks (TRPO as PPO)."""
+    if agent.algorithm == algorithm:
+        return agent.copy()
+    known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
+    shared = {name: value for name, value in agent.blueprint.hyperparameters.items() if name in known}
+    blueprint = replace(agent.blueprint, algorithm=algorithm, hyperparameters=shared)
+    model = blueprint.build(device=agent.device)
+    model.policy.load_state_dict(agent.model.policy.state_dict(), strict=True)
+    model.policy.set_training_mode(False)
+    return Agent(blueprint, model, agent.normalizer, agent.origin)
+
+
+def _normalizer(
+    agent: Agent, venv: VecEnv, plan: Plan, carried: list[Row], reset: list[Row]
+) -> VecNormalize | None:
+    saved = agent.normalizer
+    if saved is None:
+        carried.append(("observations", "raw, as in pretraining: the agent has no normaliser"))
+        return None
+    chosen = saved
+    if plan.normalizer == "fresh":
+        empty = Normalizer.identity(venv.observation_space)
+        statistics = {name: getattr(empty, name) for name in ("obs_mean", "obs_var", "obs_count")}
+        chosen = replace(saved, **statistics)
+    wrapped = chosen.vec_normalize(venv, training=True, norm_reward=saved.norm_reward)
+    if plan.normalizer == "fresh":
+        reset.append(("observation normaliser", "fresh, as asked for: the policy sees other inputs than it knows"))
+    else:
+        held = ", held" if plan.normalizer == "freeze" else ", updated on"
+        carried.append(("observation normaliser", f"statistics of {_count(saved)} observations{held}"))
+    if plan.normalizer == "freeze":
+        hold_observations(wrapped)
+    if saved.norm_reward:
+        wrapped.ret_rms = RunningMeanStd(shape=())
+        wrapped.returns = np.zeros(venv.num_envs)
+        reset.append(("reward normaliser", "re-estimated: the changed world pays on another scale"))
+    return wrapped
+
+
+def hold_observations(normalize: VecNormalize) -> None:
+    """Stop the observation statistics from moving while the reward's still do."""
+    kept = normalize.obs_rms
+    for statistics in kept.values() if isinstance(kept, dict) else (kept,):
+        statistics.update = _unmoved  # type: ignore[method-assign]
+
+
+def _unmoved(*_: Any) -> None:
+    return None
+
+
+def _count(normalizer: Normalizer) -> str:
+    count = normalizer.obs_count
+    number = max(count.values()) if isinstance(count, dict) else count
+    return f"{float(number):,.0f}"
+
+
+def _carry_weights(prior: Agent, model: BaseAlgorithm, carried: list[Row]) -> None:
+    try:
+        model.policy.load_state_dict(prior.model.policy.state_dict(), strict=True)
+    except RuntimeError as error:
+        raise SourceError(
+            f"the agent's weights do not fit the policy built for training ({str(error).splitlines()[0]}): load the "
+            "file again and tune that agent."
+        ) from error
+    total = sum(p.numel() for p in model.policy.parameters())
+    carried.append(("policy and value networks", f"{total:,} parameters, all of them"))
+    _, names = model._get_torch_save_params()
+    for name in names:
+        before, after = getattr(prior.model, name, None), getattr(model, name, None)
+        if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.shape == after.shape:
+            with torch.no_grad():
+                after.copy_(before)
+            if name == "log_ent_coef":
+                carried.append(("entropy coefficient", f"{math.exp(float(before)):.4g}, still tuned"))
+
+
+def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
+    log_std = getattr(model.policy, "log_std", None)
+    if isinstance(log_std, torch.nn.Parameter) and not getattr(model, "use_sde", False):
+        before = float(log_std.detach().exp().mean())
+        if plan.std is None:
+            carried.append(("exploration std", f"{before:.3g}"))
+        else:
+            with torch.no_grad():
+                log_std.clamp_(min=math.log(plan.std))
+            reset.append(("exploration std", f"{before:.3g} -> {float(log_std.detach().exp().mean()):.3g}"))
+    if plan.temperature != 1.0:
+        # Dividing the logits leaves the most likely action as it is: the deterministic policy is unchanged.
+        with torch.no_grad():
+            for parameter in model.policy.action_net.parameters():
+                parameter.div_(plan.temperature)
+        reset.append(("softmax temperature", f"1 -> {plan.temperature:.3g}: explores, its best action is the same"))
+    epsilon = plan.hyperparameters.get("exploration_initial_eps")
+    if epsilon is not None:
+        final = plan.hyperparameters.get("exploration_final_eps")
+        reset.append(("epsilon", f"{epsilon:.3g} -> {final:.3g}, not 1: the prior acts"))
+
+
+def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: list[Row]) -> None:
+    model.num_timesteps = int(prior.origin.steps or 0)
+    carried.append(("step counter", f"{model.num_timesteps:,}"))
+    names, _ = model._get_torch_save_params()
+    for name in names:
+        if "optimizer" not in name:
+            continue
+        saved, fresh = _resolve(prior.model, name), _resolve(model, name)
+        if saved is None or fresh is None or not saved.state:
+            reset.append((name, "fresh: the file holds none that fits"))
+            continue
+        rates = [group["lr"] for group in fresh.param_groups]
+        fresh.load_state_dict(saved.state_dict())
+        for group, rate in zip(fresh.param_groups, rates, strict=True):
+            group["lr"] = rate
+        carried.append((name, "moments as saved"))
+
+
+def _resolve(model: BaseAlgorithm, dotted: str) -> Any:
+    found: Any = model
+    for part in dotted.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def save_vec_normalize(normalize: VecNormalize | None) -> Normalizer | None:
+    """Return the statistics of a training normaliser as they stand now."""
+    return None if normalize is None else Normalizer.from_vec_normalize(normalize)
