@@ -228,6 +228,8 @@ def _convert_scalar(kind: Any, value: Any, path: str) -> Any:
 
 
 def _name(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(f"`{choice}`" for choice in typing.get_args(kind))
     return getattr(kind, "__name__", str(kind))
 
 

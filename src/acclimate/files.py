@@ -27,7 +27,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise _unwritable(path, error) from error
 
 

@@ -114,7 +114,7 @@ class JointLimits(Physics):
     positive: ClassVar[bool] = True
 
     def verify(self, env: gym.Env, before: gym.Env) -> None:
-        """Read the ranges back, then bend every joint between the old and the new limit: one model must resist.
+        """Read the ranges back, then bend every joint between the old and the new limit: one must resist.
 
         A rollout would not do: random actions seldom reach the limits that a trained agent uses.
 

@@ -106,9 +106,6 @@ class RewardWeights(Shift):
             setattr(env.unwrapped, attribute, getattr(env.unwrapped, attribute) * factor)
         return env
 
-    def __str__(self) -> str:
-        return f"{self.name}:{','.join(f'{term}={factor:.15g}' for term, factor in self._given().items())}"
-
 
 _ATTRIBUTES = {
     "forward": ("_forward_reward_weight",),

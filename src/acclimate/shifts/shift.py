@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self
 
 import gymnasium as gym
@@ -86,21 +86,21 @@ class Shift:
         return shift
 
     def __str__(self) -> str:
-        """Write the shift as `parse` reads it."""
-        first, *rest = fields(self)
-        given = [field for field in rest if getattr(self, field.name) != field.default]
-        if not given:
-            return f"{self.name}={_text(getattr(self, first.name))}"
-        pairs = (f"{field.name}={_text(getattr(self, field.name))}" for field in (first, *given))
-        return f"{self.name}:{','.join(pairs)}"
+        """Write the shift as `parse` reads it, without the fields that have their defaults."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        first = fields(self)[0]
+        if list(given) == [first.name] and first.default is MISSING:
+            return f"{self.name}={_text(given[first.name])}"
+        return f"{self.name}:{','.join(f'{name}={_text(value)}' for name, value in given.items())}"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_text, value))}]"
-    if isinstance(value, float):
-        return f"{value:.15g}"
-    return "null" if value is None else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 @dataclass(frozen=True)
