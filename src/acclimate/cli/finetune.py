@@ -23,9 +23,9 @@ from acclimate.cli.options import (
 
 if TYPE_CHECKING:
     from acclimate.agent import Agent
-    from acclimate.finetune import Run
     from acclimate.recipe import Recipe
     from acclimate.task import Task
+    from acclimate.tracking import Tracking
 
 RECIPE = stack(
     click.option(
@@ -83,28 +83,49 @@ def finetune(context: click.Context, **flags: Any) -> None:
     """
     agent = load_agent(flags)
     task = make_task(flags, agent)
-    run = start(context, agent, task, read_recipe(flags), flags)
-    click.echo(str(run.report))
-    click.echo(f"\nwritten to {run.folder}")
+    start(context, agent, task, read_recipe(flags), flags)
 
 
-def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flags: Mapping[str, Any]) -> Run:
-    """Run the fine-tuning, ready to say after Ctrl-C how it can be carried on."""
+def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flags: Mapping[str, Any]) -> None:
+    """Fine-tune and print the report, ready to say after Ctrl-C how the run can be carried on."""
     from acclimate.finetune import finetune as run
 
     out = flags.get("out")
     if out is not None:
         context.meta[RESUME] = f"The same command with --resume carries on in {out}."
     progress = flags.get("progress")
-    return run(
+    done = run(
         agent,
         task,
         recipe,
-        source=source_task(flags.get("source_env"), task),
+        source=source_task(flags, task),
         out=out,
         resume=flags.get("resume", False),
         progress=sys.stderr.isatty() if progress is None else progress,
+        track=tracking(flags),
+        say=lambda line: click.echo(line, err=True),
     )
+    click.echo(str(done.report))
+    if done.folder is not None:
+        click.echo(f"\n{done.folder / 'report.html'}\n{done.folder / 'agent.zip'}")
+
+
+def source_task(flags: Mapping[str, Any], task: Task) -> Task | None:
+    """Return where forgetting is measured, if --source-env says so."""
+    import dataclasses
+
+    if flags.get("source_env") is None:
+        return None
+    return dataclasses.replace(task, env=flags["source_env"], shifts=(), env_kwargs={})
+
+
+def tracking(flags: Mapping[str, Any]) -> Tracking | None:
+    """Return where --track mirrors the run to."""
+    from acclimate.tracking import Tracking
+
+    if not flags.get("track"):
+        return None
+    return Tracking(project=flags["wandb_project_name"], entity=flags["wandb_entity"])
 
 
 def read_recipe(flags: Mapping[str, Any]) -> Recipe:

@@ -12,6 +12,7 @@ code   when
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import click
@@ -70,7 +71,9 @@ class Group(click.Group):
             Failure: for an error that the user can mend.
         """
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = show_warning
+                return super().invoke(ctx)
         except (AcclimateError, OSError) as error:
             if ctx.meta.get(DEBUG):
                 raise
@@ -78,6 +81,11 @@ class Group(click.Group):
         except KeyboardInterrupt:
             click.echo(f"\nacclimate: stopped. {ctx.meta.get(RESUME, '')}".rstrip(), err=True)
             ctx.exit(130)
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as one line, without the place in the code that a user cannot act on."""
+    click.echo(f"acclimate: note: {' '.join(str(message).split())}", err=True)
 
 
 def remember_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:

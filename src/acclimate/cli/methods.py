@@ -81,12 +81,13 @@ def field_texts(cls: type) -> dict[str, str]:
 
 
 def default(field: dataclasses.Field[Any]) -> str:
-    """Show a field's default as text; a field without one is required."""
-    if field.default is not dataclasses.MISSING:
-        return repr(field.default)
+    """Show a field's default as a flag would give it; a field without one is required."""
+    value = field.default
     if field.default_factory is not dataclasses.MISSING:
-        return repr(field.default_factory())
-    return "required"
+        value = field.default_factory()
+    if value is dataclasses.MISSING:
+        return "required"
+    return str(value.to_config() if hasattr(value, "to_config") else value)
 
 
 def show_list(rows: list[dict[str, Any]]) -> None:

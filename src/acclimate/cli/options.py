@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from acclimate.agent import Agent
@@ -107,48 +107,60 @@ def build(registry: Registry, texts: Iterable[str], flag: str) -> tuple[Any, ...
 def load_agent(flags: Mapping[str, Any]) -> Agent:
     """Load the agent that AGENT, --normalizer, --trust, --revision and --device name."""
     from acclimate.load import load
+    from acclimate.normalizer import Normalizer
+
+    def read(normalizer: str | None) -> Agent:
+        return load(
+            flags["agent"],
+            normalizer=normalizer,
+            device=flags["device"],
+            trust=flags["trust"],
+            revision=flags["revision"],
+        )
 
     kind = flags["normalizer"]
-    return load(
-        flags["agent"],
-        normalizer=None if kind in ("none", "fresh") else kind,
-        device=flags["device"],
-        trust=flags["trust"],
-        revision=flags["revision"],
-    )
+    if kind != "fresh":
+        return read(None if kind == "none" else kind)
+    # The statistics that the agent has still serve to measure it as it was; training begins with new ones.
+    try:
+        agent = read("auto")
+    except SourceError:
+        agent = read(None)
+    if agent.normalizer is None:
+        agent.normalizer = Normalizer.identity(agent.observation_space)
+    return agent
 
 
 def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
-    """Make the task that --env, --env-kwargs, --wrapper and --shift declare."""
+    """Make the task of the flags; what they leave out is as the agent's files say it was trained."""
     from acclimate.registry import SHIFTS, WRAPPERS
     from acclimate.task import Task
+    from acclimate.wrappers import from_zoo
 
+    config = agent.origin.config
+    wrappers = build(WRAPPERS, flags["wrappers"], "--wrapper") or from_zoo(config)
+    kwargs = mapping(flags["env_kwargs"], "--env-kwargs")
     return Task(
         flags["env"] or own_environment(agent),
         shifts=build(SHIFTS, flags["shifts"], "--shift"),
-        env_kwargs=mapping(flags["env_kwargs"], "--env-kwargs"),
-        wrappers=build(WRAPPERS, flags["wrappers"], "--wrapper"),
+        env_kwargs=kwargs if flags["env"] else {**(config.get("env_kwargs") or {}), **kwargs},
+        wrappers=wrappers,
     )
 
 
 def own_environment(agent: Agent) -> str:
-    """Return the current version of the environment that the agent was trained in, and say so on stderr.
+    """Return the environment that the agent was trained in, in today's version, and say so on stderr.
 
     Raises:
         ConfigError: if the agent's file and folder name none.
     """
-    from gymnasium import registry
-    from gymnasium.envs.registration import parse_env_id
+    from acclimate.environment import modern_id
 
-    old = agent.origin.env_id
-    if not old:
+    if not agent.origin.env_id:
         raise ConfigError("the agent's file does not name its environment; give it with --env")
-    namespace, name, _ = parse_env_id(old)
-    same = [spec for spec in registry.values() if (spec.namespace, spec.name) == (namespace, name)]
-    new = max(same, key=lambda spec: spec.version or 0).id if same else old
-    note = f" (the agent was trained in {old})" if new != old else ""
-    click.echo(f"environment: {new}{note}", err=True)
-    return new
+    name, note = modern_id(agent.origin.env_id)
+    click.echo(f"environment: {name}, the agent's own{f' ({note})' if note else ''}", err=True)
+    return name
 
 
 def print_json(value: Any) -> None:

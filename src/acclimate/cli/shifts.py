@@ -31,5 +31,10 @@ def shifts(env: str, env_kwargs: Any, wrappers: Any, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    click.echo(f"{task.describe()} has these shifts:\n")
+    widths = (
+        [max(len(info[key]) for info in found) for key in ("example", "unit", "current")] if found else []
+    )
     for info in found:
-        click.echo("  ".join(str(value) for value in info.values()))
+        columns = zip((info["example"], info["unit"], info["current"]), widths, strict=True)
+        click.echo(f"  {'  '.join(text.ljust(width) for text, width in columns)}  {info['doc']}")

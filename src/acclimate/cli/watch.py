@@ -9,6 +9,7 @@ import click
 
 from acclimate.cli.group import Command
 from acclimate.cli.options import AGENT, TASK, load_agent, make_task
+from acclimate.errors import TaskError
 
 
 @click.command(cls=Command, short_help="Render an episode to a clip.")
@@ -18,10 +19,13 @@ from acclimate.cli.options import AGENT, TASK, load_agent, make_task
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default="watch.mp4", show_default=True
 )
-def watch(seed: int, out: Path, **flags: Any) -> None:
+def watch(seed: int, seconds: float, out: Path, **flags: Any) -> None:
     """Render an episode to a clip, without a screen."""
     from acclimate import clip
 
     agent = load_agent(flags)
     task = make_task(flags, agent)
-    click.echo(clip.record(agent, task, out, seed=seed))
+    made = clip.record(agent, task, out, seed=seed, seconds=seconds)
+    if made.path is None:
+        raise TaskError(f"{task.describe()}: {made}")
+    click.echo(made)
