@@ -193,8 +193,13 @@ def assemble(
     """
     blueprint, where = parts.blueprint, parts.origin.path or parts.blueprint.algorithm
     # Weights are drawn and thrown away; the caller's random numbers must not depend on that.
-    with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
-        model = blueprint.build(device=device)
+    try:
+        with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
+            model = blueprint.build(device=device)
+    except UnsafeFileError:
+        raise
+    except SourceError as error:
+        raise SourceError(f"{where}: {error}") from error
     _load_weights(model, parts.weights, where)
     unread = list(parts.origin.unread)
     for name, state in parts.optimizers.items():
@@ -251,6 +256,10 @@ def _load_weights(model: BaseAlgorithm, weights: Mapping[str, torch.Tensor], whe
         found, wanted = tuple(weights[name].shape), tuple(tensor.shape)
         if found != wanted:
             raise SourceError(f"{where}: `{name}` has the shape {found}, its network takes {wanted}.")
+        if not torch.isfinite(weights[name]).all():
+            raise SourceError(
+                f"{where}: `{name}` is not finite, the agent diverged; load an earlier checkpoint."
+            )
     model.policy.load_state_dict(weights, strict=True)
     if hasattr(model, "weights"):  # ARS perturbs this flat copy.
         model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()

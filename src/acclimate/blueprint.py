@@ -104,6 +104,8 @@ class Blueprint:
         cls = self.algorithm_class
         self._check_names(overrides)
         arguments = {"policy_kwargs": self.arguments(), **self.hyperparameters, **overrides}
+        if isinstance(arguments.get("train_freq"), list):
+            arguments["train_freq"] = tuple(arguments["train_freq"])
         try:
             if env is not None:
                 return cls(self.policy_class, env, device=device, **arguments)

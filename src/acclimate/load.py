@@ -57,18 +57,12 @@ def load(
         path, commit = hub.fetch(str(source), revision=revision)
         return _load_zip(path, normalizer, device, trust, commit)
     path = Path(source).expanduser()
-    if path.is_dir():
-        if (path / _BUNDLE).is_dir() and not trust:
-            from acclimate.sources import bundle
+    if (path / _BUNDLE).is_dir() and not trust:
+        from acclimate.sources import bundle
 
-            parts, found = bundle.read(path / _BUNDLE)
-            return assemble(parts, normalizer=_given(normalizer, found, parts), device=device)
-        path = _one_zip(path)
-    if not path.is_file() and path.with_name(f"{path.name}.zip").is_file():
-        path = path.with_name(f"{path.name}.zip")
-    if not path.is_file():
-        raise SourceError(f"{path}: no such file; check the path.")
-    return _load_zip(path, normalizer, device, trust, None)
+        parts, found = bundle.read(path / _BUNDLE)
+        return assemble(parts, normalizer=_given(normalizer, found, parts), device=device)
+    return _load_zip(_one_zip(path), normalizer, device, trust, None)
 
 
 def _load_zip(path: Path, normalizer: Any, device: Any, trust: bool, revision: str | None) -> Agent:
@@ -109,8 +103,14 @@ def _read_normalizer(path: Path, parts: Parts) -> Normalizer:
     return found
 
 
-def _one_zip(folder: Path) -> Path:
-    """Return the zip that a folder is about."""
+def _one_zip(path: Path) -> Path:
+    """Return the zip at a path, which may lack its ending, or the one that a folder is about."""
+    if not path.is_dir():
+        for candidate in (path, path.with_name(f"{path.name}.zip")):
+            if candidate.is_file():
+                return candidate
+        raise SourceError(f"{path}: no such file; check the path.")
+    folder = path
     found = sorted(folder.glob("*.zip"))
     run = folder / "agent.zip"
     if run in found:

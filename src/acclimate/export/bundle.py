@@ -78,7 +78,7 @@ def save(agent: Agent, folder: Path) -> Path:
 
 
 def _flatten(optimizers: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Split the states of optimizers into tensors and plain numbers, both under ``optimizer/parameter/entry``."""
+    """Split the states of optimizers into tensors and plain numbers, named by parameter and entry."""
     tensors: dict[str, torch.Tensor] = {}
     scalars: dict[str, Any] = {}
     for name, state in optimizers.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,11 +85,14 @@ def _setting(name: str, value: Any, default: Any) -> tuple[Any, str]:
     if value is None or isinstance(value, str):
         fits = value is None or (name in _TEXT and _TEXT[name].fullmatch(value))
         return (value, "") if fits else (None, "not a number")
+    if name == "train_freq" and isinstance(value, (list, tuple)):
+        fits = len(value) == 2 and type(value[0]) is int and value[0] >= 1 and value[1] in ("step", "episode")
+        return (list(value), "") if fits else (None, "no frequency")
     if isinstance(default, bool) or isinstance(value, bool):
         return (
             (value, "") if isinstance(value, bool) and isinstance(default, bool) else (None, "not a number")
         )
-    if not isinstance(value, (int, float)) or not math.isfinite(value) or abs(value) > 2**53:
+    if not isinstance(value, (int, float)) or not abs(value) <= 2**53:
         return None, "not a finite number"
     if type(default) is int or name == "n_top":
         if value != int(value) or value < _MINIMUM.get(name, 1):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq
 
 from acclimate.agent import Agent, Origin, Parts
 from acclimate.blueprint import Blueprint
@@ -26,7 +28,7 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
             + suggest(type(model).__name__.lower(), vocabulary.ALGORITHMS)
         )
     kwargs = {key: _named(key, value) for key, value in model.policy_kwargs.items()}
-    settings, unread = hyperparameters.read(algorithm, {**vars(model), **_plain_schedules(model)})
+    settings, unread = hyperparameters.read(algorithm, {**vars(model), **_plain_settings(model)})
     blueprint = Blueprint(
         algorithm=algorithm,
         policy=_policy_name(model),
@@ -50,11 +52,18 @@ def _named(key: str, value: Any) -> Any:
     return vocabulary.name_of(key, value) if isinstance(value, type) else copy.deepcopy(value)
 
 
-def _plain_schedules(model: BaseAlgorithm) -> dict[str, Any]:
-    """Return schedules as the text by which a file names a constant one."""
-    found = {}
+def _plain_settings(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return settings that SB3 keeps as objects in the way that a file of plain values has them."""
+    found: dict[str, Any] = {}
+    frequency = getattr(model, "train_freq", None)
+    if isinstance(frequency, TrainFreq):
+        found["train_freq"] = [frequency.frequency, frequency.unit.value]
+    entropy = getattr(model, "target_entropy", None)
+    if isinstance(entropy, (np.ndarray, np.generic)) and entropy.size == 1:
+        found["target_entropy"] = entropy.item()
     for name in ("learning_rate", "clip_range", "clip_range_vf", "delta_std"):
         schedule = getattr(model, name, None)
         if callable(schedule):
+            # The text by which a file names a constant schedule.
             found[name] = {"value_schedule": str(getattr(schedule, "value_schedule", ""))}
     return found

@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -213,7 +212,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and abs(value) < 2**53
+    return isinstance(value, (int, float)) and abs(value) < 2**53
 
 
 def _versions(members: Mapping[str, bytes]) -> dict[str, str]:

@@ -15,7 +15,21 @@ _MAX_YAML = 256 * 1024
 _ENV_ID = re.compile(r"(?:[\w-]+/)?[A-Za-z][\w.-]*?-v\d+")
 _CHECKPOINT = re.compile(r"(?P<prefix>.+)_(?P<steps>\d+)_steps")
 NORMALIZERS = ("vecnormalize.pkl", "vec_normalize.pkl")
-_HINTS = ("env_wrapper", "vec_env_wrapper", "frame_stack", "normalize", "env_kwargs", "n_timesteps", "policy")
+_HINTS = frozenset(
+    [
+        "env_wrapper",
+        "vec_env_wrapper",
+        "frame_stack",
+        "normalize",
+        "env_kwargs",
+        "n_timesteps",
+        "policy",
+        "n_envs",
+        "learning_rate",
+        "clip_range",
+        "train_freq",
+    ]
+)
 
 
 def folders(path: Path) -> list[Path]:

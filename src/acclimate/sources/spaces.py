@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,7 +91,8 @@ def _dict(state: dict[Any, Any], where: str) -> spaces.Space:
         found = found.items
     if not isinstance(found, dict) or not 0 < len(found) <= _MAX_KEYS:
         raise SourceError(f"{where}: a Dict space without spaces; save the agent again.")
-    parts = {}
+    # Networks read the keys in this order; a plain dict would be sorted.
+    parts: OrderedDict[str, spaces.Space] = OrderedDict()
     for key, part in found.items():
         if not isinstance(key, str) or (isinstance(part, Made) and part.what.name == "Dict"):
             raise SourceError(f"{where}: SB3 agents have no Dict space inside a Dict space; save it flat.")
@@ -157,7 +159,7 @@ def from_json(data: Mapping[str, Any], where: str = "space") -> spaces.Space:
                 _size(math.prod(data["shape"]), where)
                 return spaces.MultiBinary(data["shape"])
             case "Dict":
-                return spaces.Dict({key: from_json(part, where) for key, part in data["spaces"].items()})
+                return spaces.Dict(OrderedDict((k, from_json(v, where)) for k, v in data["spaces"].items()))
     except (KeyError, AssertionError, ValueError, TypeError, OverflowError, AttributeError) as error:
         raise SourceError(
             f"{where}: broken description of a space ({str(error)[:120]}); save it again."
