@@ -22,6 +22,8 @@ class Case:
     shifts: tuple[str, ...]
     steps: int
     """Target steps of every row."""
+    n_envs: int = 1
+    """Environments of its pretraining, for the naive rows."""
     saved: Mapping[str, Any] = field(default_factory=dict)
     """The agent's own hyperparameters where its file holds functions; `lin_x` falls linearly from x to 0."""
 
@@ -33,8 +35,9 @@ CASES = (
         "PPO CartPole, longer pole",
         "ppo/CartPole-v1_1/CartPole-v1.zip",
         "CartPole-v1",
-        ("length=8",),
+        ("length=4",),
         50_000,
+        8,
         {"learning_rate": "lin_0.001", "clip_range": "lin_0.2"},
     ),
     Case(
@@ -43,6 +46,7 @@ CASES = (
         "LunarLander-v3",
         ("wind=20",),
         100_000,
+        16,
         {"learning_rate": 3e-4, "clip_range": 0.2},
     ),
     Case(
@@ -51,6 +55,7 @@ CASES = (
         "LunarLander-v3",
         ("gravity=1.2",),
         50_000,
+        1,
         {"learning_rate": 0.00063},
     ),
     Case(
@@ -59,6 +64,7 @@ CASES = (
         "HalfCheetah-v5",
         ("gravity=0.5",),
         100_000,
+        1,
         _CHEETAH,
     ),
     Case(
@@ -67,6 +73,7 @@ CASES = (
         "HalfCheetah-v5",
         ("gravity=2",),
         100_000,
+        1,
         _CHEETAH,
     ),
     Case(
@@ -75,6 +82,7 @@ CASES = (
         "Hopper-v5",
         ("gravity=2",),
         100_000,
+        1,
         _HOPPER,
     ),
     Case(
@@ -83,6 +91,7 @@ CASES = (
         "HalfCheetah-v5",
         ("gravity=2",),
         20_000,
+        1,
         {"learning_rate": 3e-4},
     ),
 )

@@ -17,11 +17,11 @@ from acclimate import checkpoint
 from acclimate import report as reports
 from acclimate.agent import Agent
 from acclimate.callbacks.selection import Snapshot, lower_bound
-#CLIP
+from acclimate.clip import record
 from acclimate.config import write_atomic
 from acclimate.diagnosis import diagnose
 from acclimate.evaluate import Evaluation, evaluate
-#BUNDLE
+from acclimate.export import bundle
 from acclimate.findings import Measured, Point
 from acclimate.folder import RunFolder, environment
 from acclimate.plan import Plan, make_plan
@@ -178,15 +178,11 @@ class _Session:
 
     def _evaluate(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
         plan = self.recipe.evaluation
-        return evaluate(
-            agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic
-        )
+        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic)
 
     # After
 
-    def _finish(
-        self, job: Job, before: Before, trained: Trained, folder: RunFolder | None, begun: float
-    ) -> Run:
+    def _finish(self, job: Job, before: Before, trained: Trained, folder: RunFolder | None, begun: float) -> Run:
         counts = trained.seam.trainable_parameters, trained.seam.total_parameters
         chosen = self._choose(trained)
         last = trained.last
@@ -267,8 +263,12 @@ class _Session:
 
     def _write(self, folder: RunFolder, kept: Agent, report: Report) -> Report:
         kept.save(folder.path / "agent.zip")
-        write_bundle(kept, folder.path / "bundle")
-        notes = record_clips(folder.path, self.task, before=self.agent, after=kept)
+        bundle.save(kept, folder.path / "bundle")
+        clips = (
+            record(self.agent, self.task, folder.path / "before.mp4", seed=FINAL_SEED),
+            record(kept, self.task, folder.path / "after.mp4", seed=FINAL_SEED),
+        )
+        notes = tuple(dict.fromkeys(clip.reason for clip in clips if clip.reason))
         report = dataclasses.replace(report, notes=(*report.notes, *notes))
         report.write(folder.path)
         return report

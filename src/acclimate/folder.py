@@ -52,7 +52,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"cannot make {self.path} ({error.strerror}): choose a folder that can be made.") from error
+            raise ConfigError(
+                f"cannot make {self.path} ({error.strerror}): choose a folder that can be made."
+            ) from error
         write_atomic(known, json.dumps(mine, indent=2))
         recipe.save(self.path / "recipe.yaml")
         write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2))

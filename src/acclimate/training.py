@@ -263,7 +263,11 @@ class _Training:
             rows = self.saved.progress["monitor_rows"] if self.saved else None
             self.monitor = MonitorFile(job.folder.path / "monitor.csv", job.task.describe(), rows=rows)
             callbacks += [self.monitor, Saving(self._save, CHECKPOINT_SECONDS)]
-        return [*callbacks, self.averaging, self.selection, self.bar] if plan.averaging else [*callbacks, self.selection, self.bar]
+        return (
+            [*callbacks, self.averaging, self.selection, self.bar]
+            if plan.averaging
+            else [*callbacks, self.selection, self.bar]
+        )
 
     def _on_point(self, point: Point) -> None:
         logger = self.started.model.logger

@@ -96,9 +96,7 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
     return Agent(blueprint, model, agent.normalizer, agent.origin)
 
 
-def _normalizer(
-    agent: Agent, venv: VecEnv, plan: Plan, carried: list[Row], reset: list[Row]
-) -> VecNormalize | None:
+def _normalizer(agent: Agent, venv: VecEnv, plan: Plan, carried: list[Row], reset: list[Row]) -> VecNormalize | None:
     saved = agent.normalizer
     if saved is None:
         carried.append(("observations", "raw, as in pretraining: the agent has no normaliser"))

@@ -148,9 +148,7 @@ class Selection(BaseCallback):
         tail = self.record.points[-COLLAPSED:]
         if len(tail) < COLLAPSED or not self.due:
             return
-        below = all(
-            lower_bound(self.pretrained.returns - point.returns, errors=3.0) > 0 for point in tail
-        )
+        below = all(lower_bound(self.pretrained.returns - point.returns, errors=3.0) > 0 for point in tail)
         means = [float(point.returns.mean()) for point in tail]
         if below and all(after <= before for before, after in zip(means, means[1:], strict=False)):
             raise DivergenceError(
