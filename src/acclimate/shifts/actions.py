@@ -14,6 +14,7 @@ from acclimate.errors import TaskError
 from acclimate.shifts import mujoco
 from acclimate.shifts.chance import Chance
 from acclimate.shifts.shift import Shift, finite
+from acclimate.shifts.trace import shows
 
 
 def _describe(env: gym.Env) -> str:
@@ -76,6 +77,11 @@ class ActionNoise(Shift):
     def apply(self, env: gym.Env) -> gym.Env:
         """Wrap the environment."""
         return _NoisyActions(env, self.amount)
+
+    def verify(self, env: gym.Env, before: gym.Env) -> None:
+        """Compare what the two do, unless random actions are too rare to show in a short rollout."""
+        if isinstance(env.action_space, Box) or shows(self.amount):
+            super().verify(env, before)
 
 
 class _LateActions(gym.Wrapper):

@@ -17,9 +17,7 @@ class Chance(gym.Wrapper):
 
     random: np.random.Generator | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment, and the random numbers where a seed is given."""
         observation, info = self.env.reset(seed=seed, options=options)
         if seed is not None or self.random is None:

@@ -46,7 +46,6 @@ class _Air(Shift):
 
     unit: ClassVar[str] = "factor on the environment's own power, which it switches on"
     example: ClassVar[int] = 1
-    neutral: ClassVar[float] = 0.0
     attribute: ClassVar[str]
     most: ClassVar[float]
 
@@ -71,7 +70,7 @@ class _Air(Shift):
     def apply(self, env: gym.Env) -> gym.Env:
         """Switch it on, with its power multiplied."""
         bare = env.unwrapped
-        if self.identity:
+        if self._calm(env):
             return env
         if not hasattr(bare, "air"):
             bare.air = {"wind_power": bare.wind_power, "turbulence_power": bare.turbulence_power}
@@ -83,10 +82,15 @@ class _Air(Shift):
         return env
 
     def verify(self, env: gym.Env, before: gym.Env) -> None:
-        """Compare what the two do, unless the wind was already on and the factor is one."""
-        off = not before.unwrapped.enable_wind
-        if off or getattr(env.unwrapped, self.attribute) != getattr(before.unwrapped, self.attribute):
+        """Compare what the two do, unless the air moves alike: still in both, or on already and the factor one."""
+        blown = before.unwrapped.enable_wind
+        same = getattr(env.unwrapped, self.attribute) == getattr(before.unwrapped, self.attribute)
+        if not (self._calm(before) or (blown and same)):
             super().verify(env, before)
+
+    def _calm(self, env: gym.Env) -> bool:
+        """Whether there is nothing to switch on."""
+        return self.factor == 0 and not env.unwrapped.enable_wind
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,7 @@ def quantities(env: gym.Env) -> Mapping[str, Quantity]:
 
 def is_mujoco(env: gym.Env) -> bool:
     """Whether the environment holds a MuJoCo model, whoever wrote it."""
-    return type(getattr(env.unwrapped, "model", None)).__name__ == "MjModel" and hasattr(
-        env.unwrapped, "data"
-    )
+    return type(getattr(env.unwrapped, "model", None)).__name__ == "MjModel" and hasattr(env.unwrapped, "data")
 
 
 def actuators(env: gym.Env) -> tuple[str, ...]:
@@ -45,6 +43,7 @@ def settle(env: gym.Env) -> None:
     bare = env.unwrapped
     scratch = mujoco.MjData(bare.model)  # mj_setConst moves the data that it is given to the reference pose
     mujoco.mj_setConst(bare.model, scratch)
+    bare.model.stat.meaninertia = bare.model.dof_M0.mean()
 
 
 def _friction(env: gym.Env, factor: float) -> None:
@@ -73,9 +72,7 @@ def _limits(env: gym.Env) -> tuple[np.ndarray, np.ndarray]:
     """Return the limited joints and the start pose of each, clipped into its range."""
     model = env.model
     joints = np.flatnonzero(model.jnt_limited)
-    joints = joints[
-        model.jnt_type[joints] >= 2
-    ]  # slides and hinges: a ball's range is one angle, not an interval
+    joints = joints[model.jnt_type[joints] >= 2]  # slides and hinges: a ball's range is one angle, not an interval
     start = getattr(env, "init_qpos", model.qpos0)[model.jnt_qposadr[joints]]
     return joints, np.clip(start, *model.jnt_range[joints].T)
 

@@ -111,9 +111,7 @@ class Physics(Shift):
         wanted = np.asarray(read(before.unwrapped)) * self.factor
         got = np.asarray(read(env.unwrapped))
         if not np.allclose(got, wanted, rtol=1e-6, atol=1e-12):
-            raise TaskError(
-                f"the shift `{self}` should give {wanted} but the environment has {got}; leave it out"
-            )
+            raise TaskError(f"the shift `{self}` should give {wanted} but the environment has {got}; leave it out")
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,4 @@ _ATTRIBUTES = {
 
 def _terms(env: gym.Env) -> dict[str, str]:
     """Return the attribute of each term that the environment's reward has."""
-    return {
-        term: name for term, names in _ATTRIBUTES.items() for name in names if hasattr(env.unwrapped, name)
-    }
+    return {term: name for term, names in _ATTRIBUTES.items() for name in names if hasattr(env.unwrapped, name)}

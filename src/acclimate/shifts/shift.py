@@ -116,19 +116,23 @@ class ShiftInfo:
     """A shift as the command line takes it."""
 
 
-def finite(name: str, value: float, *, least: float = -math.inf, above: bool = False) -> None:
+def finite(name: str, value: float, *, least: float = -math.inf, most: float = math.inf, above: bool = False) -> None:
     """Check a field of a shift.
 
     Args:
         name: the field, for the message.
         value: what it holds.
         least: the smallest value.
+        most: the largest value.
         above: whether `least` itself is too small.
 
     Raises:
-        ConfigError: if the value is not finite or too small.
+        ConfigError: if the value is not finite or out of its bounds.
     """
-    if math.isfinite(value) and (value > least or (value == least and not above)):
+    if math.isfinite(value) and least <= value <= most and not (above and value == least):
         return
-    bound = "" if least == -math.inf else f" {'above' if above else 'of at least'} {least:g}"
+    if most < math.inf:
+        bound = f" from {least:g} to {most:g}"
+    else:
+        bound = "" if least == -math.inf else f" {'above' if above else 'of at least'} {least:g}"
     raise ConfigError(f"`{name}` is {value}; give a finite number{bound}")

@@ -41,6 +41,11 @@ def differs(one: gym.Env, other: gym.Env, *, steps: int = STEPS, seed: int = 0) 
     return False
 
 
+def shows(probability: float) -> bool:
+    """Whether what happens so often in a step is practically sure to happen in the steps of `differs`."""
+    return probability * STEPS >= 20
+
+
 def _same(one: Any, other: Any) -> bool:
     if np.isscalar(one) and np.isscalar(other):
         return bool(one == other)
