@@ -1,1 +1,1 @@
-"""What all tests share; being here, it also lets them import their common modules (`tiny`)."""
+"""What all tests share; being here, it also lets them import from ``tests``."""

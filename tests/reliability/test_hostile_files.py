@@ -20,9 +20,9 @@ import torch
 from stable_baselines3 import PPO
 
 import acclimate as ac
-import tiny
 from acclimate.normalizer import Normalizer
 from acclimate.sources import vecnormalize
+from tests import tiny
 
 Members = dict[str, bytes]
 
@@ -64,9 +64,7 @@ def with_field(members: Members, key: str, pickled: bytes) -> Members:
     return {**members, "data": json.dumps(data).encode()}
 
 
-def refuse(
-    path: Path, marker: Path, *, match: str = "", kind: type[Exception] = ac.SourceError, **more: Any
-) -> None:
+def refuse(path: Path, marker: Path, *, match: str = "", kind: type[Exception] = ac.SourceError, **more: Any) -> None:
     with pytest.raises(kind, match=match) as caught:
         ac.load(path, **more)
     message = str(caught.value)
@@ -90,9 +88,7 @@ def test_the_payload_of_these_tests_is_live(plain: Members, tmp_path: Path, mark
 
 @pytest.mark.parametrize("how", ["system", "exec"])
 @pytest.mark.parametrize("key", ["observation_space", "action_space", "policy_class", "policy_kwargs"])
-def test_code_in_a_field_that_is_decoded(
-    plain: Members, tmp_path: Path, marker: Path, key: str, how: str
-) -> None:
+def test_code_in_a_field_that_is_decoded(plain: Members, tmp_path: Path, marker: Path, key: str, how: str) -> None:
     path = pack(tmp_path / "a.zip", with_field(plain, key, pickle.dumps(bomb(marker, how))))
     refuse(path, marker, match="asks for", kind=ac.UnsafeFileError)
 
@@ -227,9 +223,7 @@ def test_a_bomb_inside_the_tensors(plain: Members, tmp_path: Path, marker: Path)
     refuse(pack(tmp_path / "a.zip", {**plain, "policy.pth": packed.getvalue()}), marker, match="compressed")
 
 
-@pytest.mark.parametrize(
-    "name", ["../evil.pth", "/etc/passwd", "data/../x", "policy.pth\x00.txt", "C:\\x", "setup.py"]
-)
+@pytest.mark.parametrize("name", ["../evil.pth", "/etc/passwd", "data/../x", "policy.pth\x00.txt", "C:\\x", "setup.py"])
 def test_members_with_other_names(plain: Members, tmp_path: Path, marker: Path, name: str) -> None:
     (tmp_path / "deep").mkdir()
     path = pack(tmp_path / "deep" / "a.zip", plain)
@@ -254,9 +248,7 @@ def test_members_there_twice(plain: Members, tmp_path: Path, marker: Path) -> No
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFDIR])
 def test_members_that_are_no_files(plain: Members, tmp_path: Path, marker: Path, kind: int) -> None:
-    path = pack(
-        tmp_path / "a.zip", {name: content for name, content in plain.items() if name != "policy.pth"}
-    )
+    path = pack(tmp_path / "a.zip", {name: content for name, content in plain.items() if name != "policy.pth"})
     with zipfile.ZipFile(path, "a") as archive:
         info = zipfile.ZipInfo("policy.pth")
         info.external_attr = (kind | 0o777) << 16
@@ -322,9 +314,7 @@ def test_absent_members(plain: Members, tmp_path: Path, marker: Path) -> None:
         {"net_arch": [8, 8], "made_up": 1},
     ],
 )
-def test_networks_of_huge_or_odd_shape(
-    plain: Members, tmp_path: Path, marker: Path, kwargs: dict[str, Any]
-) -> None:
+def test_networks_of_huge_or_odd_shape(plain: Members, tmp_path: Path, marker: Path, kwargs: dict[str, Any]) -> None:
     refuse(pack(tmp_path / "a.zip", with_field(plain, "policy_kwargs", pickle.dumps(kwargs))), marker)
 
 
@@ -354,9 +344,7 @@ def test_arrays_that_claim_more_than_they_bring(plain: Members, tmp_path: Path, 
 @pytest.mark.parametrize("kind", ["O", "V8", "U4", "M8[s]", "O8"])
 def test_arrays_of_objects(plain: Members, tmp_path: Path, marker: Path, kind: str) -> None:
     raw = pickle.dumps(tiny.BOX, protocol=4).replace(_text("f4"), _text(kind))
-    refuse(
-        pack(tmp_path / "a.zip", with_field(plain, "observation_space", raw)), marker, match="plain numbers"
-    )
+    refuse(pack(tmp_path / "a.zip", with_field(plain, "observation_space", raw)), marker, match="plain numbers")
 
 
 def test_tensors_without_memory(plain: Members, tmp_path: Path, marker: Path) -> None:
@@ -500,8 +488,7 @@ def test_config_files_are_data(plain: Members, tmp_path: Path, marker: Path) -> 
         f"!!python/object/apply:os.system ['touch {marker}']",
         f"normalize: !!python/object/apply:os.system ['touch {marker}']",
         f"normalize: \"__import__('os').system('touch {marker}')\"",
-        "a: &a [x]\n"
-        + "\n".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i - 1}'}{', *a' * 9}]" for i in range(9)),
+        "a: &a [x]\n" + "\n".join(f"b{i}: &b{i} [*{'a' if i == 0 else f'b{i - 1}'}{', *a' * 9}]" for i in range(9)),
         "[" * 5000,
     ):
         (tmp_path / "config.yml").write_text(text)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import acclimate as ac
-import tiny
 from acclimate.sources import vecnormalize
+from tests import tiny
 
 SECONDS = 10.0
 GIBIBYTE = 2**20  # in the kilobytes that getrusage counts
@@ -54,9 +54,7 @@ def numbers(raw: bytes, chance: random.Random) -> bytes:
     changed = bytearray(raw)
     for _ in range(chance.choice([1, 4])):
         at = chance.randrange(len(changed) - 8)
-        changed[at : at + 4] = chance.choice(
-            [b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", bytes(4), b"\x00\x00\x00\x80"]
-        )
+        changed[at : at + 4] = chance.choice([b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", bytes(4), b"\x00\x00\x00\x80"])
     return bytes(changed)
 
 
@@ -69,9 +67,7 @@ def in_member(change: Callable[[bytes, random.Random], bytes]) -> Callable[[byte
             victim = chance.choice(["data", "data", "policy.pth", chance.choice(old.namelist())])
             for name in old.namelist():
                 content = old.read(name)
-                new.writestr(
-                    name, change(content, chance) if name == victim and len(content) > 8 else content
-                )
+                new.writestr(name, change(content, chance) if name == victim and len(content) > 8 else content)
         return packed.getvalue()
 
     return changed
@@ -128,9 +124,7 @@ def survive(originals: list[bytes], path: Path, seeds: range) -> int:
             loaded += 1
             # A flipped bit can make a weight so large that the network overflows: that is a correct load.
             if max(weight.abs().max() for weight in agent.model.policy.state_dict().values()) < 1e9:
-                actions, _ = agent.predict(
-                    tiny.observations(agent.observation_space, n=2), deterministic=True
-                )
+                actions, _ = agent.predict(tiny.observations(agent.observation_space, n=2), deterministic=True)
                 assert len(actions) == 2, f"seed {seed}"
         assert time.perf_counter() - start < SECONDS, f"seed {seed} took {time.perf_counter() - start:.1f} s"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GIBIBYTE
