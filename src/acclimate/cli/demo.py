@@ -13,9 +13,7 @@ AGENT, ENV, SHIFT, STEPS = "ppo-LunarLander-v3", "LunarLander-v3", "main_engine=
 
 
 @click.command(cls=Command, short_help="Adapt a shipped agent to a changed world.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default="runs/demo", show_default=True
-)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="runs/demo", show_default=True)
 @click.option("-n", "--n-timesteps", "steps", type=click.IntRange(1), default=STEPS, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the training.")
 @click.option("--resume", is_flag=True, help="Carry on where the demo was stopped.")
@@ -23,8 +21,8 @@ AGENT, ENV, SHIFT, STEPS = "ppo-LunarLander-v3", "LunarLander-v3", "main_engine=
 def demo(context: click.Context, out: Path, steps: int, seed: int, resume: bool) -> None:
     """Teach a lander that lost almost a third of its main engine's power to land again.
 
-    The agent comes with the package; it landed well before. In a few minutes it is fine-tuned, judged on episodes that
-    the training never saw, and reported on in OUT/report.html.
+    The agent comes with the package; it landed well before. In a few minutes it is fine-tuned, judged on
+    episodes that the training never saw, and reported on in OUT/report.html.
     """
     from acclimate import shifts, shipped
     from acclimate.load import load

@@ -7,19 +7,15 @@ from typing import Any
 import click
 
 from acclimate.cli.group import Command
-from acclimate.cli.options import AGENT, JSON, TASK, load_agent, make_task, print_json
+from acclimate.cli.options import AGENT, JSON, TASK, load_pair, print_json
 
 
 @click.command(cls=Command, short_help="Play seeded episodes and print the return.")
 @AGENT
 @TASK
 @click.option("--eval-episodes", "episodes", default=50, show_default=True, type=click.IntRange(1))
-@click.option(
-    "--seed", default=10_000, show_default=True, help="Of the first episode; the others follow by one."
-)
-@click.option(
-    "--n-envs", default=8, show_default=True, type=click.IntRange(1), help="Environments side by side."
-)
+@click.option("--seed", default=10_000, show_default=True, help="Of the first episode; the others follow by one.")
+@click.option("--n-envs", default=8, show_default=True, type=click.IntRange(1), help="Environments side by side.")
 @click.option("--stochastic", is_flag=True, help="Sample actions instead of taking the likeliest.")
 @JSON
 def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: bool, **flags: Any) -> None:
@@ -29,8 +25,7 @@ def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: b
     """
     from acclimate.evaluate import evaluate as play
 
-    agent = load_agent(flags)
-    task = make_task(flags, agent)
+    agent, task = load_pair(flags)
     result = play(agent, task, episodes=episodes, seed=seed, n_envs=n_envs, deterministic=not stochastic)
     facts = {
         "agent": flags["agent"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,38 +27,22 @@ if TYPE_CHECKING:
     from acclimate.tracking import Tracking
 
 RECIPE = stack(
-    click.option(
-        "--recipe", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Flags below override it."
-    ),
-    click.option(
-        "--method", "methods", multiple=True, metavar="SPEC", help="kl:weight=0.5; see `acclimate methods`."
-    ),
+    click.option("--recipe", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Flags below override it."),
+    click.option("--method", "methods", multiple=True, metavar="SPEC", help="kl:weight=0.5; see `acclimate methods`."),
     click.option("-n", "--n-timesteps", "steps", type=click.IntRange(1), help="Environment steps [100000]."),
     click.option("--seed", type=int, help="Seed of the training [0]."),
-    click.option(
-        "--mode", type=click.Choice(["adapt", "continue"]), help="Adapt, or carry on the old training."
-    ),
-    click.option(
-        "--hyperparams", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of SB3's algorithm."
-    ),
-    click.option(
-        "--n-envs", type=click.IntRange(1), help="Training environments [8 on-policy, 1 off-policy]."
-    ),
-    click.option(
-        "--vec-env", type=click.Choice(["dummy", "subproc"]), help="Whether they share this process."
-    ),
+    click.option("--mode", type=click.Choice(["adapt", "continue"]), help="Adapt, or carry on the old training."),
+    click.option("--hyperparams", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of SB3's algorithm."),
+    click.option("--n-envs", type=click.IntRange(1), help="Training environments [8 on-policy, 1 off-policy]."),
+    click.option("--vec-env", type=click.Choice(["dummy", "subproc"]), help="Whether they share this process."),
     click.option("--eval-freq", type=click.IntRange(1), help="Environment steps between evaluations."),
     click.option("--eval-episodes", type=click.IntRange(1), help="Episodes of an evaluation while training."),
 )
 RUN = stack(
-    click.option(
-        "--source-env", metavar="ID", help="Where forgetting is measured [the task without its shifts]."
-    ),
+    click.option("--source-env", metavar="ID", help="Where forgetting is measured [the task without its shifts]."),
     click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run."),
     click.option("--resume", is_flag=True, help="Carry on the run in --out where it was stopped."),
-    click.option(
-        "-P/ ", "--progress/--no-progress", default=None, help="Progress bar [where a terminal is]."
-    ),
+    click.option("-P/ ", "--progress/--no-progress", default=True, help="Progress bar, on a terminal."),
 )
 TRACK = stack(
     click.option("--track", is_flag=True, help="Log to Weights & Biases (acclimate[track])."),
@@ -93,7 +76,6 @@ def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flag
     out = flags.get("out")
     if out is not None:
         context.meta[RESUME] = f"The same command with --resume carries on in {out}."
-    progress = flags.get("progress")
     done = run(
         agent,
         task,
@@ -101,7 +83,7 @@ def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flag
         source=source_task(flags, task),
         out=out,
         resume=flags.get("resume", False),
-        progress=sys.stderr.isatty() if progress is None else progress,
+        progress=flags.get("progress", True),
         track=tracking(flags),
         say=lambda line: click.echo(line, err=True),
     )
@@ -138,9 +120,7 @@ def read_recipe(flags: Mapping[str, Any]) -> Recipe:
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the command line says, in the form of a recipe's file."""
-    data = {
-        key: flags[key] for key in ("steps", "seed", "mode", "n_envs", "vec_env") if flags[key] is not None
-    }
+    data = {key: flags[key] for key in ("steps", "seed", "mode", "n_envs", "vec_env") if flags[key] is not None}
     evaluation = {"freq": flags["eval_freq"], "episodes": flags["eval_episodes"]}
     nested = {
         "algorithm": mapping(flags["hyperparams"], "--hyperparams"),

@@ -41,17 +41,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                expose_value=False,
-                # Before the other options, whose own errors it is about.
-                is_eager=True,
-                callback=remember_debug,
-                help="Show the whole trace of an error.",
-            )
-        )
+        self.params.append(debug_option())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read ``--env-kwargs a:1 b:2`` as ``--env-kwargs a:1 --env-kwargs b:2``."""
@@ -63,6 +53,10 @@ class Group(click.Group):
     """The group that turns every expected error into one line."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(debug_option())
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the module for the exit codes.
@@ -86,6 +80,18 @@ class Group(click.Group):
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning as one line, without the place in the code that a user cannot act on."""
     click.echo(f"acclimate: note: {' '.join(str(message).split())}", err=True)
+
+
+def debug_option() -> click.Option:
+    """Return the flag that shows the trace of an error, which the group and every command take."""
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=remember_debug,
+        help="Show the whole trace of an error.",
+    )
 
 
 def remember_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:

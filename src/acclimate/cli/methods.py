@@ -71,11 +71,7 @@ def field_texts(cls: type) -> dict[str, str]:
     for field, text in itertools.pairwise(body):
         if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
             continue
-        if (
-            isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-            and isinstance(text.value.value, str)
-        ):
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str):
             texts[field.target.id] = inspect.cleandoc(text.value.value)
     return texts
 

@@ -23,9 +23,7 @@ class Pair(click.ParamType):
 
     name = "key:value"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
         """Return the key and the value."""
         from acclimate.config import parse_scalar
 
@@ -52,24 +50,16 @@ AGENT = stack(
         metavar="auto|none|fresh|PATH",
         help="Observation statistics: found beside the zip (auto), none, new ones, or a file of SB3's.",
     ),
-    click.option(
-        "--trust", is_flag=True, help="Read the file with SB3's own loader, which executes code in it."
-    ),
+    click.option("--trust", is_flag=True, help="Read the file with SB3's own loader, which executes code in it."),
     click.option("--revision", metavar="REV", help="Commit, tag or branch of an hf:// agent."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ... or auto."),
 )
 WORLD = stack(
-    click.option(
-        "--env-kwargs", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of the environment."
-    ),
-    click.option(
-        "--wrapper", "wrappers", multiple=True, metavar="NAME", help="A wrapper, such as time_feature."
-    ),
+    click.option("--env-kwargs", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of the environment."),
+    click.option("--wrapper", "wrappers", multiple=True, metavar="NAME", help="A wrapper, such as time_feature."),
 )
 TASK = stack(
-    click.option(
-        "--env", metavar="ID", help="Environment; without it the agent's own, in its current version."
-    ),
+    click.option("--env", metavar="ID", help="Environment; without it the agent's own, in its current version."),
     WORLD,
     click.option(
         "--shift",
@@ -146,6 +136,24 @@ def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
         env_kwargs=kwargs if flags["env"] else {**(config.get("env_kwargs") or {}), **kwargs},
         wrappers=wrappers,
     )
+
+
+def load_pair(flags: Mapping[str, Any]) -> tuple[Agent, Task]:
+    """Load the agent, and make its task with sensor noise in the agent's own units, as `finetune` does.
+
+    Raises:
+        SpaceMismatchError: if the agent cannot act in the task.
+    """
+    import numpy as np
+
+    from acclimate.task import check_spaces
+
+    agent = load_agent(flags)
+    task = make_task(flags, agent)
+    check_spaces(agent, task)
+    if agent.normalizer is not None and isinstance(agent.normalizer.obs_var, np.ndarray):
+        task = task.scaled(np.sqrt(agent.normalizer.obs_var))
+    return agent, task
 
 
 def own_environment(agent: Agent) -> str:

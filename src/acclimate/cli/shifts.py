@@ -32,9 +32,7 @@ def shifts(env: str, env_kwargs: Any, wrappers: Any, as_json: bool) -> None:
         print_json(found)
         return
     click.echo(f"{task.describe()} has these shifts:\n")
-    widths = (
-        [max(len(info[key]) for info in found) for key in ("example", "unit", "current")] if found else []
-    )
+    widths = [max(len(info[key]) for info in found) for key in ("example", "unit", "current")] if found else []
     for info in found:
         columns = zip((info["example"], info["unit"], info["current"]), widths, strict=True)
         click.echo(f"  {'  '.join(text.ljust(width) for text, width in columns)}  {info['doc']}")

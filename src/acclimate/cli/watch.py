@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from acclimate.cli.group import Command
-from acclimate.cli.options import AGENT, TASK, load_agent, make_task
+from acclimate.cli.options import AGENT, TASK, load_pair
 from acclimate.errors import TaskError
 
 
@@ -16,15 +16,13 @@ from acclimate.errors import TaskError
 @AGENT
 @TASK
 @click.option("--seed", default=10_000, show_default=True, help="Of the episode.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), default="watch.mp4", show_default=True
-)
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0, min_open=True), help="At most.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="watch.mp4", show_default=True)
 def watch(seed: int, seconds: float, out: Path, **flags: Any) -> None:
     """Render an episode to a clip, without a screen."""
     from acclimate import clip
 
-    agent = load_agent(flags)
-    task = make_task(flags, agent)
+    agent, task = load_pair(flags)
     made = clip.record(agent, task, out, seed=seed, seconds=seconds)
     if made.path is None:
         raise TaskError(f"{task.describe()}: {made}")

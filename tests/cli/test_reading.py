@@ -1,0 +1,90 @@
+"""The commands that only read: inspect, shifts, methods, evaluate, watch; and the demo's arguments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import imageio.v3
+import pytest
+
+import acclimate as ac
+from acclimate import shifts
+from acclimate.cli.methods import fields
+from acclimate.methods.l2sp import L2SP
+from acclimate.registry import METHODS
+from tests.cli.conftest import Call
+
+
+def test_inspect(call: Call, agent: Path) -> None:
+    facts = json.loads(call("inspect", agent, "--json").stdout)
+    assert facts["algorithm"] == "ppo"
+    text = call("inspect", agent).stdout
+    assert "CartPole-v1" in text
+    assert "Discrete(2)" in text
+
+
+def test_evaluate_is_what_python_gives(call: Call, agent: Path) -> None:
+    flags = ("--env", "CartPole-v1", "--shift", "length=2", "--eval-episodes", 5, "--seed", 3)
+    facts = json.loads(call("evaluate", agent, *flags, "--json").stdout)
+    task = ac.Task("CartPole-v1", shifts=(shifts.Length(2.0),))
+    expected = ac.evaluate(ac.load(agent), task, episodes=5, seed=3)
+    assert facts["returns"] == expected.returns.tolist()
+    assert facts["mean"] == expected.returns.mean()
+    assert facts["task"] == task.describe()
+    line = call("evaluate", agent, *flags).stdout
+    assert f"mean return {facts['mean']:.1f} [{facts['ci95'][0]:.1f}" in line
+    assert "seeds 3 to 7" in line
+
+
+def test_an_interval_that_is_not_there_is_null(call: Call, agent: Path) -> None:
+    facts = json.loads(call("evaluate", agent, "--eval-episodes", 1, "--json").stdout)
+    assert facts["ci95"] == [None, None]
+
+
+def test_shifts(call: Call) -> None:
+    found = json.loads(call("shifts", "CartPole-v1", "--json").stdout)
+    assert {info["name"] for info in found} == {info.name for info in shifts.available(ac.Task("CartPole-v1"))}
+    text = call("shifts", "CartPole-v1").stdout
+    assert all(info["example"] in text and info["unit"] in text for info in found)
+
+
+def test_methods_lists_them_all(call: Call) -> None:
+    rows = json.loads(call("methods", "--json").stdout)
+    assert [row["name"] for row in rows] == list(METHODS.names())
+    assert len(call("methods").stdout.splitlines()) == len(rows)
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_method_is_explained(call: Call, name: str) -> None:
+    facts = json.loads(call("methods", name, "--json").stdout)
+    assert all(field["doc"] for field in facts["fields"]), "a field without a description under it"
+    text = call("methods", name).stdout
+    assert all(f"{field['name']} = " in text for field in facts["fields"])
+
+
+def test_fields_have_their_defaults_and_texts() -> None:
+    found = {field["name"]: field for field in fields(L2SP)}
+    assert found["weight"]["default"] == "0.1"
+    assert found["weight"]["doc"].startswith("Strength of the pull.")
+    assert found["on"]["default"] == "*"
+
+
+def test_watch_films_an_episode(call: Call, agent: Path, tmp_path: Path) -> None:
+    out = tmp_path / "clip.mp4"
+    result = call("watch", agent, "--env", "CartPole-v1", "--seconds", 0.5, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(out)
+    frames = imageio.v3.imread(out)
+    assert len(frames) > 1
+    assert frames.std() > 0, "an empty picture"
+
+
+def test_the_demo_is_a_shipped_agent_in_a_changed_world(call: Call, called: SimpleNamespace, tmp_path: Path) -> None:
+    result = call("demo", "--out", tmp_path / "demo", "--seed", 2)
+    assert result.exit_code == 0, result.output
+    assert called.agent.origin.env_id == called.task.env == "LunarLander-v3"
+    assert len(called.task.shifts) == 1
+    assert called.recipe.seed == 2
+    assert called.out == tmp_path / "demo"
