@@ -48,11 +48,11 @@ def attach(
 
     Args:
         method: one method or a chain.
-        nets: networks by role, `q`, `actor`, `critic` or a name of your own; (network, target) where it has a target.
-        optimizer: the optimizer of the networks, or several. What the method added joins it, what it froze leaves it.
-            Without one, make it from `groups`.
-        outputs: by role, what makes an `Outputs` of what the module returns: `lambda mean: Gaussian(mean, log_std)`.
-            Action values for `q` and values for `critic` are understood.
+        nets: networks by role, `q`, `actor`, `critic` or a name of your own; (network, target) if it has one.
+        optimizer: the optimizer of the networks, or several. What the method added joins it, what it froze
+            leaves it. Without one, make it from `groups`.
+        outputs: by role, what makes an `Outputs` of what the module returns, `Categorical` or
+            `lambda mean: Gaussian(mean, log_std)`. Those of `q` and `critic` are known.
         on_policy: roles whose outputs training compares with those of the rollout, as PPO's actor.
         updates: how many times `step` will be called, for schedules.
         context: data and judgement for methods that want them.
@@ -83,7 +83,7 @@ def _apply(role: str, read: Reader | None) -> Callable[[nn.Module, Batch], Outpu
     def apply(module: nn.Module, batch: Batch) -> Outputs:
         if read is None:
             raise ConfigError(
-                f"attach: what `{role}` puts out is not known; pass outputs={{{role!r}: Categorical}} or the like"
+                f"attach: what `{role}` puts out is not known; pass outputs={{{role!r}: Categorical}} or so"
             )
         reads_actions = role == "critic" and batch.actions is not None
         inputs = (batch.observations, batch.actions) if reads_actions else (batch.observations,)
@@ -93,7 +93,7 @@ def _apply(role: str, read: Reader | None) -> Callable[[nn.Module, Batch], Outpu
 
 
 class Attached(Tuner):
-    """What a training loop of one's own calls: `penalty`, `step` and `fold`; `rollout` and `acting` if it is on-policy."""
+    """What a loop of one's own calls: `penalty`, `step`, `fold`; on-policy also `rollout` and `acting`."""
 
     updates: int | None = None
     """How many times `step` will be called."""
@@ -110,8 +110,7 @@ class Attached(Tuner):
         self.signals.learning_rate = lr
         scales = dict.fromkeys(scale for scale in self.scales.values() if scale > 0)
         return [
-            {"params": [p for p in self.parameters if self.scales[p] == scale], "lr": lr * scale}
-            for scale in scales
+            {"params": [p for p in self.parameters if self.scales[p] == scale], "lr": lr * scale} for scale in scales
         ]
 
     def refresh(self) -> None:
@@ -136,10 +135,10 @@ class Attached(Tuner):
         """
         return super().penalty(batch if isinstance(batch, Batch) else Batch(batch), nets)
 
-    def gradient(self, roles: Iterable[str] | None = None) -> None:
-        """Let the methods edit the gradients, after clipping. An optimizer that was passed to `attach` does it itself."""
+    def gradient(self) -> None:
+        """Let the methods edit the gradients, after clipping; an optimizer given to `attach` does it itself."""
         self._edited = True
-        super().gradient(roles)
+        self.composition.gradient()
 
     @contextmanager
     def acting(self) -> Iterator[None]:
@@ -162,13 +161,11 @@ class Attached(Tuner):
             TrainingError: if a method edits gradients and had no chance to.
         """
         if not self._adopted:
-            editors = [part.method.name for part, _ in self._each("gradient")]
+            editors = [part.method.name for part, _ in self.composition.each("gradient")]
             if editors and not self._edited:
-                raise TrainingError(
-                    f"`{editors[0]}` edits gradients; call tuner.gradient() before optimizer.step()"
-                )
+                raise TrainingError(f"`{editors[0]}` edits gradients; call tuner.gradient() before optimizer.step()")
             self._edited = False
-            self.after()
+            self.composition.after()
         self._steps += 1
         if progress is not None:
             self.signals.progress = progress

@@ -66,7 +66,7 @@ class Groups:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def apply(self, scales: Mapping[Parameter, float]) -> None:
-        """Rewrite the groups: one for each scale and each group of the optimizer's own; scale 0 is in none."""
+        """Rewrite the groups: one for each scale and each group there was; scale 0 is in none."""
         current = {group.get("origin", i): group for i, group in enumerate(self.optimizer.param_groups)}
         wanted: dict[tuple[int, float], list[Parameter]] = {}
         for parameter in self.members:
@@ -82,7 +82,7 @@ class Groups:
         self._set_anchor(bool(wanted))
 
     def _set_anchor(self, trains: bool) -> None:
-        """Keep one gradient path where all is frozen, for a loss without any cannot be differentiated by its owner."""
+        """Keep one gradient path where all is frozen: its owner calls `backward`, which fails without any."""
         self._anchor = None if trains else min(self.members, key=lambda p: p.numel())
         if self._anchor is not None:
             self._anchor.requires_grad_(True)

@@ -1,13 +1,13 @@
 """The contract of a fine-tuning method.
 
-A method is frozen data and optional hooks. It knows networks (`Net`), what training knows now (`Signals`) and where to get
-more (`Context`); it does not know which algorithm, framework or loop runs it. Its state lives outside of it: `init`
-returns it, `rollout` and `after` return the next one, and every other hook receives it. A state is made of tensors, plain
-numbers, dicts, lists and tuples; what belongs to a parameter is kept under the `Parameter` object, never under its name,
-which surgery changes.
+A method is frozen data and optional hooks. It knows networks (`Net`), what training knows now (`Signals`) and
+where to get more (`Context`); it does not know which algorithm, framework or loop runs it. Its state lives
+outside of it: `init` returns it, `rollout` and `after` return the next one, and every other hook receives it.
+A state is made of tensors, plain numbers, dicts, lists and tuples; what belongs to a parameter is kept under
+the `Parameter` object, never under its name, which surgery changes.
 
-Whoever runs a method goes through these phases, over all methods of a chain: every `inject`, then `scales`, every `init`,
-training, every `fold` in reverse.
+Whoever runs a method goes through these phases, over all methods of a chain: every `inject`, then `scales`,
+every `init`, training, every `fold` in reverse.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ Rollouts = Callable[[int], Batch]
 class Context:
     """Data and judgement for a method, and what they cost.
 
-    Whoever runs a method gives what it has. A method that asks for what is not there is an error that says so.
+    Whoever runs a method gives what it has. A method that asks for what is not there is an error that says
+    so.
     """
 
     def __init__(
@@ -132,8 +133,9 @@ Scales = Mapping[Parameter, float]
 class Method:
     """One idea for fine-tuning a network: frozen fields, and the hooks it needs.
 
-    Every method declares a field `on: Select`, the networks and parts that it acts on; the `net` of each hook shows only
-    these. A field that may change during the run is typed `float | Schedule` and read with `schedule.at`.
+    Every method declares a field `on: Select`, the networks and parts that it acts on; the `net` of each hook
+    shows only these. A field that may change during the run is typed `float | Schedule` and read with
+    `schedule.at`.
     """
 
     name: ClassVar[str]
@@ -219,8 +221,8 @@ class Method:
 class Chain(Method):
     """Several methods one after the other; it is one itself.
 
-    Scales multiply, penalties add, `inject` and `gradient` run left to right and `fold` right to left. Whoever runs it
-    runs its `parts`.
+    Scales multiply, penalties add, `inject` and `gradient` run left to right and `fold` right to left.
+    Whoever runs it runs its `parts`.
     """
 
     name: ClassVar[str] = "chain"

@@ -33,7 +33,8 @@ class Layer:
     """Where it stands in the network."""
     module: nn.Module
     twin: nn.Module | None
-    """The same layer of the target network. What is done to one is done to the other, or Polyak averaging breaks."""
+    """The same layer of the target network. What is done to one is done to the other, or Polyak averaging
+    breaks."""
     activation: nn.Module | None
     """The activation that directly follows in the same sequence."""
     twin_activation: nn.Module | None
@@ -47,7 +48,7 @@ class Layer:
 
     @property
     def outlets(self) -> tuple[nn.Module, ...]:
-        """The modules whose outputs are the layer's units, after the activation where it is known, as a pair."""
+        """The modules that put out the layer's units: its activation where that is known, as a pair."""
         first = self.activation or self.module
         if self.twin is None:
             return (first,)
@@ -58,12 +59,13 @@ class Layer:
 class Net:
     """A trainable network, its target twin and what it was before training.
 
-    Several networks can live in one module, as the actor and the critic of PPO do: `scope` says which part is this
-    one. Paths are those of the module.
+    Several networks can live in one module, as the actor and the critic of PPO do: `scope` says which part is
+    this one. Paths are those of the module.
     """
 
     role: str
-    """`actor`, `critic`, `q`, `trunk` (features that actor and critic share), or what a foreign loop calls it."""
+    """`actor`, `critic`, `q`, `trunk` (features that actor and critic share), or what a foreign loop calls
+    it."""
     module: nn.Module
     apply: Callable[[nn.Module, Batch], Outputs]
     """Runs the module, or a copy of it, on a batch."""
@@ -78,7 +80,8 @@ class Net:
     decides: bool = False
     """Whether actions follow from what it puts out."""
     seen_as: Callable[[Any], Any] | None = None
-    """Maps observations as the network reads them now to what its frozen copy was pretrained on, where the normaliser moved."""
+    """Maps observations as the network reads them now to what its frozen copy was pretrained on, where the
+    normaliser moved."""
     reference: nn.Module | None = None
     """A frozen copy of the module as it was pretrained."""
     acting: Acting = dataclasses.field(default_factory=Acting)
@@ -110,11 +113,7 @@ class Net:
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """List the parameters in view with their paths, those that methods added among them."""
-        return [
-            (path, parameter)
-            for name, parameter in self.module.named_parameters()
-            if self.holds(path := _plain(name))
-        ]
+        return [(path, parameter) for path, parameter in self.module.named_parameters() if self.holds(path)]
 
     def parameters(self) -> list[Parameter]:
         """List the parameters in view, those that methods added among them."""
@@ -157,8 +156,3 @@ class Net:
     def holds(self, path: str) -> bool:
         """Tell whether what stands at `path` is in view."""
         return self._within(path) and self.selection.takes(self.role, path)
-
-
-def _plain(name: str) -> str:
-    """Return the path that a parameter had before its layer was reparameterised."""
-    return name.replace("parametrizations.", "").replace(".original", "")

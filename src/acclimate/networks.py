@@ -1,9 +1,9 @@
 """The trainable networks of a Stable-Baselines3 model.
 
-Roles: `actor` and `critic` (PPO, A2C, SAC, TD3, DDPG, TQC, CrossQ) or `q` (DQN, QR-DQN). Where actor and critic read the
-same features extractor and it has weights, these are a network of their own, the `trunk`, so that a method on the actor
-does not change the critic by the way. Paths are those of SB3's own modules. The `log_std` of PPO and A2C is part of the
-actor.
+Roles: `actor` and `critic` (PPO, A2C, SAC, TD3, DDPG, TQC, CrossQ) or `q` (DQN, QR-DQN). Where actor and
+critic read the same features extractor and it has weights, these are a network of their own, the `trunk`, so
+that a method on the actor does not change the critic by the way. Paths are those of SB3's own modules. The
+`log_std` of PPO and A2C is part of the actor.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def find(model: BaseAlgorithm) -> tuple[Net, ...]:
     if isinstance(policy, QRDQNPolicy):
         return (_single(policy.quantile_net, policy.quantile_net_target, _mean_action_values),)
     raise SurgeryError(
-        f"{type(model).__name__} with {type(policy).__name__}: its networks are not known to the methods; fine-tune PPO, A2C, "
-        "SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with an MLP or CNN policy"
+        f"{type(model).__name__} with {type(policy).__name__}: its networks are not known to the methods; "
+        "fine-tune PPO, A2C, SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with an MLP or CNN policy"
     )
 
 
@@ -84,7 +84,7 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
     ]
     if shared and _has_weights(policy.features_extractor):
         scope = (_EXTRACTOR,)
-        # What the actor reads must be the same in the rollout and in its updates, so the trunk is on-policy as well.
+        # What the actor reads must be the same in the rollout and in its updates: the trunk is on-policy too.
         nets.append(Net("trunk", policy, _distribution, scope, heads=("",), on_policy=True, acting=acting))
     return tuple(nets)
 
@@ -111,7 +111,7 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
         ),
     ]
     if shared and _has_weights(critic.features_extractor):
-        # The extractor is one object in both, but each target has its own: the critic's is the one that is averaged.
+        # The extractor is one object in both; of the targets' own ones the critic's is averaged.
         nets.append(Net("trunk", critic, _action_state_values, (_EXTRACTOR,), critic_twin, ("",)))
     return tuple(nets)
 

@@ -1,8 +1,8 @@
 """What networks put out, as plain tensors, and how far apart two of them are.
 
-A policy puts out a distribution over actions (`Gaussian`, `Categorical`, `Bernoulli`) or one action (`Point`), a
-Q-network a value of each action (`ActionValues`), a critic the values of its heads (`Values`). Methods that speak of what
-a network puts out see these and never the network's own classes.
+A policy puts out a distribution over actions (`Gaussian`, `Categorical`, `Bernoulli`) or one action
+(`Point`), a Q-network a value of each action (`ActionValues`), a critic the values of its heads (`Values`).
+Methods that speak of what a network puts out see these and never the network's own classes.
 
 The divergences are the closed forms, one number for each row of the batch.
 """
@@ -23,8 +23,8 @@ from acclimate.errors import SurgeryError
 class Gaussian:
     """Independent normal distributions of the action's axes, before squashing if the policy squashes.
 
-    Squashing both of two distributions by the same invertible function leaves their divergence as it is, so that of
-    a squashed policy is taken here, where it has a closed form.
+    Squashing both of two distributions by the same invertible function leaves their divergence as it is, so
+    that of a squashed policy is taken here, where it has a closed form.
     """
 
     mean: Tensor
@@ -145,5 +145,6 @@ def divergence(first: Policy, second: Policy) -> Tensor:
     if isinstance(first, Bernoulli) and isinstance(second, Bernoulli):
         return first.kl(second)
     raise SurgeryError(
-        f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; give two policies of one kind"
+        f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; "
+        "give two policies of one kind"
     )

@@ -1,10 +1,12 @@
 """Numbers that change during a run.
 
-A schedule maps the progress of the run, from 0 at its first environment step to 1 at its last, to a number. Progress is
-counted in environment steps, never in minibatches, so that a recipe means the same whatever the batch size is.
+A schedule maps the progress of the run, from 0 at its first environment step to 1 at its last, to a number.
+Progress is counted in environment steps, never in minibatches, so that a recipe means the same whatever the
+batch size is.
 
-In files and on the command line a schedule is written `start->end` (straight) or `start~>end` (geometric), and
-`@fraction` says where it ends: `0.5->0.0@0.5` falls from 0.5 to 0 over the first half of the run and stays there.
+In files and on the command line a schedule is written `start->end` (straight) or `start~>end` (geometric),
+and `@fraction` says where it ends: `0.5->0.0@0.5` falls from 0.5 to 0 over the first half of the run and
+stays there.
 """
 
 from __future__ import annotations

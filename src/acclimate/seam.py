@@ -1,10 +1,12 @@
 """Reaches the training of a Stable-Baselines3 model from outside, without a copy of any `train()`.
 
-While the seam is entered the model's class is a subclass that knows when a rollout and when an update begins. An attribute
-on the model would end up in the zips that SB3's callbacks write in the middle of training. During an update
+While the seam is entered the model's class is a subclass that knows when a rollout and when an update begins.
+An attribute on the model would end up in the zips that SB3's callbacks write in the middle of training.
+During an update
 
 * the buffer's `get` or `sample` is tapped, which tells the minibatch;
-* an optimizer's `zero_grad` adds the gradient of the penalties, so that `backward` adds to it and SB3's clipping covers both;
+* an optimizer's `zero_grad` adds the gradient of the penalties, so that `backward` adds to it and SB3's
+  clipping covers both;
 * the optimizer's step hooks edit gradients, apply learning-rate scales and run what comes after a step.
 
 That serves every algorithm that trains by optimizer steps.
@@ -31,6 +33,7 @@ from acclimate.groups import Groups
 from acclimate.method import Batch, Context, Method, Signals
 from acclimate.net import Net
 from acclimate.networks import find
+from acclimate.tap import tapped
 from acclimate.tuner import Tuner
 
 
@@ -61,7 +64,7 @@ class Seam:
             model: it is changed in place; give a copy of what has to stay.
             method: one method or a chain.
             context: data and judgement for methods that want them.
-            total_steps: environment steps of the whole run, for schedules; those of each `learn` if not given.
+            total_steps: environment steps of the whole run, for schedules; by default those of `learn`.
             seen_as: maps observations as normalised now to what the pretrained networks would have read.
 
         Raises:
@@ -132,7 +135,8 @@ class Seam:
     def fold(self) -> BaseAlgorithm:
         """Fold the methods from right to left and return the model as a stock one, with fresh optimizers.
 
-        An optimizer of before would hold moments of parameters that are gone: such a zip loads and fails later.
+        An optimizer of before would hold moments of parameters that are gone: such a zip loads and fails
+        later.
 
         Raises:
             SurgeryError: if a method cannot end as a stock network.
@@ -192,49 +196,19 @@ class Seam:
     def update(self) -> Iterator[None]:
         """Surround one call of the model's `train`."""
         self._read_steps()
-        tapped = self._tap()
         for groups in self._groups.values():
             groups.optimizer.zero_grad = self._zero_grad(groups)  # type: ignore[method-assign]
         try:
-            yield
+            with tapped(self.model, self._see):
+                yield
         finally:
-            for thing, attribute in tapped:
-                delattr(thing, attribute)
             for groups in self._groups.values():
                 del groups.optimizer.zero_grad
                 groups.settle()
         self._read_log()
 
-    def _tap(self) -> list[tuple[Any, str]]:
-        """Let the model's buffers tell which minibatch they gave."""
-        tapped: list[tuple[Any, str]] = []
-        for name, attribute, tap in (
-            ("rollout_buffer", "get", self._each),
-            ("replay_buffer", "sample", self._one),
-        ):
-            buffer = getattr(self.model, name, None)
-            if buffer is not None:
-                setattr(buffer, attribute, tap(getattr(buffer, attribute)))
-                tapped.append((buffer, attribute))
-        return tapped
-
-    def _one(self, sample: Callable[..., Any]) -> Callable[..., Any]:
-        def tapped(*args: Any, **kwargs: Any) -> Any:
-            data = sample(*args, **kwargs)
-            self.batch = Batch(
-                data.observations, data.actions, data.rewards, data.next_observations, data.dones
-            )
-            return data
-
-        return tapped
-
-    def _each(self, get: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        def tapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            for data in get(*args, **kwargs):
-                self.batch = Batch(data.observations, data.actions)
-                yield data
-
-        return tapped
+    def _see(self, batch: Batch) -> None:
+        self.batch = batch
 
     def _zero_grad(self, groups: Groups) -> Callable[..., None]:
         zero_grad = groups.optimizer.zero_grad
@@ -243,7 +217,8 @@ class Seam:
             zero_grad(set_to_none)
             if self.batch is None:
                 raise TrainingError(
-                    f"{self._stock.__name__} steps without a minibatch from its buffer; methods cannot reach it"
+                    f"{self._stock.__name__} steps without a minibatch from its buffer; "
+                    "use one of SB3's own algorithms and buffers"
                 )
             self.tuner.accumulate(groups, self.batch)
 
@@ -266,7 +241,7 @@ class Seam:
                 setattr(self.signals, name, float(value))
 
     def _find_optimizers(self) -> Iterator[tuple[str, Optimizer]]:
-        """Yield the optimizers that train the networks by their path in the model; that of SAC's temperature does not."""
+        """Yield the optimizers of the networks with their path in the model, SAC's temperature left out."""
         known = {id(parameter) for net in self.tuner.nets for parameter in net.pretrained}
         names, _ = self.model._get_torch_save_params()
         for name in names:
@@ -298,8 +273,8 @@ def _reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
 def _mark_acting(net: Net) -> list[RemovableHandle]:
     """Tell the network when it chooses the actions of a rollout.
 
-    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training through
-    `evaluate_actions`.
+    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training
+    through `evaluate_actions`.
     """
 
     def begin(module: Any, args: Any) -> None:

@@ -3,9 +3,11 @@
 A selection is one pattern or several. A pattern is `roles` or `roles:parts`:
 
 * `roles` names networks by role, with shell wildcards; `|` separates alternatives: `actor`, `*`, `critic|q`.
-* `parts` is a shell wildcard over the paths inside the network, as `named_parameters` writes them. It matches a
-  parameter or any module above it: `actor:mlp_extractor` takes all below that module, `*:*.bias` every bias.
-* `!` in front takes away what the others chose: `("*", "!*:log_std")`. Exclusions alone begin from everything.
+* `parts` is a shell wildcard over the paths inside the network, as `named_parameters` writes them. It matches
+  a parameter or any module above it: `actor:mlp_extractor` takes all below that module, `*:*.bias` every
+  bias.
+* `!` in front takes away what the others chose: `("*", "!*:log_std")`. Exclusions alone begin from
+  everything.
 
 Each pattern must match something, so that a mistyped one is an error and not a method without effect.
 """
@@ -123,7 +125,8 @@ class Select:
             if not any(pattern.takes(role, path) for role in roles for path in paths[role]):
                 modules = list({path.rpartition(".")[0] or path: None for path in there})
                 raise SurgeryError(
-                    f"`{culprit}` on `{pattern.text}`: nothing in {', '.join(roles)} has that path. {_listed(modules)}"
+                    f"`{culprit}` on `{pattern.text}`: nothing in {', '.join(roles)} has that path. "
+                    f"{_listed(modules)}"
                 )
 
     def __str__(self) -> str:

@@ -1,7 +1,8 @@
 """The state of methods as plain data, for checkpoints.
 
-States keep what belongs to a parameter under the `Parameter` object. A file has no objects, so there they are numbered by
-their place in the networks, which is the same again after the same methods were injected into the same agent.
+States keep what belongs to a parameter under the `Parameter` object. A file has no objects, so there they are
+numbered by their place in the networks, which is the same again after the same methods were injected into the
+same agent.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def _pack(state: Any, places: dict[int, int]) -> Any:
     if isinstance(state, dict):
         return {key: _pack(value, places) for key, value in state.items()}
     raise TrainingError(
-        f"a method's state holds a {type(state).__name__}, which no checkpoint can; keep tensors, numbers, dicts and lists"
+        f"a method's state holds a {type(state).__name__}, which no checkpoint can; "
+        "keep tensors, numbers, dicts and lists"
     )
 
 

@@ -1,8 +1,8 @@
 """Changes inside a network that leave its modules, its parameters and their identity where they are.
 
-Nothing is replaced: a layer's tensor is computed from the stored one (`reparameterise`), or a module is run on what
-another puts out (`insert`). So whoever holds a module or a parameter, an optimizer or a shared policy, still holds the
-right one, and undoing leaves a stock network.
+Nothing is replaced: a layer's tensor is computed from the stored one (`reparameterise`), or a module is run
+on what another puts out (`insert`). So whoever holds a module or a parameter, an optimizer or a shared
+policy, still holds the right one, and undoing leaves a stock network.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -25,13 +25,14 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The layers with one output channel for each row of their weight."""
 
 _INSERTED = "inserted_"
+_COMPUTES = "computes_"
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
     """Return a copy that is never trained: in evaluation mode, without gradients and without its optimizers.
 
-    `copy.deepcopy` alone fails after a forward pass with gradients if a module keeps what it computed, as the action
-    distributions of Stable-Baselines3 do; such tensors are copied without their graph.
+    `copy.deepcopy` alone fails after a forward pass with gradients if a module keeps what it computed, as the
+    action distributions of Stable-Baselines3 do; such tensors are copied without their graph.
     """
     memo: dict[int, Any] = {}
     for thing in _reachable(module):
@@ -63,28 +64,65 @@ def _reachable(root: nn.Module) -> Iterator[Any]:
             waiting.extend(vars(thing).values())
 
 
-def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
-    """Compute `layer.<tensor>` from the stored parameter by a module from now on.
+class Computing(nn.Module):
+    """What a layer becomes when its tensors are computed from the stored ones.
 
-    Several may follow each other. The stored parameter stays the same object.
+    The parameters stay where they are, under their names and as the same objects; only reading `weight` or `bias`,
+    as the layer's own `forward` does, gives the computed tensor.
     """
-    parametrize.register_parametrization(layer, tensor, by)
+
+    stock: type[nn.Module]
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight as computed."""
+        return self._computed("weight")
+
+    @property
+    def bias(self) -> Tensor:
+        """The bias as computed, None if the layer has none."""
+        return self._computed("bias")
+
+    def _computed(self, tensor: str) -> Tensor:
+        value = self._parameters[tensor]
+        for module in self._modules.get(f"{_COMPUTES}{tensor}", ()):  # type: ignore[union-attr]
+            value = module.forward(value)
+        return value  # type: ignore[return-value]
 
 
+@cache
+def _computing(stock: type[nn.Module]) -> type[Computing]:
+    return type(stock.__name__, (Computing, stock), {"stock": stock})
+
+
+def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
+    """Compute `layer.weight` or `layer.bias` from the stored parameter by a module from now on.
+
+    Several may follow each other; each takes what the one before it returned. The module becomes part of the layer.
+    """
+    if not isinstance(layer, Computing):
+        layer.__class__ = _computing(type(layer))
+    name = f"{_COMPUTES}{tensor}"
+    if name not in layer._modules:
+        layer.add_module(name, nn.ModuleList())
+    layer.get_submodule(name).append(by)  # type: ignore[operator]
+
+
+@torch.no_grad()
 def bake(layer: nn.Module) -> None:
     """Store the tensors that are computed now, and stop computing them.
 
-    All that were put on the layer go at once, since the result of the last contains that of the others; on a layer
-    without any it does nothing.
+    All modules that were put on the layer go at once, since the result of the last contains that of the others; on a
+    layer without any it does nothing.
     """
-    if not parametrize.is_parametrized(layer):
+    if not isinstance(layer, Computing):
         return
-    order = [name for name in ("weight", "bias") if getattr(layer, name, None) is not None]
-    for name in list(layer.parametrizations):  # type: ignore[arg-type]
-        parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
-    # Removal puts a tensor last, and optimizers know parameters by their order.
-    for name in order:
-        layer._parameters[name] = layer._parameters.pop(name)
+    for tensor in ("weight", "bias"):
+        stored = layer._parameters[tensor]
+        if stored is not None:
+            stored.copy_(getattr(layer, tensor))
+        layer._modules.pop(f"{_COMPUTES}{tensor}", None)
+    layer.__class__ = layer.stock
 
 
 def insert(host: nn.Module, extra: nn.Module) -> None:
@@ -118,7 +156,7 @@ def extract(host: nn.Module, kind: type[nn.Module]) -> None:
 
 
 def statistics_modules(module: nn.Module) -> tuple[nn.Module, ...]:
-    """Return the modules that keep running statistics: those with buffers of floating numbers of their own."""
+    """Return the modules that keep running statistics: those with buffers of floating numbers."""
     return tuple(
         part
         for part in module.modules()

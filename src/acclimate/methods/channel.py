@@ -43,23 +43,25 @@ class ScaledAndShifted(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelScale(Method):
-    """Scale and shift every output channel c of each layer: y_c <- g_c * y_c + b_c, with g = 1 and b = 0 at the start.
+    """Scale and shift the output channels: y_c <- g_c * y_c + b_c, with g = 1 and b = 0 at the start.
 
-    It is computed in the weights: W_c <- g_c W_c and bias_c <- g_c bias_c + b_c, so it costs nothing at inference and folds
-    away exactly at the end. The layers' own weights are frozen. A layer without a bias is scaled alone.
+    It is computed in the weights: W_c <- g_c W_c and bias_c <- g_c bias_c + b_c, so it costs nothing at
+    inference and folds away exactly at the end. The layers' own weights are frozen. A layer without a bias is
+    scaled alone.
 
     Source: Lian et al. 2022, "Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning"
-    (arXiv:2210.08823), but with the identity at the start, so that the first action is the pretrained agent's. Use it where
-    signals changed in size and offset (actuators, sensors, rewards); it cannot make new features, and a ReLU unit that is
-    dead stays dead unless its shift wakes it.
+    (arXiv:2210.08823), but with the identity at the start, so that the first action is the pretrained
+    agent's. Use it where signals changed in size and offset (actuators, sensors, rewards); it cannot make new
+    features, and a ReLU unit that is dead stays dead unless its shift wakes it.
     """
 
     name: ClassVar[str] = "channel"
     family: ClassVar[str] = "channel"
 
     rate: float = 1.0
-    """Factor of the learning rate of scales and shifts. Higher: adapts faster, less steadily. Adam moves every number by
-    about the learning rate, and a scale is 1 where a weight of a layer of 64 units is about 0.1: 10 makes up for that."""
+    """Factor of the learning rate of scales and shifts. Higher: adapts faster, less steadily. Adam moves
+    every number by about the learning rate, and a scale is 1 where a weight of a layer of 64 units is about
+    0.1: 10 makes up for that."""
     train_base: bool = False
     """Train the layers' own weights as well: more can change, and is forgotten."""
     on: Select = Select("*")
@@ -78,13 +80,19 @@ class ChannelScale(Method):
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give scales and shifts their rate."""
-        own = {id(parameter) for parameter in net.pretrained}
-        base = 1.0 if self.train_base else 0.0
-        return {p: base if id(p) in own else self.rate for p in _parameters(net)}
+        pretrained = {id(parameter) for parameter in net.pretrained}
+        scales = {}
+        for layer in net.layers():
+            own = [p for p in layer.module.parameters() if id(p) in pretrained]
+            scales |= dict.fromkeys(own, 1.0 if self.train_base else 0.0)
+            for module in layer.module.modules():
+                if isinstance(module, (Scaled, ScaledAndShifted)):
+                    scales |= dict.fromkeys(module.parameters(), self.rate)
+        return scales
 
     def constrains(self, net: Net) -> list[Parameter]:
         """Return the weights, scales and shifts of the layers."""
-        return _parameters(net)
+        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
 
     def fold(self, net: Net, state: Any, context: Context) -> None:
         """Multiply the scales into the weights and add the shifts to the biases."""
@@ -93,15 +101,9 @@ class ChannelScale(Method):
                 bake(module)
 
 
-def _parameters(net: Net) -> list[Parameter]:
-    return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
-
-
-def _scale(module: nn.Module) -> None:
-    weight, bias = module.weight, module.bias
-    if not isinstance(weight, Tensor):
-        return
-    scale = Parameter(torch.ones_like(weight[:, *(0,) * (weight.dim() - 1)]))
+def _scale(module: Any) -> None:
+    weight = module.weight
+    scale = Parameter(torch.ones(weight.shape[0], dtype=weight.dtype, device=weight.device))
     reparameterise(module, "weight", Scaled(scale))
-    if isinstance(bias, Tensor):
+    if module.bias is not None:
         reparameterise(module, "bias", ScaledAndShifted(scale, Parameter(torch.zeros_like(scale))))

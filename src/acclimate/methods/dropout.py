@@ -25,8 +25,8 @@ class PlainDropout(nn.Dropout):
 class ConsistentDropout(nn.Module):
     """Drops the same units for every row and every pass until it is told to draw again.
 
-    It is at work in training mode and while the network acts in a rollout, so that the likelihood of an action is the
-    same when it is taken and when its update begins.
+    It is at work in training mode and while the network acts in a rollout, so that the likelihood of an
+    action is the same when it is taken and when its update begins.
     """
 
     def __init__(self, p: float, acting: Acting) -> None:
@@ -46,7 +46,7 @@ class ConsistentDropout(nn.Module):
         if not (self.training or self.acting.on):
             return units
         if self.mask is None:
-            # A generator of its own: the mask is the same after a resume, and nobody else's random numbers move.
+            # A generator of its own: a resumed run has the same mask, and nobody's random numbers move.
             generator = torch.Generator().manual_seed(self._seed)
             kept = torch.rand(units.shape[1:], generator=generator) >= self.p
             self.mask = (kept / (1.0 - self.p)).to(units)
@@ -55,26 +55,29 @@ class ConsistentDropout(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Method):
-    """Multiply hidden units h by a random mask in training: h <- m * h / (1 - p), with m_i = 0 with probability p.
+    """Mask hidden units h in training: h <- m * h / (1 - p), where m_i = 0 with probability p, else 1.
 
-    Critics and Q-networks draw a mask at each pass of an update, and neither act nor evaluate with one. An actor of PPO or
-    A2C (and a trunk that it shares) keeps one mask through a rollout and its updates: with fresh masks the probability
-    ratio of the first update would not be 1, since SB3 collects in evaluation mode and trains in training mode.
+    Critics and Q-networks draw a mask at each pass of an update, and neither act nor evaluate with one. An
+    actor of PPO or A2C (and a trunk that it shares) keeps one mask through a rollout and its updates: with
+    fresh masks the probability ratio of the first update would not be 1, since SB3 collects in evaluation
+    mode and trains in training mode.
 
-    Source: Srivastava et al. 2014 (JMLR 15); in deep Q-networks Farebrother, Machado and Bowling 2018, "Generalization and
-    Regularization in DQN" (arXiv:1810.00123), with 0.05 after convolutions and 0.1 after the first linear layer, in the
-    training before fine-tuning; in critics Hiraoka et al. 2022, "Dropout Q-Functions for Doubly Efficient Reinforcement
-    Learning" (arXiv:2110.02034), with 0.01. That it helps *while* fine-tuning is not what these papers show: compare.
+    Source: Srivastava et al. 2014 (JMLR 15); in deep Q-networks Farebrother, Machado and Bowling 2018,
+    "Generalization and Regularization in DQN" (arXiv:1810.00123), with 0.05 after convolutions and 0.1 after
+    the first linear layer, in the training before fine-tuning; in critics Hiraoka et al. 2022, "Dropout
+    Q-Functions for Doubly Efficient Reinforcement Learning" (arXiv:2110.02034), with 0.01. That it helps
+    *while* fine-tuning is not what these papers show: compare.
     """
 
     name: ClassVar[str] = "dropout"
     family: ClassVar[str] = "dropout"
 
     p: float = 0.05
-    """Probability that a unit is dropped. Higher: more regular, less overfitting to few data, noisier values. Much less than
-    in supervised learning serves here."""
+    """Probability that a unit is dropped. Higher: more regular, less overfitting to few data, noisier values.
+    Much less than in supervised learning serves here."""
     on: Select = Select("critic|q")
-    """Which networks or layers; the layers that outputs come from are left out. On actors it also makes rollouts noisier."""
+    """Which networks or layers; the layers that outputs come from are left out. On actors it also makes
+    rollouts noisier."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,12 +20,12 @@ _HANDLE = "_freeze_handle"
 class Freeze(Method):
     """Keep the chosen weights as they are, bit for bit.
 
-    theta_i <- theta_i for all chosen i: they have no gradient and are in no optimizer, so that neither moments nor weight
-    decay move them. Normalisation layers among them keep their running statistics as well. What other methods add to a
-    chosen layer is frozen with it.
+    theta_i <- theta_i for all chosen i: they have no gradient and are in no optimizer, so that neither
+    moments nor weight decay move them. Normalisation layers among them keep their running statistics as well.
+    What other methods add to a chosen layer is frozen with it.
 
-    Freezing early layers is fast, and holds where the change leaves what is seen the same; all final NetHack runs of
-    Wolczyk et al. 2024 (arXiv:2402.02868) froze the encoder. It loses where the sensors changed.
+    Freezing early layers is fast, and holds where the change leaves what is seen the same; all final NetHack
+    runs of Wolczyk et al. 2024 (arXiv:2402.02868) froze the encoder. It loses where the sensors changed.
     """
 
     name: ClassVar[str] = "freeze"
@@ -33,7 +33,8 @@ class Freeze(Method):
     vacuous: ClassVar[bool] = True
 
     on: Select = field()
-    """What to freeze, to be said each time: more of it trains faster and forgets less, and can adapt less. `!` leaves a part out."""
+    """What to freeze, to be said each time: more of it trains faster and forgets less, and can adapt less.
+    `!` leaves a part out."""
 
     def inject(self, net: Net, context: Context) -> None:
         """Hold the running statistics of the chosen normalisation layers."""

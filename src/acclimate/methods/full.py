@@ -13,7 +13,8 @@ from acclimate.select import Select
 class Full(Method):
     """Train every weight with nothing added: theta <- theta - lr * grad J(theta).
 
-    It is what continuing the training is, and what the other methods are measured against. In a chain it has no effect.
+    It is what continuing the training is, and what the other methods are measured against. In a chain it has
+    no effect.
     """
 
     name: ClassVar[str] = "full"

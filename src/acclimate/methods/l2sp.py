@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,22 +23,24 @@ class L2SP(Method):
     Coupled:   J(theta) + (weight / 2) * sum_i (theta_i - theta0_i)^2
     Decoupled: after each step  theta_i <- theta_i - lr * weight * (theta_i - theta0_i)
 
-    Source: Li, Grandvalet and Davoine 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"
-    (arXiv:1802.01483). What methods add to a network has no pretrained value and is left alone.
+    Source: Li, Grandvalet and Davoine 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional
+    Networks" (arXiv:1802.01483). What methods add to a network has no pretrained value and is left alone.
 
-    The coupled penalty competes with the gradient of the loss, so its strength depends on the scale of the loss and on
-    gradient clipping, and Adam divides it by the size of the recent gradients; the decoupled pull, as AdamW's decay, does
-    not: it forgets the way gone with a time constant of 1 / (lr * weight) steps.
+    The coupled penalty competes with the gradient of the loss, so its strength depends on the scale of the
+    loss and on gradient clipping, and Adam divides it by the size of the recent gradients; the decoupled
+    pull, as AdamW's decay, does not: it forgets the way gone with a time constant of 1 / (lr * weight) steps.
     """
 
     name: ClassVar[str] = "l2sp"
     family: ClassVar[str] = "regularisation"
 
     weight: float | Schedule = 0.1
-    """Strength of the pull. Higher: closer to the pretrained weights, less forgetting, slower adaptation. With gradients
-    clipped to norm 0.5 over 10,000 weights one weight's gradient is about 0.005, which 0.1 balances at a distance of 0.05."""
+    """Strength of the pull. Higher: closer to the pretrained weights, less forgetting, slower adaptation.
+    With gradients clipped to norm 0.5 over 10,000 weights one weight's gradient is about 0.005, which 0.1
+    balances at a distance of 0.05."""
     decoupled: bool = False
-    """Pull after the step and not through the loss. Then 1.0 is a mild weight at learning rates about 3e-4."""
+    """Pull after the step and not through the loss. Then 1.0 is a mild weight at learning rates about
+    3e-4."""
     on: Select = Select("*")
     """Which weights are pulled. Fewer: the rest adapts freely."""
 
