@@ -41,6 +41,19 @@ def differs(one: gym.Env, other: gym.Env, *, steps: int = STEPS, seed: int = 0) 
     return False
 
 
+def rewarded(env: gym.Env, *, steps: int = STEPS, seed: int = 0) -> bool:
+    """Whether a seeded rollout of random actions ever gives a reward other than zero."""
+    env.action_space.seed(seed)
+    env.reset(seed=seed)
+    for step in range(steps):
+        _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        if reward != 0:
+            return True
+        if terminated or truncated:
+            env.reset(seed=seed + step + 1)
+    return False
+
+
 def shows(probability: float) -> bool:
     """Whether what happens so often in a step is practically sure to happen in the steps of `differs`."""
     return probability * STEPS >= 20
