@@ -7,6 +7,7 @@ the agent's observation normaliser stays as it is.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from acclimate.errors import ConfigError
 from acclimate.player import Player, RandomPlayer, isolated, player_of
 from acclimate.slot import Slot
+from acclimate.spaces import SpaceWarning, check_spaces
 from acclimate.statistics import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
 
 if TYPE_CHECKING:
@@ -75,9 +77,7 @@ class Evaluation:
             ConfigError: If the two were not played on the same seeds.
         """
         if not np.array_equal(self.seeds, other.seeds):
-            raise ConfigError(
-                "these evaluations used different episodes; give both the same `seed` and `episodes`"
-            )
+            raise ConfigError("these evaluations used different episodes; give both the same `seed` and `episodes`")
         return paired_difference(self.returns, other.returns)
 
 
@@ -102,8 +102,12 @@ def evaluate(
             `n_envs`; the global random states of torch and numpy are left as they were.
 
     Raises:
+        SpaceMismatchError: If the agent's spaces are not the task's.
         TaskError: If the environment raises, returns what is not finite, or never ends an episode.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
+        check_spaces(agent, task)
     with isolated(agent, seed):
         return _play(player_of(agent, deterministic), task, episodes, seed, n_envs, deterministic)
 
@@ -113,13 +117,9 @@ def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs:
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
 
 
-def _play(
-    player: Player, task: Task, episodes: int, seed: int, n_envs: int, deterministic: bool
-) -> Evaluation:
+def _play(player: Player, task: Task, episodes: int, seed: int, n_envs: int, deterministic: bool) -> Evaluation:
     if episodes < 1 or n_envs < 1:
-        raise ConfigError(
-            f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}"
-        )
+        raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
     width = min(n_envs, episodes)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     name = task.describe()
