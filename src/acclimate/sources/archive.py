@@ -67,9 +67,7 @@ def _members(archive: zipfile.ZipFile, path: Path, room: int) -> dict[str, bytes
 def _check(info: zipfile.ZipInfo, members: dict[str, bytes], path: Path) -> None:
     name = info.filename
     if name not in _MEMBERS:
-        raise UnsafeFileError(
-            f"{path}: member {name[:80]!r} belongs to no SB3 agent; remove it from the zip."
-        )
+        raise UnsafeFileError(f"{path}: member {name[:80]!r} belongs to no SB3 agent; remove it from the zip.")
     if name in members:
         raise UnsafeFileError(f"{path}: member {name!r} is there twice; save the agent again.")
     if info.flag_bits & 0x1:
@@ -78,9 +76,7 @@ def _check(info: zipfile.ZipInfo, members: dict[str, bytes], path: Path) -> None
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise UnsafeFileError(f"{path}: member {name!r} is not a plain file (mode {mode:o}); refused.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UnsafeFileError(
-            f"{path}: member {name!r} is compressed by method {info.compress_type}; refused."
-        )
+        raise UnsafeFileError(f"{path}: member {name!r} is compressed by method {info.compress_type}; refused.")
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, path: Path) -> bytes:
@@ -90,7 +86,5 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, path: 
         while chunk := member.read(_CHUNK):
             buffer.write(chunk)
             if buffer.tell() > limit:
-                raise UnsafeFileError(
-                    f"{path}: member {info.filename!r} grows beyond {limit} bytes; refused."
-                )
+                raise UnsafeFileError(f"{path}: member {info.filename!r} grows beyond {limit} bytes; refused.")
     return buffer.getvalue()

@@ -45,9 +45,7 @@ def read(folder: Path) -> tuple[Parts, Normalizer | None]:
         parts = Parts(
             blueprint=Blueprint.from_json(manifest["blueprint"]),
             weights=weights,
-            optimizers={
-                n: _optimizer(n, s, state) for n, s in manifest["optimizers"].items() if n in OPTIMIZERS
-            },
+            optimizers={n: _optimizer(n, s, state) for n, s in manifest["optimizers"].items() if n in OPTIMIZERS},
             variables={n: state[f"variable/{n}"] for n in VARIABLES if f"variable/{n}" in state},
             counters={n: v for n, v in manifest["counters"].items() if _is_counter(n, v)},
             origin=_origin(manifest["origin"], folder),
@@ -63,17 +61,13 @@ def _bytes(path: Path, limit: int) -> bytes:
             raise UnsafeFileError(f"{path}: larger than {limit} bytes; refused.")
         return path.read_bytes()
     except OSError as error:
-        raise SourceError(
-            f"{path}: cannot be read ({error.strerror or error}); load the zip beside it."
-        ) from error
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error}); load the zip beside it.") from error
 
 
 def _verified(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:
     data = _bytes(folder / name, _MAX_FILE)
     if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
-        raise UnsafeFileError(
-            f"{folder / name}: is not the file that was written (its hash differs); copy it again."
-        )
+        raise UnsafeFileError(f"{folder / name}: is not the file that was written (its hash differs); copy it again.")
     return data
 
 

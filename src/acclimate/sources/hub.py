@@ -28,9 +28,7 @@ def fetch(address: str, *, revision: str | None = None) -> tuple[Path, str]:
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        raise SourceError(
-            f"{address}: is no address of an agent; write hf://org/repo or hf://org/repo/file.zip."
-        )
+        raise SourceError(f"{address}: is no address of an agent; write hf://org/repo or hf://org/repo/file.zip.")
     try:
         import huggingface_hub
     except ImportError:
@@ -61,9 +59,7 @@ def _agent_in(files: list[str], address: str) -> str:
     found = top or zips
     if len(found) != 1:
         listed = ", ".join(found[:5]) or "no zip"
-        raise SourceError(
-            f"{address}: holds {len(found)} agents ({listed}); name one: {address.rstrip('/')}/FILE.zip."
-        )
+        raise SourceError(f"{address}: holds {len(found)} agents ({listed}); name one: {address.rstrip('/')}/FILE.zip.")
     return found[0]
 
 
@@ -72,9 +68,7 @@ def _check_size(name: str, sizes: dict[str, Any], address: str) -> None:
         listed = ", ".join(sorted(file for file in sizes if file.endswith(".zip"))[:5]) or "no zip"
         raise SourceError(f"{address}: the repository has no `{name}`, but {listed}.")
     if sizes[name] > _MAX_FILE:
-        raise SourceError(
-            f"{address}: {sizes[name]} bytes are more than an agent may have ({_MAX_FILE}); refused."
-        )
+        raise SourceError(f"{address}: {sizes[name]} bytes are more than an agent may have ({_MAX_FILE}); refused.")
 
 
 def _download(repo: str, name: str, commit: str) -> Path:

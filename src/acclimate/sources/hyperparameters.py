@@ -35,9 +35,7 @@ _TEXT = {"ent_coef": re.compile(r"auto(_\d+(\.\d+)?)?"), "target_entropy": re.co
 _CONSTANT = re.compile(r"ConstantSchedule\(val=([-+.\deE]{1,40})\)")
 
 
-def algorithm(
-    candidates: Sequence[str], data: Mapping[str, Any], kwargs: Mapping[str, Any], path: Path
-) -> str:
+def algorithm(candidates: Sequence[str], data: Mapping[str, Any], kwargs: Mapping[str, Any], path: Path) -> str:
     """Return which of the algorithms that share a policy class saved this data.
 
     What the data holds decides; the names of the file and its folders only where it does not.
@@ -89,9 +87,7 @@ def _setting(name: str, value: Any, default: Any) -> tuple[Any, str]:
         fits = len(value) == 2 and type(value[0]) is int and value[0] >= 1 and value[1] in ("step", "episode")
         return (list(value), "") if fits else (None, "no frequency")
     if isinstance(default, bool) or isinstance(value, bool):
-        return (
-            (value, "") if isinstance(value, bool) and isinstance(default, bool) else (None, "not a number")
-        )
+        return (value, "") if isinstance(value, bool) and isinstance(default, bool) else (None, "not a number")
     if not isinstance(value, (int, float)) or not abs(value) <= 2**53:
         return None, "not a finite number"
     if type(default) is int or name == "n_top":

@@ -20,9 +20,7 @@ MAX_BYTES = 64 * 2**20
 MAX_OPCODES = 1_000_000
 MAX_MEMO = 2**20
 # Whose names may be mentioned; none is ever imported or called. Any other shows what the file is up to.
-_PACKAGES = frozenset(
-    ["numpy", "gym", "gymnasium", "stable_baselines3", "sb3_contrib", "torch", "collections"]
-)
+_PACKAGES = frozenset(["numpy", "gym", "gymnasium", "stable_baselines3", "sb3_contrib", "torch", "collections"])
 _BUILTINS = frozenset(
     ["set", "frozenset", "list", "dict", "tuple", "bool", "int", "float", "str", "bytes", "bytearray"]
 )
@@ -62,9 +60,7 @@ def read(data: bytes, *, where: str) -> Any:
         SourceError: It is broken.
     """
     if len(data) > MAX_BYTES:
-        raise UnsafeFileError(
-            f"{where}: {len(data)} bytes are more than the {MAX_BYTES} a pickle may have here."
-        )
+        raise UnsafeFileError(f"{where}: {len(data)} bytes are more than the {MAX_BYTES} a pickle may have here.")
     return _run(io.BytesIO(data), _Machine(where, storages=False))
 
 
@@ -110,22 +106,13 @@ class _Machine:
 
     def step(self, name: str, argument: Any) -> None:
         """Carry out one opcode."""
-        if name in _IGNORED:
-            return
-        if name in _PUSH_ARGUMENT:
-            self.stack.append(argument)
-        elif name in _PUSH_CONSTANT:
-            self.stack.append(_PUSH_CONSTANT[name])
-        elif name in _PUSH_NEW:
-            self.stack.append(_PUSH_NEW[name]())
-        elif name in _ACTIONS:
-            _ACTIONS[name](self, argument)
+        action = _ACTIONS.get(name)
+        if action is not None:
+            action(self, argument)
         elif name == "BINPERSID" and self.storages:
             self.stack.append(Made(Token("torch", "storage"), (self.pop(),)))
         else:
-            raise UnsafeFileError(
-                f"{self.where}: the pickle uses {name}, which no plain value needs; refused."
-            )
+            raise UnsafeFileError(f"{self.where}: the pickle uses {name}, which no plain value needs; refused.")
 
     def result(self) -> Any:
         """Return the one value that is left."""
@@ -152,9 +139,7 @@ class _Machine:
         """Return the value on top, which must be of this kind."""
         value = self.stack[-1]
         if not isinstance(value, kind):
-            raise UnsafeFileError(
-                f"{self.where}: the pickle changes a {type(value).__name__} in place; refused."
-            )
+            raise UnsafeFileError(f"{self.where}: the pickle changes a {type(value).__name__} in place; refused.")
         return value
 
     def store(self, index: int) -> None:
@@ -186,9 +171,7 @@ class _Machine:
         state = self.pop()
         target = self.stack[-1]
         if not isinstance(target, Made):
-            raise UnsafeFileError(
-                f"{self.where}: the pickle writes attributes of {_describe(target)}; refused."
-            )
+            raise UnsafeFileError(f"{self.where}: the pickle writes attributes of {_describe(target)}; refused.")
         if target.state is not None:
             raise UnsafeFileError(f"{self.where}: the pickle sets the state of {target.what} twice; refused.")
         target.state = state
@@ -245,27 +228,27 @@ def _set_item(machine: _Machine, _: Any) -> None:
     machine.set_items([key, value])
 
 
-_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
-_PUSH_ARGUMENT = frozenset(
-    [
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "LONG4",
-        "BINFLOAT",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
+def _push(value: Any) -> Any:
+    return lambda machine, _: machine.stack.append(value)
+
+
+_ARGUMENTS = (
+    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
+    "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
 )
-_PUSH_CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": _MARK}
-_PUSH_NEW = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list}
 _ACTIONS = {
+    **{name: lambda machine, value: machine.stack.append(value) for name in _ARGUMENTS.split()},
+    "PROTO": lambda machine, _: None,
+    "FRAME": lambda machine, _: None,
+    "STOP": lambda machine, _: None,
+    "NONE": _push(None),
+    "NEWTRUE": _push(True),
+    "NEWFALSE": _push(False),
+    "EMPTY_TUPLE": _push(()),
+    "MARK": _push(_MARK),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "EMPTY_SET": lambda machine, _: machine.stack.append([]),
     "GLOBAL": _global,
     "STACK_GLOBAL": _stack_global,
     "REDUCE": _call,

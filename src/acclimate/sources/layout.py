@@ -24,9 +24,7 @@ def modernize(blueprint: Blueprint, weights: Weights) -> tuple[Blueprint, Weight
         SourceError: An old layout that cannot be told apart.
     """
     if blueprint.algorithm == "ars":
-        weights = {
-            re.sub(r"^action_net\.(weight|bias)$", r"action_net.0.\1", name): t for name, t in weights.items()
-        }
+        weights = {re.sub(r"^action_net\.(weight|bias)$", r"action_net.0.\1", name): t for name, t in weights.items()}
     if blueprint.algorithm in _ACTOR_CRITIC:
         weights = _features_for_both(weights)
         if isinstance(blueprint.policy_kwargs.get("net_arch"), list):
@@ -50,9 +48,7 @@ def _unshare(blueprint: Blueprint, weights: Weights) -> tuple[Blueprint, Weights
         return blueprint, weights
     heads = arch[-1] if isinstance(arch[-1], dict) else {}
     if len(shared) + bool(heads) != len(arch):
-        raise SourceError(
-            f"{blueprint.algorithm}: net_arch {str(arch)[:100]} is no layout of SB3; save it again."
-        )
+        raise SourceError(f"{blueprint.algorithm}: net_arch {str(arch)[:100]} is no layout of SB3; save it again.")
     moved: Weights = {}
     for name, tensor in weights.items():
         if match := _SHARED.fullmatch(name):

@@ -38,9 +38,7 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
         hyperparameters=settings,
     )
     known = origin or Origin(steps=int(model.num_timesteps))
-    return Agent(
-        blueprint, model, None, Origin(**{**vars(known), "unread": (*known.unread, *unread)})
-    ).parts()
+    return Agent(blueprint, model, None, Origin(**{**vars(known), "unread": (*known.unread, *unread)})).parts()
 
 
 def _policy_name(model: BaseAlgorithm) -> Any:

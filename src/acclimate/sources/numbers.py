@@ -58,11 +58,7 @@ def dtype(value: Any, where: str) -> np.dtype:
         if not (isinstance(value.state, tuple) and len(value.state) >= 5):
             raise SourceError(f"{where}: broken description of a type of numbers.")
         order, fields = value.state[1], value.state[2:5]
-    if (
-        not _DTYPE.fullmatch(text)
-        or order not in ("<", ">", "=", "|")
-        or fields not in (None, (None, None, None))
-    ):
+    if not _DTYPE.fullmatch(text) or order not in ("<", ">", "=", "|") or fields not in (None, (None, None, None)):
         raise UnsafeFileError(f"{where}: numbers of type {text[:20]!r}; only plain numbers are read.")
     return np.dtype(text).newbyteorder(order)
 

@@ -28,9 +28,7 @@ def fit(optimizer: torch.optim.Optimizer, state: Any) -> dict[str, Any] | str:
         if not isinstance(index, int):
             return "no state of an optimizer"
         entries = saved.get(index, {})
-        if not isinstance(entries, dict) or not all(
-            _fits(key, value, parameter) for key, value in entries.items()
-        ):
+        if not isinstance(entries, dict) or not all(_fits(key, value, parameter) for key, value in entries.items()):
             return "it was made for tensors of another shape"
         if entries:
             fresh["state"][position] = entries

@@ -24,9 +24,7 @@ from acclimate.sources.spaces import from_record
 
 # The only serialized fields that are decoded; the rest (schedules, buffers, noise) never is.
 _DECODED = ("observation_space", "action_space", "policy_class", "policy_kwargs")
-_SYSTEM_LINE = re.compile(
-    r"^-?\s*(OS|Python|Stable-Baselines3|PyTorch|Numpy|Gym|Gymnasium|OpenAI Gym):\s*(.{1,80})$"
-)
+_SYSTEM_LINE = re.compile(r"^-?\s*(OS|Python|Stable-Baselines3|PyTorch|Numpy|Gym|Gymnasium|OpenAI Gym):\s*(.{1,80})$")
 _VERSION = re.compile(r"[\w.+-]{1,40}")
 
 
@@ -43,11 +41,7 @@ def read(path: Path) -> Parts:
         raise SourceError(f"{path}: has no member `{absent}`, so it is no zip saved by SB3's `model.save`.")
     data = _json(members["data"], path)
     blueprint, unread = _blueprint(data, path)
-    stored = {
-        name: tensors.read(content, where=f"{path}[{name}]")
-        for name, content in members.items()
-        if _pth(name)
-    }
+    stored = {name: tensors.read(content, where=f"{path}[{name}]") for name, content in members.items() if _pth(name)}
     weights = tensors.state_dict(stored["policy.pth"], where=f"{path}[policy.pth]")
     blueprint, weights = layout.modernize(blueprint, weights)
     variables = stored.get("pytorch_variables.pth", stored.get("tensors.pth")) or {}
@@ -85,9 +79,7 @@ def _json(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         data = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
-        raise SourceError(
-            f"{path}: its `data` is no JSON ({str(error)[:80]}); save the agent again."
-        ) from error
+        raise SourceError(f"{path}: its `data` is no JSON ({str(error)[:80]}); save the agent again.") from error
     if not isinstance(data, dict):
         raise SourceError(f"{path}: its `data` is no JSON object; save the agent again.")
     return data
@@ -97,9 +89,7 @@ def _blueprint(data: dict[str, Any], path: Path) -> tuple[Blueprint, list[tuple[
     where = str(path)
     token = _decode(data, "policy_class", where)
     if isinstance(token, Made):
-        raise SourceError(
-            f"{where}: its policy class is code inside the file; pass trust=True to let SB3 run it."
-        )
+        raise SourceError(f"{where}: its policy class is code inside the file; pass trust=True to let SB3 run it.")
     if not isinstance(token, Token):
         raise SourceError(f"{where}: names no policy class; save the agent again.")
     candidates, alias = vocabulary.policy_of(token, where)
@@ -107,11 +97,7 @@ def _blueprint(data: dict[str, Any], path: Path) -> tuple[Blueprint, list[tuple[
     kwargs, unread = _policy_kwargs(data, where)
     algorithm = hyperparameters.algorithm(candidates, data, kwargs, path)
     settings, skipped = hyperparameters.read(algorithm, data)
-    if (
-        isinstance(observation_space, spaces.Dict)
-        and settings.get("n_steps", 1) != 1
-        and "buffer_size" in settings
-    ):
+    if isinstance(observation_space, spaces.Dict) and settings.get("n_steps", 1) != 1 and "buffer_size" in settings:
         settings.pop("n_steps")
     blueprint = Blueprint(
         algorithm=algorithm,
@@ -188,9 +174,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         return numpy_records.scalar(value, where)
     what = value.what if isinstance(value, Made) else value
     name = f"`{what}`" if isinstance(what, Token) else f"a {type(value).__name__}"
-    raise SourceError(
-        f"{where}: is {name}, which is no plain setting; pass trust=True to let SB3 import and run it."
-    )
+    raise SourceError(f"{where}: is {name}, which is no plain setting; pass trust=True to let SB3 import and run it.")
 
 
 def _serialized(data: Mapping[str, Any], known: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -47,9 +47,7 @@ def normalizer(path: Path) -> Path | None:
         beside = path.with_name(f"{checkpoint['prefix']}_vecnormalize_{checkpoint['steps']}_steps.pkl")
         if beside.is_file():
             return beside
-    return next(
-        (folder / name for folder in folders(path) for name in NORMALIZERS if (folder / name).is_file()), None
-    )
+    return next((folder / name for folder in folders(path) for name in NORMALIZERS if (folder / name).is_file()), None)
 
 
 def config(path: Path) -> dict[str, Any]:
@@ -66,10 +64,7 @@ def needs_normalizer(settings: Mapping[str, Any]) -> bool:
     """Return whether a config says that observations were normalised."""
     normalize = settings.get("normalize")
     if isinstance(normalize, str):
-        return (
-            not re.search(r"norm_obs['\"]?\s*[:=]\s*False", normalize)
-            and normalize.strip().lower() != "false"
-        )
+        return not re.search(r"norm_obs['\"]?\s*[:=]\s*False", normalize) and normalize.strip().lower() != "false"
     if isinstance(normalize, dict):
         return bool(normalize.get("norm_obs", True))
     return bool(normalize)

@@ -43,9 +43,7 @@ def from_record(value: Any, where: str) -> spaces.Space:
     try:
         return _READERS[name](state, where)
     except (KeyError, AssertionError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        raise SourceError(
-            f"{where}: broken {name} space ({str(error)[:120]}); save the agent again."
-        ) from error
+        raise SourceError(f"{where}: broken {name} space ({str(error)[:120]}); save the agent again.") from error
 
 
 def _box(state: dict[Any, Any], where: str) -> spaces.Space:
@@ -161,9 +159,7 @@ def from_json(data: Mapping[str, Any], where: str = "space") -> spaces.Space:
             case "Dict":
                 return spaces.Dict(OrderedDict((k, from_json(v, where)) for k, v in data["spaces"].items()))
     except (KeyError, AssertionError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        raise SourceError(
-            f"{where}: broken description of a space ({str(error)[:120]}); save it again."
-        ) from error
+        raise SourceError(f"{where}: broken description of a space ({str(error)[:120]}); save it again.") from error
     raise SourceError(f"{where}: no kind of space `{str(data['kind'])[:40]}`; save the agent again.")
 
 
@@ -175,9 +171,7 @@ def _box_from_json(data: Mapping[str, Any], where: str) -> spaces.Space:
 
 
 def _named_dtype(name: Any, where: str) -> np.dtype:
-    if name not in ("bool", "float16", "float32", "float64") and not str(name).removeprefix("u").startswith(
-        "int"
-    ):
+    if name not in ("bool", "float16", "float32", "float64") and not str(name).removeprefix("u").startswith("int"):
         raise UnsafeFileError(f"{where}: numbers of type {str(name)[:20]!r}; only plain numbers are read.")
     return np.dtype(str(name))
 

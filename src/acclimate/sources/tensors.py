@@ -39,9 +39,7 @@ def read(data: bytes, *, where: str) -> Any:
         EOFError,
         OSError,
     ) as error:
-        raise SourceError(
-            f"{where}: broken tensors ({_first_line(error)}); copy or download it again."
-        ) from error
+        raise SourceError(f"{where}: broken tensors ({_first_line(error)}); copy or download it again.") from error
     except (MemoryError, OverflowError, RecursionError, AssertionError, UnicodeError) as error:
         raise SourceError(f"{where}: broken tensors ({type(error).__name__}); copy it again.") from error
 
@@ -59,9 +57,7 @@ def state_dict(value: Any, *, where: str) -> dict[str, torch.Tensor]:
             raise SourceError(f"{where}: `{name[:80]}` is no dense tensor; save the agent again.")
         # A stride of zero lets one stored number pose as any shape.
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise UnsafeFileError(
-                f"{where}: `{name[:80]}` claims the shape {tuple(tensor.shape)} without the data."
-            )
+            raise UnsafeFileError(f"{where}: `{name[:80]}` claims the shape {tuple(tensor.shape)} without the data.")
     return dict(value)
 
 
@@ -71,9 +67,7 @@ def _check_zip(data: bytes, where: str) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise UnsafeFileError(
-                    f"{where}: its tensors are compressed, which torch never does; refused."
-                )
+                raise UnsafeFileError(f"{where}: its tensors are compressed, which torch never does; refused.")
             if sum(member.file_size for member in members) > len(data):
                 raise UnsafeFileError(f"{where}: its tensors claim more bytes than the file has; refused.")
             for member in members:

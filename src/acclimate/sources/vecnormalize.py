@@ -39,9 +39,7 @@ def read(path: Path) -> Normalizer:
     try:
         return _normalizer(record.state, where)
     except (KeyError, TypeError, AttributeError, OverflowError, ValueError) as error:
-        raise SourceError(
-            f"{where}: broken normaliser (no readable {str(error)[:60]}); save it again."
-        ) from error
+        raise SourceError(f"{where}: broken normaliser (no readable {str(error)[:60]}); save it again.") from error
 
 
 def _normalizer(state: dict[str, Any], where: str) -> Normalizer:
@@ -80,12 +78,8 @@ def _moments(record: Any, where: str) -> tuple[np.ndarray, np.ndarray, float]:
         raise UnsafeFileError(f"{where}: no running statistics of SB3; refused.")
     mean, var = (_floats(record.state[name], where) for name in ("mean", "var"))
     count = float(numbers.scalar(record.state["count"], where))
-    if mean.shape != var.shape or not (
-        np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all()
-    ):
-        raise SourceError(
-            f"{where}: its statistics are not finite; give a normaliser of an earlier checkpoint."
-        )
+    if mean.shape != var.shape or not (np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all()):
+        raise SourceError(f"{where}: its statistics are not finite; give a normaliser of an earlier checkpoint.")
     return mean, var, count
 
 
@@ -124,7 +118,5 @@ def write(found: Normalizer, observation_space: spaces.Space, action_space: spac
     """Return the pickle that ``VecNormalize.load`` reads."""
     from acclimate.blueprint import SpacesOnly
 
-    vec = found.vec_normalize(
-        SpacesOnly(observation_space, action_space), training=True, norm_reward=found.norm_reward
-    )
+    vec = found.vec_normalize(SpacesOnly(observation_space, action_space), training=True, norm_reward=found.norm_reward)
     return pickle.dumps(vec, protocol=4)

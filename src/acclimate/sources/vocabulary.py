@@ -117,8 +117,7 @@ def policy_of(token: Token, where: str) -> tuple[tuple[str, ...], str]:
     known = POLICIES.get((token.module, token.name))
     if known is None:
         raise SourceError(
-            f"{where}: its policy is `{token}`, not one of SB3's own; "
-            "pass trust=True to let SB3 import and run it."
+            f"{where}: its policy is `{token}`, not one of SB3's own; pass trust=True to let SB3 import and run it."
         )
     return known
 
