@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -22,6 +22,7 @@ from torch.nn import Parameter
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.net import Net
 from acclimate.outputs import Outputs
+from acclimate.registry import METHODS
 from acclimate.select import Select
 
 
@@ -210,6 +211,22 @@ class Method:
             False
         """
         return any(getattr(type(self), hook) is not getattr(Method, hook) for hook in hooks)
+
+    def to_config(self) -> str | dict[str, Any]:
+        """Return the name, or the name with its fields, as `from_config` reads it."""
+        return METHODS.config(self)
+
+    @classmethod
+    def from_config(cls, value: Any, path: str = "method") -> Self:
+        """Make a method from `name`, `{name: value}` or `{name: {field: value}}`.
+
+        Raises:
+            ConfigError: if the name or a field cannot be used.
+        """
+        method = METHODS.build(value, path)
+        if not isinstance(method, cls):
+            raise ConfigError(f"{path}: expected {cls.__name__}, not {method!r}")
+        return method
 
     def __post_init__(self) -> None:
         """Accept a pattern, or several, for `on`."""

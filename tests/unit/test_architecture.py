@@ -45,9 +45,7 @@ def imports(name: str, *, deferred: bool = True) -> Iterator[str]:
     skipped = typing_only(tree)
     if not deferred:
         functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-        skipped |= {
-            n for f in ast.walk(tree) if isinstance(f, functions) for s in f.body for n in ast.walk(s)
-        }
+        skipped |= {n for f in ast.walk(tree) if isinstance(f, functions) for s in f.body for n in ast.walk(s)}
     for node in ast.walk(tree):
         if node in skipped:
             continue
@@ -136,11 +134,10 @@ def test_commands_import_nothing_heavy_at_their_top(name: str) -> None:
         "sys",
         "textwrap",
         "typing",
+        "warnings",
     }
     assert {full.split(".")[0] for full in imports(name, deferred=False)} <= light
-    assert {
-        other for other in ours(name, deferred=False) if other.split(".")[0] not in ("cli", "errors")
-    } == set()
+    assert {other for other in ours(name, deferred=False) if other.split(".")[0] not in ("cli", "errors")} == set()
 
 
 def forbidden(tree: ast.Module) -> Iterator[str]:
@@ -160,8 +157,7 @@ def forbidden(tree: ast.Module) -> Iterator[str]:
             call = ast.unparse(node.func)
             unsafe = any(k.arg == "weights_only" and ast.unparse(k.value) == "False" for k in node.keywords)
             if (
-                call
-                in ("eval", "exec", "pickle.load", "pickle.loads", "cloudpickle.loads", "cloudpickle.load")
+                call in ("eval", "exec", "pickle.load", "pickle.loads", "cloudpickle.loads", "cloudpickle.load")
                 or unsafe
             ):
                 yield f"line {node.lineno}: {call}"
@@ -176,11 +172,7 @@ def test_no_shortcuts_that_fail_users(name: str) -> None:
 def test_a_file_is_one_idea(name: str) -> None:
     """Files stay under 300 lines, functions under 50, and no name says "something or other"."""
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) < 300
-    long = [
-        n.name
-        for n in ast.walk(TREES[name])
-        if isinstance(n, ast.FunctionDef) and n.end_lineno - n.lineno >= 50
-    ]  # type: ignore[operator]
+    long = [n.name for n in ast.walk(TREES[name]) if isinstance(n, ast.FunctionDef) and n.end_lineno - n.lineno >= 50]  # type: ignore[operator]
     assert long == []
     assert name.rpartition(".")[2] not in ("utils", "common", "helpers", "base", "misc", "manager")
 
