@@ -131,7 +131,7 @@ def to_json(space: spaces.Space) -> dict[str, Any]:
             sizes = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
             return {"kind": "MultiDiscrete", "dtype": space.dtype.name, **sizes}
         case spaces.MultiBinary():
-            return {"kind": "MultiBinary", "shape": list(space.shape)}
+            return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.n)}
         case spaces.Dict():
             return {"kind": "Dict", "spaces": {key: to_json(part) for key, part in space.spaces.items()}}
     raise SourceError(f"a {type(space).__name__} space is none that SB3 trains on; flatten it first.")
@@ -154,8 +154,9 @@ def from_json(data: Mapping[str, Any], where: str = "space") -> spaces.Space:
                 _size(int(nvec.sum()), where)
                 return spaces.MultiDiscrete(nvec, dtype=kind.type, start=np.asarray(data["start"]))
             case "MultiBinary":
-                _size(math.prod(data["shape"]), where)
-                return spaces.MultiBinary(data["shape"])
+                size = data["n"]
+                _size(math.prod(size) if isinstance(size, list) else size, where)
+                return spaces.MultiBinary(size)
             case "Dict":
                 return spaces.Dict(OrderedDict((k, from_json(v, where)) for k, v in data["spaces"].items()))
     except (KeyError, AssertionError, ValueError, TypeError, OverflowError, AttributeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from acclimate.agent import Origin, Parts
 from acclimate.errors import SourceError
-from acclimate.sources import live, sb3, sidecar, vocabulary
+from acclimate.sources import hyperparameters, live, sb3, sidecar, vocabulary
 
 # Buffers need the environment they came from; an agent that acts needs none.
 _REPLACED = {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
@@ -27,7 +27,7 @@ _MARKS = (
     ("ent_coef", "sac"),
 )
 # Those with the marks of another one, told by the name of their policy's module, or else by the file's name.
-_LIKE = {"ppo": ("recurrent", "maskable"), "dqn": ("qrdqn",), "sac": ("crossq",), "td3": ("ddpg",)}
+_LIKE = {"ppo": ("recurrent", "maskable"), "dqn": ("qrdqn",), "sac": ("crossq",)}
 _FAILURES = (
     ImportError, AttributeError, RuntimeError, TypeError, ValueError, KeyError, IndexError, AssertionError,
     OSError, EOFError, NameError, pickle.UnpicklingError,
@@ -59,6 +59,9 @@ def _algorithm(data: Mapping[str, Any], path: Path) -> str:
     family = next((name for mark, name in _MARKS if mark in data), None)
     if family is None:
         raise SourceError(f"{path}: tells of no algorithm of SB3 or sb3-contrib; it cannot be loaded.")
+    if family == "td3":
+        kwargs = data.get("policy_kwargs")
+        return hyperparameters.algorithm(("td3", "ddpg"), data, kwargs if isinstance(kwargs, dict) else {}, path)
     policy = data.get("policy_class")
     module = str(policy.get("__module__", "")) if isinstance(policy, dict) else ""
     names = {part.lower() for part in re.split(r"[^A-Za-z0-9]+", "/".join((module, *path.parts[-3:])))}
