@@ -69,14 +69,16 @@ class Task:
         """Return the task with its sensor noise and bias in units of these standard deviations.
 
         Args:
-            deviation: one for each entry of the environment's own observation, such as the square root of a
-                normaliser's variance. Shifts that declare a scale keep theirs.
+            deviation: one for each entry of the observation, such as the square root of a normaliser's variance.
+                Shifts that declare a scale keep theirs.
         """
-        scale = tuple(float(value) for value in np.ravel(deviation))
+        values = np.ravel(deviation)
+        for wrapper in reversed(self.wrappers):
+            values = wrapper.inner(values)
+        scale = tuple(float(value) for value in values)
         unscaled = (hasattr(shift, "scale") and shift.scale is None for shift in self.shifts)
         shifts = (
-            replace(shift, scale=scale) if open_ else shift
-            for shift, open_ in zip(self.shifts, unscaled, strict=True)
+            replace(shift, scale=scale) if open_ else shift for shift, open_ in zip(self.shifts, unscaled, strict=True)
         )
         return replace(self, shifts=tuple(shifts))
 
@@ -120,13 +122,9 @@ class Task:
             try:
                 Path(monitor).mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ConfigError(
-                    f"cannot write {monitor} ({error.strerror}); choose another folder"
-                ) from error
+                raise ConfigError(f"cannot write {monitor} ({error.strerror}); choose another folder") from error
         _ = self._effective  # verified here once, and not in every process
-        makers = [
-            _Maker(self, seed + i, None if monitor is None else str(Path(monitor, str(i)))) for i in range(n)
-        ]
+        makers = [_Maker(self, seed + i, None if monitor is None else str(Path(monitor, str(i)))) for i in range(n)]
         venv = (SubprocVecEnv if kind == "subproc" else DummyVecEnv)(makers)
         venv.seed(seed)
         return venv
@@ -151,10 +149,8 @@ class Task:
 
     def describe(self) -> str:
         """Name the task in a few words."""
-        name = (
-            self.env if isinstance(self.env, str) else getattr(self.env, "__name__", type(self.env).__name__)
-        )
-        return f"{name} with {', '.join(map(str, self.shifts))}" if self.shifts else name
+        name = self.env if isinstance(self.env, str) else getattr(self.env, "__name__", type(self.env).__name__)
+        return f"{name} with {', '.join(shift.brief() for shift in self.shifts)}" if self.shifts else name
 
     def offers(self) -> list[ShiftInfo]:
         """List the shifts that the environment has; see `shifts.available`."""
@@ -218,7 +214,7 @@ class Task:
 
     def _without(self, shift: Shift, reason: str) -> str:
         has = ", ".join(info.name for info in self.offers())
-        return f"{self.source.describe()} cannot have the shift `{shift}`: {reason}. It has: {has}"
+        return f"{self.source.describe()} cannot have the shift `{shift.brief()}`: {reason}. It has: {has}"
 
     def _offer(self, kind: type[Shift]) -> ShiftInfo | None:
         with contextlib.ExitStack() as opened:

@@ -33,6 +33,10 @@ class Wrapper:
         """
         raise NotImplementedError
 
+    def inner(self, values: np.ndarray) -> np.ndarray:
+        """Return those of the values, one for each entry that it shows, which belong to what it wraps."""
+        return values
+
     def to_config(self) -> str | dict[str, Any]:
         """Write the wrapper as its registered name with its fields."""
         return WRAPPERS.config(self)
@@ -104,6 +108,10 @@ class FrameStack(Wrapper):
             raise TaskError(f"frame_stack needs Box observations, not {env.observation_space}; leave it out")
         return _Stacked(env, self.frames)
 
+    def inner(self, values: np.ndarray) -> np.ndarray:
+        """Return those of the newest frame."""
+        return values[-(len(values) // self.frames) :]
+
 
 @dataclass(frozen=True)
 class TimeFeature(Wrapper):
@@ -123,11 +131,13 @@ class TimeFeature(Wrapper):
         space = getattr(env.observation_space, "spaces", {"observation": env.observation_space})
         vector = space.get("observation") if isinstance(space, Mapping) else None
         if not isinstance(vector, Box) or len(vector.shape) != 1:
-            raise TaskError(
-                f"time_feature needs a flat Box observation, not {env.observation_space}; leave it out"
-            )
+            raise TaskError(f"time_feature needs a flat Box observation, not {env.observation_space}; leave it out")
         # sb3-contrib's wrapper replaces the observation space of what it wraps: let that be an empty wrapper.
         return TimeFeatureWrapper(gym.Wrapper(env), max_steps=self.max_steps, test_mode=self.test_mode)
+
+    def inner(self, values: np.ndarray) -> np.ndarray:
+        """Leave out that of the time."""
+        return values[:-1]
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,10 @@ class _Scaled(Sensors):
         for value in self.scale or ():
             finite("scale", value, least=0.0)
 
+    def brief(self) -> str:
+        """Write the shift without its scale."""
+        return str(replace(self, scale=None))
+
     def prepare(self, make: Callable[[], gym.Env]) -> Self:
         """Estimate the scale, if none is declared."""
         if self.scale is not None:

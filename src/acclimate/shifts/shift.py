@@ -67,7 +67,7 @@ class Shift:
             TaskError: if a seeded rollout of random actions is the same in both.
         """
         if not self.identity and not differs(env, before):
-            raise TaskError(f"the shift `{self}` changes nothing here; choose another value or another shift")
+            raise TaskError(f"the shift `{self.brief()}` changes nothing here; choose another value or another shift")
 
     def to_config(self) -> str | dict[str, Any]:
         """Write the shift as its registered name with its fields."""
@@ -84,6 +84,10 @@ class Shift:
         if not isinstance(shift, cls):
             raise ConfigError(f"{path}: expected {cls.__name__}, not {shift!r}")
         return shift
+
+    def brief(self) -> str:
+        """Write the shift for a reader, without long details."""
+        return str(self)
 
     def __str__(self) -> str:
         """Write the shift as `parse` reads it, without the fields that have their defaults."""

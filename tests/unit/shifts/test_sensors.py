@@ -18,6 +18,7 @@ from acclimate.shifts import (
 )
 from acclimate.shifts.sensors import estimate_scale
 from acclimate.task import Task
+from acclimate.wrappers import FrameStack, TimeFeature
 
 
 class Ramp(gym.Env):
@@ -155,6 +156,14 @@ def test_a_task_scaled_by_a_normaliser() -> None:
     shifts = (SensorNoise(0.1), SensorBias(0.1, (3.0,)), SensorDropout(0.1))
     scaled = Task("Pendulum-v1", shifts).scaled(np.array([1.0, 2.0, 3.0]))
     assert scaled.shifts == (SensorNoise(0.1, (1.0, 2.0, 3.0)), *shifts[1:])
+
+
+def test_the_scale_of_a_wrapped_observation_is_that_of_the_sensors() -> None:
+    wrappers = (TimeFeature(), FrameStack(2))
+    task = Task("Pendulum-v1", (SensorNoise(0.1),), wrappers=wrappers).scaled(np.arange(8.0))
+    assert task.shifts[0].scale == (4.0, 5.0, 6.0)
+    assert task.describe() == "Pendulum-v1 with sensor_noise=0.1"
+    task.make().close()
 
 
 def test_sensors_need_a_box() -> None:
