@@ -10,12 +10,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from acclimate.agent import Agent, Parts, assemble
 from acclimate.errors import SourceError
 from acclimate.normalizer import Normalizer
-from acclimate.sources import sb3, sidecar, vecnormalize
+from acclimate.sources import bundle, sb3, sidecar, vecnormalize
 
 if TYPE_CHECKING:
     import torch
-
-_BUNDLE = "bundle"
 
 
 def load(
@@ -29,8 +27,9 @@ def load(
     """Return the pretrained agent that `source` holds; nothing in a file is executed.
 
     Args:
-        source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder, a folder that holds one zip,
-            ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model, which is copied.
+        source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder (its ``bundle/``, else its zip), a
+            folder that holds one zip, ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model,
+            which is copied.
         normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer`
             gives them; None says that it needs none.
         device: Where its networks live.
@@ -57,11 +56,10 @@ def load(
         path, commit = hub.fetch(str(source), revision=revision)
         return _load_zip(path, normalizer, device, trust, commit)
     path = Path(source).expanduser()
-    if (path / _BUNDLE).is_dir() and not trust:
-        from acclimate.sources import bundle
-
-        parts, found = bundle.read(path / _BUNDLE)
-        return assemble(parts, normalizer=_given(normalizer, found, parts), device=device)
+    for folder in () if trust else (path / "bundle", path):
+        if (folder / bundle.MANIFEST).is_file():
+            parts, found = bundle.read(folder)
+            return assemble(parts, normalizer=_given(normalizer, found, parts), device=device)
     return _load_zip(_one_zip(path), normalizer, device, trust, None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shutil
 import zipfile
@@ -143,6 +144,7 @@ def test_a_run_folder_is_read_from_its_bundle(saved: Path, tmp_path: Path) -> No
     obs = tiny.observations(tiny.BOX)
     np.testing.assert_array_equal(again.predict(obs, deterministic=True)[0], agent.predict(obs, deterministic=True)[0])
     assert ac.load(tmp_path, normalizer=None).normalizer is None
+    assert ac.load(tmp_path / "bundle").blueprint == agent.blueprint
 
 
 class OwnExtractor(BaseFeaturesExtractor):
@@ -195,6 +197,22 @@ def test_a_live_model_of_another_kind() -> None:
 
     with pytest.raises(ac.SourceError, match="`Mine` is no algorithm of SB3"):
         ac.load(Mine("MlpPolicy", tiny.world("ppo"), n_steps=4, batch_size=4))
+
+
+def test_tensors_in_the_format_before_torch_1_6(saved: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved / "agent.zip") as old, zipfile.ZipFile(tmp_path / "a.zip", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith(".pth"):
+                buffer = io.BytesIO()
+                found = torch.load(io.BytesIO(content), weights_only=True)
+                torch.save(found, buffer, _use_new_zipfile_serialization=False)
+                content = buffer.getvalue()
+            new.writestr(name, content)
+    agent, expected = ac.load(tmp_path / "a.zip"), ac.load(saved / "agent.zip")
+    weights = agent.model.policy.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in expected.model.policy.state_dict().items())
+    assert not [field for field, _ in agent.origin.unread if "optimizer" in field]
 
 
 def test_schedules_are_not_read_but_constants_are(tmp_path: Path) -> None:
