@@ -15,7 +15,7 @@ from acclimate.net import Net
 class Groups:
     """Keeps an optimizer's groups as the scales want them, and acts around its steps.
 
-    Moments live in the optimizer under the parameter, so regrouping keeps them.
+    Moments live in the optimizer under the parameter, so regrouping keeps them; what is frozen loses its own.
     """
 
     def __init__(
@@ -71,7 +71,10 @@ class Groups:
         wanted: dict[tuple[int, float], list[Parameter]] = {}
         for parameter in self.members:
             scale = scales.get(parameter, 1.0)
-            if scale > 0:
+            if scale == 0:
+                # What leaves takes its moments along: an optimizer writes no state of what it does not hold.
+                self.optimizer.state.pop(parameter, None)
+            else:
                 wanted.setdefault((self._origin.get(id(parameter), 0), scale), []).append(parameter)
         groups = []
         for (origin, scale), parameters in (wanted or {(0, 1.0): []}).items():

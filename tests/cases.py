@@ -1,0 +1,163 @@
+"""A small instance of each method, and tiny agents to apply them to.
+
+A test fails if a registered method has no row here.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv
+from tests.tiny import World
+
+from acclimate.method import Batch, Method
+from acclimate.methods.channel import ChannelScale
+from acclimate.methods.dropout import Dropout
+from acclimate.methods.freeze import Freeze
+from acclimate.methods.full import Full
+from acclimate.methods.kl import KLToPrior
+from acclimate.methods.l2sp import L2SP
+from acclimate.net import Net
+from acclimate.schedule import Geometric, Linear
+from acclimate.sources.vocabulary import ALGORITHMS
+
+# One instance or more of each method: `name` or `name/variant`. Each works on every agent below.
+METHODS: dict[str, Method] = {
+    "full": Full(),
+    "freeze": Freeze(on="*:*.bias"),
+    "l2sp": L2SP(weight=Linear(0.5, 0.1)),
+    "l2sp/decoupled": L2SP(weight=2.0, decoupled=True, on=["*", "!*:*.bias"]),
+    "kl": KLToPrior(weight=Geometric(0.5, 0.1, fraction=0.5), temperature=2.0),
+    "kl/reverse": KLToPrior(weight=1.0, direction="reverse", std=0.5),
+    "dropout": Dropout(p=0.3),
+    "dropout/all": Dropout(p=0.3, on="*"),
+    "channel": ChannelScale(rate=2.0),
+    "channel/base": ChannelScale(train_base=True, on="critic|q"),
+}
+
+_FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)
+_IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+_REACH = spaces.Box(np.array([-1.0, -0.5], np.float32), np.array([1.0, 0.5], np.float32))
+_CHOICE = spaces.Discrete(3)
+
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},
+    "a2c": {"n_steps": 4},
+    **dict.fromkeys(
+        ("dqn", "qrdqn", "sac", "td3", "ddpg", "tqc", "crossq"),
+        {"learning_starts": 4, "batch_size": 4, "buffer_size": 40},
+    ),
+}
+_ACTIONS = {"dqn": _CHOICE, "qrdqn": _CHOICE}
+
+AGENTS = tuple(f"{name}-{kind}" for name in ("ppo", "a2c", "sac", "td3", "dqn") for kind in ("mlp", "cnn"))
+"""The agents that every method is tried on."""
+
+MORE_AGENTS = (
+    "ppo-mlp-discrete",
+    "ddpg-mlp",
+    "tqc-mlp",
+    "qrdqn-mlp",
+    "qrdqn-cnn",
+    "crossq-mlp",
+    "sac-cnn-shared",
+    "td3-cnn-shared",
+    "ppo-cnn-separate",
+)
+"""The others whose networks are known."""
+
+
+def agent(name: str, *, steps: int = 12, seed: int = 0, **more: Any) -> BaseAlgorithm:
+    """Return a tiny agent, `algorithm-kind` or `algorithm-kind-variant`, trained for a few steps."""
+    algorithm, kind, *variant = name.split("-")
+    observation = copy.deepcopy(_IMAGE if kind == "cnn" else _FLAT)
+    action = copy.deepcopy(_CHOICE if variant == ["discrete"] else _ACTIONS.get(algorithm, _REACH))
+    observation.seed(seed)
+    policy_kwargs: dict[str, Any] = {"net_arch": [6, 5]}
+    if algorithm in ("tqc", "qrdqn"):
+        policy_kwargs["n_quantiles"] = 4
+    if kind == "cnn":
+        policy_kwargs["features_extractor_kwargs"] = {"features_dim": 7}
+    if variant in (["shared"], ["separate"]):
+        policy_kwargs["share_features_extractor"] = variant == ["shared"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ALGORITHMS[algorithm](
+            "CnnPolicy" if kind == "cnn" else "MlpPolicy",
+            DummyVecEnv([lambda: World(observation, action)]),
+            policy_kwargs=policy_kwargs,
+            device="cpu",
+            seed=seed,
+            **{**_ARGUMENTS[algorithm], **more},
+        )
+        if steps:
+            model.learn(steps)
+    return model
+
+
+def reloaded(model: BaseAlgorithm, **more: Any) -> BaseAlgorithm:
+    """Return a copy that went through a zip of stock Stable-Baselines3."""
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    return type(model).load(file, env=model.get_env(), device="cpu", **more)
+
+
+def batch(model: BaseAlgorithm, rows: int = 6, seed: int = 1) -> Batch:
+    """Return observations as the networks read them, with actions."""
+    rng = np.random.default_rng(seed)
+    shape = (rows, *model.observation_space.shape)
+    low_high = (0, 256) if model.observation_space.dtype == np.uint8 else (-1.0, 1.0)
+    draw = (
+        rng.integers(*low_high, shape) if model.observation_space.dtype == np.uint8 else rng.uniform(*low_high, shape)
+    )
+    observations = torch.as_tensor(draw.astype(model.observation_space.dtype))
+    if isinstance(model.action_space, spaces.Discrete):
+        return Batch(observations, torch.as_tensor(rng.integers(0, model.action_space.n, (rows, 1))))
+    return Batch(
+        observations, torch.as_tensor(rng.uniform(-1, 1, (rows, *model.action_space.shape)), dtype=torch.float32)
+    )
+
+
+@torch.no_grad()
+def responses(nets: tuple[Net, ...], on: Batch) -> dict[str, list[torch.Tensor]]:
+    """Return what networks and their twins put out in evaluation mode, by role."""
+    found = {}
+    for net in nets:
+        modules = [net.module] if net.twin is None else [net.module, net.twin]
+        found[net.role] = []
+        for module in modules:
+            with evaluating(module):
+                output = net.apply(module, on)
+            found[net.role] += [value for value in vars(output).values() if isinstance(value, torch.Tensor)]
+    return found
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Keep a module in evaluation mode, and give each of its parts back its own mode afterwards."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def close(first: Any, second: Any, tolerance: float = 1e-5) -> bool:
+    """Tell whether two sets of responses agree within `tolerance` of their own scale."""
+    return all(
+        float((a - b).abs().max()) <= tolerance * max(1.0, float(a.abs().max()))
+        for role in first
+        for a, b in zip(first[role], second[role], strict=True)
+    )

@@ -1,0 +1,196 @@
+"""Laws that hold for every method on every algorithm.
+
+The normal suite takes a sample; `make test-all` takes every pair of a case and an agent.
+"""
+
+from __future__ import annotations
+
+import io
+import numpy as np
+import pytest
+import torch
+from tests.cases import AGENTS, METHODS, MORE_AGENTS, agent, batch, close, reloaded, responses
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from acclimate.config import to_dict
+from acclimate.errors import SurgeryError
+from acclimate.method import Method, chain
+from acclimate.registry import METHODS as REGISTERED
+from acclimate.seam import Seam
+
+# A fixed sample, spread so that each method and each agent comes up; the whole product runs nightly.
+NAMES = list(METHODS)
+SAMPLE = [(AGENTS[(3 * i) % len(AGENTS)], name) for i, name in enumerate(NAMES)]
+REST = [pair for pair in ((a, m) for a in (*AGENTS, *MORE_AGENTS) for m in NAMES) if pair not in SAMPLE]
+PAIRS = [*SAMPLE, *(pytest.param(*pair, marks=pytest.mark.nightly) for pair in REST)]
+TRAINED = 16
+
+every_case = pytest.mark.parametrize(("name", "case"), PAIRS)
+
+
+def weights(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def train(model: BaseAlgorithm, method: Method, steps: int = TRAINED) -> Seam:
+    with Seam(model, method, total_steps=steps) as seam:
+        model.learn(steps)
+    return seam
+
+
+def test_every_registered_method_has_a_case() -> None:
+    covered = {name.partition("/")[0] for name in METHODS}
+    assert covered == set(REGISTERED.names())
+    assert all(type(METHODS[name]) is REGISTERED.get(name.partition("/")[0]) for name in METHODS)
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_round_trips_to_data(case: str) -> None:
+    method = METHODS[case]
+    data = REGISTERED.config(method)
+    assert REGISTERED.build(data, "recipe") == method
+    assert {"on"} <= set(to_dict(method)), "every method can be limited by `on`"
+
+
+@every_case
+def test_inject_preserves_and_folds_back(name: str, case: str) -> None:
+    """Outputs, twins included, are those of before the injection, and the fold is a stock network."""
+    model = agent(name)
+    seam_nets = Seam(model, chain()).tuner.nets
+    before, stock, shown = weights(model), responses(seam_nets, batch(model)), batch(model)
+    seam = Seam(model, METHODS[case])
+    if METHODS[case].preserves:
+        assert close(stock, responses(seam.tuner.nets, shown))
+    seam.fold()
+    assert same(before, weights(model))
+    assert all(p.requires_grad and p.grad is None for net in seam.tuner.nets for p in net.pretrained)
+
+
+@every_case
+def test_fold_after_training_keeps_what_was_learnt(name: str, case: str) -> None:
+    model = agent(name)
+    names, kinds = list(model.policy.state_dict()), [type(module) for module in model.policy.modules()]
+    seam = train(model, METHODS[case])
+    shown = batch(model)
+    learnt = responses(seam.tuner.nets, shown)
+    assert seam.fold() is model
+    assert close(learnt, responses(seam.tuner.nets, shown))
+    assert list(model.policy.state_dict()) == names
+    assert [type(module) for module in model.policy.modules()] == kinds
+    assert not [m for m in model.policy.modules() if m._forward_hooks or m._forward_pre_hooks]
+
+
+@every_case
+def test_frozen_tensors_stay_bit_for_bit(name: str, case: str) -> None:
+    model = agent(name)
+    with Seam(model, METHODS[case], total_steps=TRAINED) as seam:
+        frozen = {p: p.detach().clone() for p, scale in seam.tuner.scales.items() if scale == 0}
+        model.learn(TRAINED)
+    moved = [p for p, scale in seam.tuner.scales.items() if scale > 0]
+    assert all(torch.equal(p, value) and p.grad is None and not p.requires_grad for p, value in frozen.items())
+    assert seam.trainable_parameters == sum(p.numel() for p in moved)
+    assert bool(frozen) == (case in ("freeze", "channel"))
+
+
+@every_case
+def test_stock_sb3_loads_and_trains_on(name: str, case: str) -> None:
+    model = agent(name)
+    tuned = train(model, METHODS[case]).fold()
+    loaded = reloaded(tuned)
+    shown = np.asarray(batch(tuned).observations)
+    np.testing.assert_array_equal(
+        tuned.predict(shown, deterministic=True)[0], loaded.predict(shown, deterministic=True)[0]
+    )
+    before = weights(loaded)
+    loaded.learn(TRAINED)
+    assert not same(before, weights(loaded))
+    tuned.learn(TRAINED)
+
+
+@every_case
+def test_same_seed_same_weights(name: str, case: str) -> None:
+    first, second = (train(agent(name), METHODS[case]).fold() for _ in range(2))
+    assert same(weights(first), weights(second))
+
+
+@every_case
+def test_a_checkpoint_goes_on_where_it_was(name: str, case: str) -> None:
+    """Networks, optimizers, states and signals are the same again on a fresh copy, through a file."""
+    model, other = agent(name), agent(name)
+    seam = train(model, METHODS[case])
+    file = io.BytesIO()
+    torch.save(seam.state_dict(), file)
+    file.seek(0)
+    resumed = Seam(other, METHODS[case], total_steps=TRAINED)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert same(weights(model), weights(other))
+    assert resumed.signals.updates == seam.signals.updates > 0
+    flat = [_flat(s.tuner.composition.state_dict(s.tuner.parameters)) for s in (seam, resumed)]
+    assert len(flat[0]) == len(flat[1]) and all(torch.equal(a, b) for a, b in zip(*flat, strict=True))
+    moments = [_flat([o.state_dict() for o in s._optimizers.values()]) for s in (seam, resumed)]
+    assert len(moments[0]) == len(moments[1]) > 0
+    assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
+
+
+def _flat(data: object) -> list[torch.Tensor]:
+    if isinstance(data, dict):
+        return [tensor for value in data.values() for tensor in _flat(value)]
+    if isinstance(data, (list, tuple)):
+        return [tensor for value in data for tensor in _flat(value)]
+    return [torch.as_tensor(data)] if isinstance(data, (torch.Tensor, int, float)) else []
+
+
+def test_the_original_is_untouched() -> None:
+    model = agent("ppo-mlp")
+    before, rollout = weights(model), model.rollout_buffer
+    train(reloaded(model), chain(*METHODS.values())).fold()
+    assert same(before, weights(model))
+    assert model.rollout_buffer is rollout
+    assert "get" not in vars(rollout)
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(AGENTS), st.lists(st.sampled_from(NAMES), min_size=2, max_size=3))
+def test_chains_drawn_at_random_work(name: str, drawn: list[str]) -> None:
+    """They train, fold to a stock network that loads, or are refused with the name of a culprit."""
+    check_chain(name, drawn)
+
+
+@pytest.mark.nightly
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from((*AGENTS, *MORE_AGENTS)), st.lists(st.sampled_from(NAMES), min_size=2, max_size=4))
+def test_many_chains_drawn_at_random_work(name: str, drawn: list[str]) -> None:
+    check_chain(name, drawn)
+
+
+def check_chain(name: str, drawn: list[str]) -> None:
+    method = chain(*(METHODS[case] for case in drawn))
+    model = agent(name)
+    names, shown = list(model.policy.state_dict()), batch(model)
+    try:
+        seam = train(model, method)
+    except SurgeryError as error:
+        assert any(f"`{case.partition('/')[0]}`" in str(error) for case in drawn)
+        return
+    learnt = responses(seam.tuner.nets, shown)
+    tuned = seam.fold()
+    assert close(learnt, responses(seam.tuner.nets, shown))
+    assert list(tuned.policy.state_dict()) == names
+    np.testing.assert_array_equal(
+        tuned.predict(np.asarray(shown.observations), deterministic=True)[0],
+        reloaded(tuned).predict(np.asarray(shown.observations), deterministic=True)[0],
+    )
+
+
+@pytest.mark.parametrize("name", [*AGENTS[:1], *AGENTS[4:5], *AGENTS[8:9]])
+@pytest.mark.parametrize("method", [chain(), METHODS["full"]], ids=["empty", "full"])
+def test_the_identity_trains_as_sb3_does(name: str, method: Method) -> None:
+    plain = agent(name)
+    plain.learn(TRAINED)
+    assert same(weights(plain), weights(train(agent(name), method).fold()))
