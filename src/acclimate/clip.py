@@ -8,6 +8,7 @@ its renderer is made, hence it counts although `mujoco` was imported long before
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import multiprocessing
 import os
@@ -93,9 +94,7 @@ def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
     env = task.make()
     try:
         if "rgb_array" not in env.metadata.get("render_modes", ()):
-            raise TaskError(
-                f"{task.describe()} renders no `rgb_array`; give the environment that render mode"
-            )
+            raise TaskError(f"{task.describe()} renders no `rgb_array`; give the environment that render mode")
         slot, limit = Slot(env, task.describe()), round(seconds * _rate(env))
         slot.begin(0, seed)
         with isolated(agent, seed):
@@ -142,6 +141,7 @@ def _child(task: Task, actions: Sequence[Any], seed: int, path: Path, said: int)
     os.dup2(said, 2)
     # The caller may have replaced the text streams (a test runner does): the last words must reach the file.
     sys.stdout = sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), write_through=True)
+    faulthandler.disable()  # a crash here is a reason to report, not a dump on the caller's screen
     warnings.simplefilter("ignore")
     for name, value in HEADLESS.items() if sys.platform == "linux" else ():
         os.environ.setdefault(name, value)
@@ -180,9 +180,7 @@ def _frames(env: Any, actions: Sequence[Any], seed: int, skip: int) -> Iterator[
 def _picture(env: Any) -> NDArray[np.uint8]:
     picture = env.render()
     if not (isinstance(picture, np.ndarray) and picture.ndim == 3 and picture.shape[2] == 3):
-        raise TaskError(
-            "the environment's `rgb_array` is no picture of (height, width, 3); mend its `render`"
-        )
+        raise TaskError("the environment's `rgb_array` is no picture of (height, width, 3); mend its `render`")
     return picture.astype(np.uint8, copy=False)
 
 

@@ -25,8 +25,10 @@ COPY = """document.addEventListener("click", function (event) {
   range.selectNodeContents(code);
   getSelection().removeAllRanges();
   getSelection().addRange(range);
-  if (navigator.clipboard) navigator.clipboard.writeText(code.textContent);
-  button.textContent = "Copied";
+  button.textContent = "Selected";
+  if (!navigator.clipboard) return;
+  navigator.clipboard.writeText(code.textContent).then(
+    function () { button.textContent = "Copied"; }, function () {});
 });"""
 
 
@@ -45,9 +47,7 @@ def html(findings: Findings, folder: Path | None = None) -> str:
         for size in ("wide", "narrow")
     }
     page = _templates(escape=True).get_template("report.html.j2")
-    return page.render(
-        _context(findings), script=COPY, script_hash=allowed, charts=charts, clips=_clips(folder)
-    )
+    return page.render(_context(findings), script=COPY, script_hash=allowed, charts=charts, clips=_clips(folder))
 
 
 def markdown(findings: Findings) -> str:
