@@ -15,9 +15,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from acclimate.config import atomic_folder, recover_folder
 from acclimate.errors import SourceError
+from acclimate.folder import CHECKPOINT
 from acclimate.normalizer import Normalizer
 
-FOLDER = "checkpoint"
 _ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError)
 
@@ -35,7 +35,7 @@ class Checkpoint:
 
 def write(checkpoint: Checkpoint, run: Path) -> None:
     """Replace the run's checkpoint."""
-    with atomic_folder(run / FOLDER) as folder:
+    with atomic_folder(run / CHECKPOINT) as folder:
         (folder / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
         torch.save(checkpoint.tensors, folder / "state.pt")
         if checkpoint.replay is not None:
@@ -48,8 +48,8 @@ def read(run: Path) -> Checkpoint | None:
     Raises:
         SourceError: The checkpoint is damaged.
     """
-    recover_folder(run / FOLDER)
-    folder = run / FOLDER
+    folder = run / CHECKPOINT
+    recover_folder(folder)
     if not folder.exists():
         return None
     try:

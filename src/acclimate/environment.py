@@ -93,6 +93,24 @@ def blamed(name: str) -> Iterator[None]:
         yield
 
 
+class Blamed(gym.Wrapper):
+    """Turns whatever an environment raises into a TaskError that names it."""
+
+    def __init__(self, env: gym.Env, name: str) -> None:
+        super().__init__(env)
+        self._blame = _Blame(name)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        with self._blame:
+            return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take a step."""
+        with self._blame:
+            return self.env.step(action)
+
+
 class _Blame(contextlib.AbstractContextManager[None]):
     def __init__(self, name: str) -> None:
         self._name = name

@@ -16,14 +16,17 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 from acclimate import checkpoint
 from acclimate import report as reports
 from acclimate.agent import Agent
+from acclimate.before import Before
 from acclimate.callbacks.selection import Snapshot, lower_bound
 from acclimate.clip import record
 from acclimate.config import write_atomic
 from acclimate.diagnosis import diagnose
+from acclimate.errors import AcclimateError, ConfigError
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
 from acclimate.findings import Measured, Point
-from acclimate.folder import RunFolder, environment
+from acclimate.folder import RunFolder, environment, read_json
+from acclimate.load import load
 from acclimate.plan import Plan, make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
@@ -47,16 +50,6 @@ class Run:
     """The agent to use: the tuned one, or a copy of the pretrained one where nothing was better."""
     report: Report
     folder: Path | None
-
-
-@dataclass(frozen=True)
-class Before:
-    """What was measured before training."""
-
-    situation: Situation
-    target: Evaluation
-    source: Evaluation | None
-    selection: Evaluation
 
 
 def finetune(
@@ -118,15 +111,23 @@ class _Session:
     track: Tracking | None
 
     def run(self, out: str | Path | None, resume: bool) -> Run:
-        begun = time.perf_counter()
         make_plan(self.agent, self.recipe, Situation())  # refuses what cannot be tuned before anything is written
-        folder = None if out is None else RunFolder(Path(out))
-        if folder is not None:
-            folder.open(self.recipe, self._identity(), resume=resume)
-            if resume and folder.is_finished:
-                from acclimate.load import load
+        if out is None:
+            if self.track is not None:
+                raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
+            return self._run(None, resume)
+        folder = RunFolder(Path(out))
+        folder.open(self.recipe, self._identity(), resume=resume)
+        if resume and folder.is_finished:
+            return Run(load(folder.path), reports.read(folder.path), folder.path)
+        try:
+            return self._run(folder, resume)
+        except AcclimateError:
+            folder.abandon()
+            raise
 
-                return Run(load(folder.path), reports.read(folder.path), folder.path)
+    def _run(self, folder: RunFolder | None, resume: bool) -> Run:
+        begun = time.perf_counter()
         tracked = self.track.start(folder.path, self.recipe.to_dict()) if self.track and folder else None
         saved = checkpoint.read(folder.path) if folder is not None and resume else None
         before = self._before(folder, resume)
@@ -159,7 +160,7 @@ class _Session:
     def _before(self, folder: RunFolder | None, resume: bool) -> Before:
         path = None if folder is None else folder.path / "before.json"
         if resume and path is not None and path.exists():
-            return _before_in(json.loads(path.read_text(encoding="utf-8")))
+            return Before.from_json(read_json(path))
         plan = self.recipe.evaluation
         episodes = self.recipe.warm_start.probe_episodes if self.recipe.mode == "adapt" else 0
         situation = probe(self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs)
@@ -170,7 +171,7 @@ class _Session:
             selection=self._evaluate(self.agent, self.task, plan.episodes, SELECTION_SEED),
         )
         if path is not None:
-            write_atomic(path, json.dumps(_before_out(before)))
+            write_atomic(path, json.dumps(before.to_json()))
         return before
 
     def _final(self, agent: Agent, task: Task) -> Evaluation:
@@ -191,7 +192,7 @@ class _Session:
             shown = trained.show(last)
             others["target"] = self._final(shown, self.task)
             others["source"] = None if self.source is None else self._final(shown, self.source)
-        kept = self._kept_agent(trained, chosen)
+        kept = self._kept_agent(job.plan, trained, chosen)
         after_target = before.target if chosen is None else self._final(kept, self.task)
         after_source = before.source
         if chosen is not None and self.source is not None:
@@ -246,12 +247,15 @@ class _Session:
                 best, best_lower = snapshot, lower
         return best
 
-    def _kept_agent(self, trained: Trained, chosen: Snapshot | None) -> Agent:
+    def _kept_agent(self, plan: Plan, trained: Trained, chosen: Snapshot | None) -> Agent:
         if chosen is None:
             return self.agent.copy()
         agent = trained.show(chosen)
         model = trained.seam.fold()
-        return Agent(agent.blueprint, model, agent.normalizer, agent.origin).copy()
+        # Whoever trains on goes on as this run did, with a buffer of the agent's own size.
+        used = {name: value for name, value in plan.hyperparameters.items() if name != "buffer_size"}
+        blueprint = dataclasses.replace(agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used})
+        return Agent(blueprint, model, agent.normalizer, agent.origin).copy()
 
     def _curve(self, before: Before, trained: Trained) -> tuple[Point, ...]:
         seeds = before.selection.seeds
@@ -277,43 +281,3 @@ class _Session:
 def _name(job: Job) -> str:
     names = [method.name for method in job.method.parts()]
     return "+".join(names) if names else "full"
-
-
-def _evaluation_out(found: Evaluation | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "returns": found.returns.tolist(),
-        "lengths": found.lengths.tolist(),
-        "seeds": found.seeds.tolist(),
-        "deterministic": found.deterministic,
-    }
-
-
-def _evaluation_in(data: dict[str, Any] | None) -> Evaluation | None:
-    if data is None:
-        return None
-    return Evaluation(
-        np.asarray(data["returns"], dtype=np.float64),
-        np.asarray(data["lengths"], dtype=np.int64),
-        np.asarray(data["seeds"], dtype=np.int64),
-        data["deterministic"],
-    )
-
-
-def _before_out(before: Before) -> dict[str, Any]:
-    return {
-        "situation": dataclasses.asdict(before.situation),
-        "target": _evaluation_out(before.target),
-        "source": _evaluation_out(before.source),
-        "selection": _evaluation_out(before.selection),
-    }
-
-
-def _before_in(data: dict[str, Any]) -> Before:
-    return Before(
-        Situation(**data["situation"]),
-        _evaluation_in(data["target"]),  # type: ignore[arg-type]
-        _evaluation_in(data["source"]),
-        _evaluation_in(data["selection"]),  # type: ignore[arg-type]
-    )

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from acclimate.config import write_atomic
-from acclimate.errors import ConfigError
-from acclimate.recipe import Recipe, read_yaml
+from acclimate.errors import ConfigError, SourceError
+from acclimate.recipe import Recipe
 
 PACKAGES = ("acclimate", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "mujoco", "box2d", "numpy")
+
+
+CHECKPOINT = "checkpoint"
+BEGINNINGS = ("run.json", "recipe.yaml", "environment.json", "before.json", "monitor.csv", "events.out.tfevents.*")
+"""What lies in a folder before the first checkpoint."""
+RESULTS = ("agent.zip", "vecnormalize.pkl", "bundle", "report.json")
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,8 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether a run ended here with its report."""
-        return (self.path / "report.json").exists()
+        """Whether a run ended here with its report, of which the page is written last."""
+        return (self.path / "report.html").exists()
 
     def open(self, recipe: Recipe, identity: dict[str, Any], *, resume: bool) -> None:
         """Claim the folder for a run, or check that the run to resume is this one.
@@ -43,11 +52,18 @@ class RunFolder:
         mine = {"recipe": recipe.to_dict(), **identity}
         known = self.path / "run.json"
         if resume and known.exists():
-            _check_same(json.loads(known.read_text(encoding="utf-8")), json.loads(json.dumps(mine)), self.path)
+            _check_same(read_json(known), json.loads(json.dumps(mine)), self.path)
+            self._sweep()
             return
         if known.exists():
             raise ConfigError(
                 f"{self.path} already holds a run: choose another folder, or go on with that one by --resume."
+            )
+        foreign = [path.name for pattern in (*BEGINNINGS, *RESULTS) for path in self.path.glob(pattern)]
+        if foreign:
+            raise ConfigError(
+                f"{self.path} holds {', '.join(foreign)} of something else, which this run would overwrite: choose "
+                "another folder."
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -59,9 +75,35 @@ class RunFolder:
         recipe.save(self.path / "recipe.yaml")
         write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2))
 
-    def recipe(self) -> Recipe:
-        """Return the recipe of the run that lies here."""
-        return Recipe.from_dict(read_yaml(self.path / "recipe.yaml"))
+    def abandon(self) -> None:
+        """Take back what a run wrote that failed before its first checkpoint: there is nothing to go on with."""
+        if (self.path / CHECKPOINT).exists():
+            return
+        self._sweep()
+        for pattern in BEGINNINGS:
+            for path in self.path.glob(pattern):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def _sweep(self) -> None:
+        """Remove what was being written when a run was killed."""
+        for path in self.path.glob(".*.tmp"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def read_json(path: Path) -> Any:
+    """Return what one of the run's own files holds.
+
+    Raises:
+        SourceError: It is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"{path} cannot be read ({error}): the run is lost; start it anew in another folder."
+        ) from error
 
 
 def environment() -> dict[str, Any]:
@@ -85,14 +127,17 @@ def _check_writable(folder: Path) -> None:
 
 
 def _check_same(known: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
-    different = [key for key in sorted(known.keys() | mine.keys()) if known.get(key) != mine.get(key)]
-    if not different:
-        return
-    if different == ["recipe"]:
-        old, new = known["recipe"], mine["recipe"]
-        fields = [f"recipe.{key}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-        different = fields
-    raise ConfigError(
-        f"{folder} holds a run with another {', '.join(different)}: resume with the flags it was started with, or "
-        "choose another folder."
-    )
+    different = list(_differences(known, mine))
+    if different:
+        raise ConfigError(
+            f"{folder} holds a run with another {', '.join(different)}: resume with the flags it was started with, or "
+            "choose another folder."
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield path

@@ -12,14 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acclimate.agent import Agent
-from acclimate.errors import ConfigError, suggest
+from acclimate.errors import ConfigError
 from acclimate.probe import Situation
 from acclimate.recipe import Recipe
+from acclimate.settings import (
+    NOISY,
+    OFF_POLICY,
+    ON_POLICY,
+    VALUE_BASED,
+    check_overrides,
+    off_policy,
+    on_policy,
+    rollout_steps,
+    whole_rollouts,
+)
 from acclimate.sources.vocabulary import ALGORITHMS
-
-ON_POLICY = frozenset({"ppo", "a2c"})
-OFF_POLICY = frozenset({"sac", "td3", "ddpg", "tqc", "crossq", "dqn", "qrdqn"})
-VALUE_BASED = frozenset({"dqn", "qrdqn"})
 
 KEPT_SKILL = 0.9
 """At this retained share and above, the shift is easy: there is more to lose than to gain."""
@@ -27,8 +34,8 @@ EXPLORING_STD = math.exp(-1.0)
 """The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
 AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
-ROLLOUT = 2048
-MINIBATCH = 64
+NOISE = 0.1
+"""Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 
 
 @dataclass(frozen=True)
@@ -98,48 +105,37 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     """
     algorithm, note = trainable_algorithm(agent)
     choices: list[Choice] = [] if note is None else [Choice("algorithm", algorithm, note)]
-    steps = recipe.steps - situation.steps
-    if steps < 1:
-        raise ConfigError(
-            f"recipe.steps is {recipe.steps}, and the probe alone took {situation.steps} target steps: raise "
-            "steps, or set warm_start.probe_episodes to 0."
-        )
+    steps = _left(recipe, situation)
     n_envs = recipe.n_envs or (8 if algorithm in ON_POLICY else 1)
     check_overrides(algorithm, recipe.algorithm)
     saved = agent.blueprint.hyperparameters
     if recipe.mode == "continue":
         return _continued(algorithm, recipe, steps, n_envs, saved, choices)
-    hyper = (_on_policy if algorithm in ON_POLICY else _off_policy)(algorithm, steps, n_envs, saved)
+    arguments = on_policy if algorithm in ON_POLICY else off_policy
     easy = situation.retained is not None and situation.retained >= KEPT_SKILL
-    rate, rate_why = _learning_rate(recipe, algorithm, saved, easy)
-    choices.append(Choice("learning rate", rate, rate_why))
-    hyper["learning_rate"] = rate
+
+    def decide(name: str, decided: tuple[Any, str], *, shown: bool = True) -> Any:
+        if shown:
+            choices.append(Choice(name, *decided))
+        return decided[0]
+
+    hyper = {"learning_rate": decide("learning rate", _learning_rate(recipe, algorithm, saved, easy))}
     if algorithm in VALUE_BASED:
-        start, why = _epsilon(recipe, saved)
-        choices.append(Choice("epsilon", start, why))
-        hyper["exploration_initial_eps"] = start
-        hyper["exploration_fraction"] = 0.1
-        hyper["exploration_final_eps"] = min(start, float(saved.get("exploration_final_eps", 0.05)))
-    std, why = _std(recipe, situation, easy)
-    if situation.std is not None:
+        hyper |= _falling(decide("epsilon", _epsilon(recipe)), saved)
+    hyper |= arguments(algorithm, steps, n_envs, saved, recipe.algorithm)
+    discrete = situation.entropy is not None and algorithm in ON_POLICY
+    std, why = _noise(recipe) if algorithm in NOISY else _std(recipe, situation, easy)
+    if std is not None or situation.std is not None:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
-    temperature, why = _temperature(recipe, situation, easy)
-    if situation.entropy is not None and algorithm in ON_POLICY:
-        choices.append(Choice("softmax temperature", temperature, why))
-    tie, why = _tie(recipe, easy)
-    choices.append(Choice("tie to the prior", tie, why))
-    prior_steps, why = _prior_steps(recipe, algorithm, steps)
-    if algorithm in OFF_POLICY:
-        choices.append(Choice("steps by the prior", prior_steps, why))
-        hyper["learning_starts"] = 0
-    warmup, why = _critic_warmup(recipe)
-    choices.append(Choice("critic warm-up", warmup, why))
-    averaging, why = _averaging(recipe, algorithm)
-    choices.append(Choice("averaging of weights", averaging, why))
-    hyper.update(recipe.algorithm)
+    temperature = decide("softmax temperature", _temperature(recipe, situation, easy), shown=discrete)
+    tie = decide("tie to the prior", _tie(recipe, easy))
+    filled = _prior_steps(recipe, algorithm, steps)
+    prior_steps = decide("steps by the prior", filled, shown=algorithm in OFF_POLICY)
+    warmup = decide("critic warm-up", _critic_warmup(recipe, algorithm))
+    averaging = decide("averaging of weights", _averaging(recipe, algorithm))
     return Plan(
         algorithm=algorithm,
-        steps=whole_rollouts(steps, n_envs, hyper.get("n_steps", 1)),
+        steps=whole_rollouts(steps, n_envs, rollout_steps(algorithm, hyper)),
         n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=recipe.warm_start.normalizer,
@@ -153,72 +149,19 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     )
 
 
-def check_overrides(algorithm: str, overrides: Mapping[str, Any]) -> None:
-    """Check hyperparameters against the signature of the algorithm's constructor.
-
-    Raises:
-        ConfigError: A name is not an argument, or is one that the warm start owns.
-    """
-    known = set(inspect.signature(ALGORITHMS[algorithm].__init__).parameters)
-    owned = {"self", "policy", "env", "policy_kwargs", "device", "seed", "_init_setup_model", "tensorboard_log"}
-    for name in overrides:
-        if name in owned & known:
-            raise ConfigError(f"recipe.algorithm.{name} is set by the agent or the recipe itself: leave it out.")
-        if name not in known:
-            raise ConfigError(
-                f"recipe.algorithm: {algorithm.upper()} has no argument `{name}`. {suggest(name, known - owned)}"
-            )
+def _left(recipe: Recipe, situation: Situation) -> int:
+    left = recipe.steps - situation.steps
+    if left < 1:
+        raise ConfigError(
+            f"recipe.steps is {recipe.steps}, and the probe alone took {situation.steps} target steps: raise "
+            "steps, or set warm_start.probe_episodes to 0."
+        )
+    return left
 
 
-def _kept(saved: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: saved[name] for name in names if saved.get(name) is not None}
-
-
-def _on_policy(algorithm: str, steps: int, n_envs: int, saved: Mapping[str, Any]) -> dict[str, Any]:
-    hyper = _kept(saved, "gamma", "gae_lambda", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq")
-    hyper["ent_coef"] = 0.0
-    if algorithm == "a2c":
-        return {**hyper, **_kept(saved, "n_steps", "use_rms_prop", "normalize_advantage")}
-    n_steps = rollout_length(steps, n_envs)
-    size = n_steps * n_envs
-    batch = max(divisor for divisor in range(1, MINIBATCH + 1) if size % divisor == 0)
-    return {**hyper, "n_steps": n_steps, "batch_size": max(batch, 2), "n_epochs": 10, "clip_range": 0.2}
-
-
-def rollout_length(steps: int, n_envs: int) -> int:
-    """Return a PPO rollout length per environment, near 2048 in all, that wastes little of `steps`.
-
-    SB3 trains in whole rollouts. The length is a multiple that minibatches of 64 divide; among the counts of
-    rollouts near the wanted one, the one that leaves the fewest steps unused is taken.
-    """
-    unit = MINIBATCH // math.gcd(MINIBATCH, n_envs)
-    chunk = unit * n_envs
-    if steps < 2 * chunk:
-        return max(2, steps // n_envs)
-    wanted = max(1, round(steps / max(ROLLOUT, chunk)))
-    counts = range(max(1, wanted - 6), wanted + 7)
-    best = max(counts, key=lambda n: (n * (steps // (n * chunk)) * chunk, -abs(n - wanted)))
-    return max(1, steps // (best * chunk)) * unit
-
-
-def whole_rollouts(steps: int, n_envs: int, n_steps: int) -> int:
-    """Return the most steps within `steps` that SB3, which only takes whole rollouts, does not overshoot; at least one."""
-    rollout = n_envs * n_steps
-    return max(1, steps // rollout) * rollout
-
-
-def _off_policy(algorithm: str, steps: int, n_envs: int, saved: Mapping[str, Any]) -> dict[str, Any]:
-    names = ["gamma", "tau", "batch_size", "train_freq", "gradient_steps", "target_update_interval"]
-    names += ["policy_delay", "target_policy_noise", "target_noise_clip", "top_quantiles_to_drop_per_net"]
-    names += ["use_sde", "sde_sample_freq", "max_grad_norm", "ent_coef", "target_entropy"]
-    known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
-    hyper = _kept(saved, *(name for name in names if name in known))
-    size = saved.get("buffer_size")
-    hyper["buffer_size"] = max(min(int(size) if size else 1_000_000, steps), 1_000)
-    return hyper
-
-
-def _learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], easy: bool) -> tuple[float, str]:
+def _learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], easy: bool) -> tuple[Any, str]:
+    if "learning_rate" in recipe.algorithm:
+        return recipe.algorithm["learning_rate"], "asked for"
     wanted = recipe.warm_start.learning_rate
     number = saved.get("learning_rate")
     number = float(number) if isinstance(number, int | float) else None
@@ -271,7 +214,19 @@ def _tie(recipe: Recipe, easy: bool) -> tuple[float, str]:
     return 0.0, "the prior is not a teacher in this world"
 
 
-def _epsilon(recipe: Recipe, saved: Mapping[str, Any]) -> tuple[float, str]:
+def _noise(recipe: Recipe) -> tuple[float, str]:
+    wanted = recipe.warm_start.std
+    if isinstance(wanted, str):
+        return NOISE, "of the action noise; what the file holds of it is never decoded"
+    return float(wanted), "asked for"
+
+
+def _falling(start: float, saved: Mapping[str, Any]) -> dict[str, float]:
+    final = min(start, float(saved.get("exploration_final_eps", 0.05)))
+    return {"exploration_initial_eps": start, "exploration_fraction": 0.1, "exploration_final_eps": final}
+
+
+def _epsilon(recipe: Recipe) -> tuple[float, str]:
     wanted = recipe.warm_start.epsilon
     if wanted != "auto":
         return float(wanted), "asked for"
@@ -287,9 +242,14 @@ def _prior_steps(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
     return min(2_000, max(steps // 10, 1)), "the prior, not random actions, fills the buffer before the first update"
 
 
-def _critic_warmup(recipe: Recipe) -> tuple[int, str]:
+def _critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:
     wanted = recipe.warm_start.critic_warmup
     if wanted != "auto":
+        if wanted and algorithm in VALUE_BASED:
+            raise ConfigError(
+                f"warm_start.critic_warmup is {wanted}, but {algorithm.upper()} has no actor that could wait for its "
+                "critic: leave it out."
+            )
         return int(wanted), "asked for"
     return 0, "it did not pay for its steps on the tasks that chose the defaults"
 
@@ -308,23 +268,31 @@ def _continued(
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     hyper = {k: v for k, v in saved.items() if k in known and v is not None}
     choices.append(Choice("hyperparameters", "as saved", "the old training is continued"))
+    wanted = recipe.warm_start
+    if not isinstance(wanted.learning_rate, str):
+        hyper["learning_rate"] = wanted.learning_rate
+    if algorithm in VALUE_BASED and wanted.epsilon != "auto":
+        hyper["exploration_initial_eps"] = wanted.epsilon
+    hyper.update(recipe.algorithm)
     for name in ("learning_rate", "clip_range"):
-        if name in known and name not in hyper and name not in recipe.algorithm:
+        if name in known and name not in hyper:
             default = known[name].default
             choices.append(Choice(name, default, "the file holds a function, which is never run: SB3's default"))
-    hyper.update(recipe.algorithm)
-    wanted = recipe.warm_start
+    length = rollout_steps(algorithm, hyper)
+    if recipe.n_envs is None:
+        n_envs = max(1, min(n_envs, steps // length))
+    std = None if isinstance(wanted.std, str) else float(wanted.std)
     return Plan(
         algorithm=algorithm,
-        steps=steps,
-        n_envs=recipe.n_envs or int(saved.get("n_envs") or n_envs),
+        steps=whole_rollouts(steps, n_envs, length),
+        n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=wanted.normalizer,
-        std=wanted.std if isinstance(wanted.std, float) else None,
+        std=_noise(recipe)[0] if algorithm in NOISY else std,
         temperature=1.0,
-        tie=wanted.tie if isinstance(wanted.tie, float) else 0.0,
-        critic_warmup=wanted.critic_warmup if isinstance(wanted.critic_warmup, int) else 0,
-        prior_steps=wanted.prior_steps if isinstance(wanted.prior_steps, int) else 0,
-        averaging=recipe.averaging if isinstance(recipe.averaging, float) else 0.0,
+        tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
+        critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm)[0],
+        prior_steps=0 if wanted.prior_steps == "auto" else _prior_steps(recipe, algorithm, steps)[0],
+        averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import inf, nextafter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ PROBE_SEED = 30_000
 TRAINING_SEED = 40_000
 EPISODES_PER_SEED = 1_000
 """Episode seeds come from disjoint ranges, so that the final evaluation never sees what selection saw."""
+ABOVE_ZERO = nextafter(0.0, 1.0)
+BELOW_ONE = nextafter(1.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,19 +103,27 @@ class Recipe:
         Raises:
             ConfigError: A count is out of its range.
         """
-        least = (
-            ("steps", self.steps, 1),
-            ("n_envs", self.n_envs, 1),
-            ("evaluation.points", self.evaluation.points, 1),
-            ("evaluation.freq", self.evaluation.freq, 1),
-            ("evaluation.episodes", self.evaluation.episodes, 1),
-            ("evaluation.final_episodes", self.evaluation.final_episodes, 2),
-            ("evaluation.n_envs", self.evaluation.n_envs, 1),
-            ("warm_start.probe_episodes", self.warm_start.probe_episodes, 0),
+        evaluation, warm_start = self.evaluation, self.warm_start
+        ranges: tuple[tuple[str, Any, float, float], ...] = (
+            ("steps", self.steps, 1, inf),
+            ("n_envs", self.n_envs, 1, inf),
+            ("averaging", self.averaging, 0, BELOW_ONE),
+            ("evaluation.points", evaluation.points, 1, inf),
+            ("evaluation.freq", evaluation.freq, 1, inf),
+            ("evaluation.episodes", evaluation.episodes, 1, inf),
+            ("evaluation.final_episodes", evaluation.final_episodes, 2, inf),
+            ("evaluation.n_envs", evaluation.n_envs, 1, inf),
+            ("warm_start.std", warm_start.std, ABOVE_ZERO, inf),
+            ("warm_start.learning_rate", warm_start.learning_rate, ABOVE_ZERO, inf),
+            ("warm_start.tie", warm_start.tie, 0, inf),
+            ("warm_start.critic_warmup", warm_start.critic_warmup, 0, inf),
+            ("warm_start.prior_steps", warm_start.prior_steps, 0, inf),
+            ("warm_start.epsilon", warm_start.epsilon, 0, 1),
+            ("warm_start.probe_episodes", warm_start.probe_episodes, 0, inf),
         )
-        for name, value, low in least:
-            if value is not None and value < low:
-                raise ConfigError(f"recipe.{name} is {value}, below its least value {low}: raise it.")
+        for name, value, low, high in ranges:
+            if value is not None and not isinstance(value, str) and not low <= value <= high:
+                raise ConfigError(f"recipe.{name} is {value}; give a number {_words(low, high)}.")
         object.__setattr__(self, "methods", tuple(self.methods))
         object.__setattr__(self, "algorithm", dict(self.algorithm))
 
@@ -145,6 +156,12 @@ class Recipe:
         if unknown:
             raise ConfigError(f"recipe: no field {sorted(unknown)}; it has {sorted(known)}.")
         return replace(self, **changes)
+
+
+def _words(low: float, high: float) -> str:
+    least = "above 0" if low == ABOVE_ZERO else f"of {low:g} or more"
+    most = {inf: "", BELOW_ONE: " and below 1"}.get(high, f" and at most {high:g}")
+    return least + most
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

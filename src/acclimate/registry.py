@@ -110,6 +110,7 @@ METHODS = Registry(
     {
         "full": "acclimate.methods.full:Full",
         "freeze": "acclimate.methods.freeze:Freeze",
+        "hold": "acclimate.methods.hold:Hold",
         "l2sp": "acclimate.methods.l2sp:L2SP",
         "kl": "acclimate.methods.kl:KLToPrior",
         "dropout": "acclimate.methods.dropout:Dropout",

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from acclimate.agent import Agent
+from acclimate.environment import blamed
 from acclimate.method import Batch
+from acclimate.player import isolated
 from acclimate.task import Task
 
 
@@ -28,8 +30,7 @@ def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
     env = task.make()
     rows: list[tuple[Any, Any, float, Any, bool]] = []
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with isolated(agent, seed), blamed(task.describe()):
             observation, _ = env.reset(seed=seed)
             while len(rows) < steps:
                 action, _ = agent.predict(observation)

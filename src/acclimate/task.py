@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 from acclimate.config import convert, from_dict, to_dict
-from acclimate.environment import blamed, make_env, modern_id
+from acclimate.environment import Blamed, blamed, make_env, modern_id
 from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
@@ -256,6 +256,6 @@ class _Maker:
     def __call__(self) -> gym.Env:
         from stable_baselines3.common.monitor import Monitor
 
-        env = Monitor(self.task.make(), filename=self.monitor)
+        env = Monitor(Blamed(self.task.make(), self.task.describe()), filename=self.monitor)
         env.action_space.seed(self.seed)
         return env

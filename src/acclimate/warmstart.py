@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3 import TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from acclimate.agent import Agent
-from acclimate.errors import SourceError
+from acclimate.errors import AcclimateError, SourceError
 from acclimate.normalizer import Normalizer
-from acclimate.plan import OFF_POLICY, Plan
+from acclimate.plan import OFF_POLICY, VALUE_BASED, Plan
 from acclimate.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
 from acclimate.sources.vocabulary import ALGORITHMS
 from acclimate.task import Task
@@ -59,24 +61,34 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
         SourceError: The pretrained weights do not fit the model (a policy class that was changed).
     """
     prior = as_algorithm(agent, plan.algorithm)
-    venv = task.vector(plan.n_envs, seed=training_seed(recipe) + seed_offset, kind=recipe.vec_env)
+    seed = training_seed(recipe) + seed_offset
+    venv = task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env)
     carried: list[Row] = []
     reset: list[Row] = []
-    normalize = _normalizer(prior, venv, plan, carried, reset)
-    model = prior.blueprint.build(
-        env=normalize if normalize is not None else venv,
-        device=recipe.device,
-        seed=recipe.seed,
-        verbose=0,
-        **plan.hyperparameters,
-    )
-    _carry_weights(prior, model, carried)
+    try:
+        normalize = _normalizer(prior, venv, recipe, plan, carried, reset)
+        model = prior.blueprint.build(
+            env=normalize if normalize is not None else venv,
+            device=recipe.device,
+            seed=recipe.seed,
+            verbose=0,
+            **plan.hyperparameters,
+        )
+        # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
+        venv.seed(seed)
+        _carry_weights(prior, model, carried)
+    except AcclimateError:
+        venv.close()
+        raise
     if recipe.mode == "continue":
         _continue(prior, model, carried, reset)
     else:
         reset.append(("optimizer", "fresh: its moments belong to the old task"))
         reset.append(("step counter", "0: schedules run over this budget"))
-        _explore(model, plan, carried, reset)
+        if plan.algorithm in VALUE_BASED:
+            first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
+            reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
+    _explore(model, plan, carried, reset)
     if plan.algorithm in OFF_POLICY:
         by = f"the prior fills {plan.prior_steps} steps" if plan.prior_steps else "filled by the agent as it learns"
         reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
@@ -96,7 +108,9 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
     return Agent(blueprint, model, agent.normalizer, agent.origin)
 
 
-def _normalizer(agent: Agent, venv: VecEnv, plan: Plan, carried: list[Row], reset: list[Row]) -> VecNormalize | None:
+def _normalizer(
+    agent: Agent, venv: VecEnv, recipe: Recipe, plan: Plan, carried: list[Row], reset: list[Row]
+) -> VecNormalize | None:
     saved = agent.normalizer
     if saved is None:
         carried.append(("observations", "raw, as in pretraining: the agent has no normaliser"))
@@ -114,9 +128,10 @@ def _normalizer(agent: Agent, venv: VecEnv, plan: Plan, carried: list[Row], rese
         carried.append(("observation normaliser", f"statistics of {_count(saved)} observations{held}"))
     if plan.normalizer == "freeze":
         hold_observations(wrapped)
-    if saved.norm_reward:
+    if saved.norm_reward and recipe.mode == "continue":
+        carried.append(("reward normaliser", "statistics as saved, updated on"))
+    elif saved.norm_reward:
         wrapped.ret_rms = RunningMeanStd(shape=())
-        wrapped.returns = np.zeros(venv.num_envs)
         reset.append(("reward normaliser", "re-estimated: the changed world pays on another scale"))
     return wrapped
 
@@ -155,11 +170,15 @@ def _carry_weights(prior: Agent, model: BaseAlgorithm, carried: list[Row]) -> No
             with torch.no_grad():
                 after.copy_(before)
             if name == "log_ent_coef":
-                carried.append(("entropy coefficient", f"{math.exp(float(before)):.4g}, still tuned"))
+                carried.append(("entropy coefficient", f"{math.exp(float(before.detach())):.4g}, still tuned"))
 
 
 def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
     log_std = getattr(model.policy, "log_std", None)
+    if isinstance(model, TD3) and model.action_noise is None and plan.std is not None:
+        shape = model.action_space.shape
+        model.action_noise = NormalActionNoise(np.zeros(shape), np.full(shape, plan.std))
+        reset.append(("action noise", f"Gaussian, std {plan.std:.3g} of an action in [-1, 1]"))
     if isinstance(log_std, torch.nn.Parameter) and not getattr(model, "use_sde", False):
         before = float(log_std.detach().exp().mean())
         if plan.std is None:
@@ -174,14 +193,12 @@ def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[R
             for parameter in model.policy.action_net.parameters():
                 parameter.div_(plan.temperature)
         reset.append(("softmax temperature", f"1 -> {plan.temperature:.3g}: explores, its best action is the same"))
-    epsilon = plan.hyperparameters.get("exploration_initial_eps")
-    if epsilon is not None:
-        final = plan.hyperparameters.get("exploration_final_eps")
-        reset.append(("epsilon", f"{epsilon:.3g} -> {final:.3g}, not 1: the prior acts"))
 
 
 def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: list[Row]) -> None:
     model.num_timesteps = int(prior.origin.steps or 0)
+    for counter in ("_n_updates", "_episode_num"):
+        setattr(model, counter, getattr(prior.model, counter))
     carried.append(("step counter", f"{model.num_timesteps:,}"))
     names, _ = model._get_torch_save_params()
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -17,6 +18,13 @@ def is_finite(model: BaseAlgorithm) -> bool:
     with torch.no_grad():
         sums = [p.sum() for p in model.policy.parameters()]
         return bool(torch.isfinite(torch.stack(sums)).all())
+
+
+def sees_finite(model: BaseAlgorithm) -> bool:
+    """Return whether the last observations are finite numbers."""
+    seen = model._last_obs
+    parts = seen.values() if isinstance(seen, dict) else (seen,)
+    return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 class Finite(BaseCallback):
@@ -37,8 +45,8 @@ class Finite(BaseCallback):
 
 
 def explain(steps: int) -> str:
-    """Return the plain sentence for weights that became NaN or infinite."""
+    """Return the plain sentence for weights or observations that became NaN or infinite."""
     return (
-        f"training diverged at step {steps}: a weight is no longer a finite number. The last good agent was saved; "
-        "try a lower warm_start.learning_rate, and look for huge rewards or observations in the target task."
+        f"training diverged at step {steps}: a weight or an observation is no longer a finite number. The last good "
+        "agent was saved; try a lower warm_start.learning_rate, and look for huge rewards or observations in the task."
     )

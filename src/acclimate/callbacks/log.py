@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -15,9 +16,10 @@ EVERY = 50
 class TrainingLog(BaseCallback):
     """Collect the `train/` values that SB3 logged, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Mapping[str, Sequence[float]]) -> None:
+        """Go on with what was collected before a run was resumed."""
         super().__init__()
-        self.values: dict[str, list[float]] = defaultdict(list)
+        self.values: dict[str, list[float]] = defaultdict(list, {key: list(found) for key, found in before.items()})
         self._calls = 0
 
     def _on_step(self) -> bool:

@@ -48,7 +48,7 @@ class ProgressBar(BaseCallback):
 
     def _on_step(self) -> bool:
         now = time.perf_counter()
-        if now - self._last >= REDRAW_SECONDS:
+        if not self._bar.disable and now - self._last >= REDRAW_SECONDS:
             self._last = now
             episodes = self.model.ep_info_buffer or ()
             mean = sum(e["r"] for e in episodes) / len(episodes) if episodes else None

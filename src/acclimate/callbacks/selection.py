@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.agent import Agent
+from acclimate.callbacks.divergence import explain, is_finite
 from acclimate.errors import DivergenceError
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.normalizer import Normalizer
@@ -34,6 +37,21 @@ class Point:
     """Steps of each episode."""
     lower: float
     """Lower confidence bound of the gain over the pretrained agent."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurement as JSON-able data."""
+        return {
+            "steps": self.steps,
+            "returns": self.returns.tolist(),
+            "lengths": self.lengths.tolist(),
+            "lower": self.lower if np.isfinite(self.lower) else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Point:
+        """Read a measurement that `to_json` returned."""
+        lower = -np.inf if data["lower"] is None else float(data["lower"])
+        return cls(data["steps"], np.asarray(data["returns"]), np.asarray(data["lengths"]), lower)
 
 
 @dataclass
@@ -120,9 +138,11 @@ class Selection(BaseCallback):
         """Evaluate the agent now, and remember it if it is the best so far.
 
         Raises:
-            DivergenceError: It has collapsed.
+            DivergenceError: It has collapsed, or its weights are no numbers any more.
         """
         plan = self.plan
+        if not is_finite(self.model):
+            raise DivergenceError(explain(self.num_timesteps))
         with self.shown():
             agent = self.live()
             found = evaluate(
@@ -150,11 +170,11 @@ class Selection(BaseCallback):
             return
         below = all(lower_bound(self.pretrained.returns - point.returns, errors=3.0) > 0 for point in tail)
         means = [float(point.returns.mean()) for point in tail]
-        if below and all(after <= before for before, after in zip(means, means[1:], strict=False)):
+        if below and all(after <= before for before, after in itertools.pairwise(means)):
             raise DivergenceError(
                 f"training collapsed: at step {tail[-1].steps} the return is {means[-1]:.4g}, {COLLAPSED} measurements "
-                f"in a row below the pretrained agent's {self.pretrained.returns.mean():.4g} and falling. The last good "
-                "agent was saved; try a lower warm_start.learning_rate or a stronger warm_start.tie."
+                f"in a row below the pretrained agent's {self.pretrained.returns.mean():.4g} and falling. The last "
+                "good agent was saved; try a lower warm_start.learning_rate or a stronger warm_start.tie."
             )
 
 

@@ -1,0 +1,56 @@
+"""What was measured before training; a resumed run reads it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from acclimate.evaluate import Evaluation
+from acclimate.probe import Situation
+
+
+@dataclass(frozen=True)
+class Before:
+    """The situation, and the untouched agent's episodes."""
+
+    situation: Situation
+    target: Evaluation
+    """On the seeds of the final evaluation, in the changed world."""
+    source: Evaluation | None
+    """On the same seeds in the world of pretraining."""
+    selection: Evaluation
+    """On the seeds of the measurements during training."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return {
+            "situation": asdict(self.situation),
+            "target": _out(self.target),
+            "source": None if self.source is None else _out(self.source),
+            "selection": _out(self.selection),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Before:
+        """Read what `to_json` returned."""
+        source = data["source"]
+        return cls(
+            Situation(**data["situation"]),
+            _in(data["target"]),
+            None if source is None else _in(source),
+            _in(data["selection"]),
+        )
+
+
+def _out(found: Evaluation) -> dict[str, Any]:
+    arrays = {name: getattr(found, name).tolist() for name in ("returns", "lengths", "seeds")}
+    return {**arrays, "deterministic": found.deterministic}
+
+
+def _in(data: Mapping[str, Any]) -> Evaluation:
+    counts = {name: np.asarray(data[name], dtype=np.int64) for name in ("lengths", "seeds")}
+    returns = np.asarray(data["returns"], dtype=np.float64)
+    return Evaluation(returns=returns, deterministic=data["deterministic"], **counts)

@@ -1,0 +1,98 @@
+"""What is trained, where and how, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from stable_baselines3.common.type_aliases import MaybeCallback
+
+from acclimate.agent import Agent
+from acclimate.callbacks.selection import Record, Snapshot
+from acclimate.evaluate import Evaluation
+from acclimate.folder import RunFolder
+from acclimate.method import Method, chain
+from acclimate.methods.hold import Hold
+from acclimate.methods.kl import KLToPrior
+from acclimate.plan import Plan
+from acclimate.recipe import Recipe
+from acclimate.schedule import Linear
+from acclimate.seam import Seam
+from acclimate.task import Task
+from acclimate.warmstart import WarmStarted, save_vec_normalize
+
+TIE_FRACTION = 0.5
+"""Share of the run over which the automatic tie to the prior fades."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained, where, how, and against what it is measured."""
+
+    agent: Agent
+    task: Task
+    source: Task | None
+    recipe: Recipe
+    plan: Plan
+    pretrained: Evaluation
+    """The untouched agent's episodes on the selection seeds."""
+    charged: int
+    """Target steps spent before training."""
+    folder: RunFolder | None = None
+    callback: MaybeCallback = None
+    progress: bool = True
+    say: Callable[[str], None] = print
+
+    @property
+    def method(self) -> Method:
+        """The critic's warm-up, the recipe's methods, and the tie to the prior that the plan chose."""
+        plan = self.plan
+        # The buffer is filled before the first update: the critic's steps begin after it.
+        hold = [Hold(steps=plan.prior_steps + plan.critic_warmup)] if plan.critic_warmup > 0 else []
+        tie = [KLToPrior(weight=Linear(plan.tie, 0.0, TIE_FRACTION))] if plan.tie > 0 else []
+        return chain(*hold, *self.recipe.methods, *tie)
+
+    def announce(self, started: WarmStarted, seam: Seam) -> None:
+        """Say what was carried over, what was reset and what was decided, before the first step."""
+        tables = (("carried over", started.carried), ("reset", started.reset))
+        for title, rows in tables:
+            self.say(title)
+            for what, how in rows:
+                self.say(f"  {what:<26} {how}")
+        self.say("decided")
+        for what, value, why in self.plan.why():
+            self.say(f"  {what:<26} {value:<8} {why}")
+        parameters = f"{seam.trainable_parameters:,} of {seam.total_parameters:,} parameters"
+        self.say(f"training {parameters} for {self.plan.steps:,} steps")
+
+
+@dataclass
+class Trained:
+    """A model at the end of training, its methods still in place."""
+
+    started: WarmStarted
+    seam: Seam
+    record: Record
+    last: Snapshot | None
+    """None where the end of training is not finite."""
+    steps: int
+    """Training steps taken."""
+    seconds_before: float
+    """Of the runs that this one resumed."""
+    log: Mapping[str, list[float]]
+    kl: float | None
+    pretrained_mean: float
+    """Mean return of the untouched agent on the selection seeds."""
+    diverged: str | None = None
+
+    def show(self, snapshot: Snapshot) -> Agent:
+        """Make the model act as it did at a snapshot, and return it as an agent."""
+        self.started.model.policy.load_state_dict(snapshot.policy, strict=True)
+        prior = self.started.blueprint_agent
+        return Agent(prior.blueprint, self.started.model, snapshot.normalizer, prior.origin)
+
+
+def live_agent(started: WarmStarted) -> Agent:
+    """Return the model in training as an agent, with a copy of its normaliser as it stands."""
+    prior = started.blueprint_agent
+    return Agent(prior.blueprint, started.model, save_vec_normalize(started.normalize), prior.origin)
