@@ -48,7 +48,8 @@ def draw(findings: Findings, *, theme: Theme = LIGHT, narrow: bool = False) -> b
         _pair(panels["source"], findings.source, theme, "Source")
         # From zero, so that a loss looks as large as it is.
         low, high = panels["source"].get_ylim()
-        panels["source"].set_ylim(min(low, 0.0), max(high, 0.0))
+        room = 0.08 * max(abs(low), abs(high))
+        panels["source"].set_ylim(min(low - room, 0.0), max(high + room, 0.0))
     content = io.BytesIO()
     figure.savefig(content, format="png", facecolor=theme.background)
     return content.getvalue()
@@ -119,9 +120,5 @@ def _dress(axes: Axes, theme: Theme, title: str) -> None:
 
 def _short(value: float) -> str:
     return (
-        f"{value / 1_000_000:g}M"
-        if value >= 1_000_000
-        else f"{value / 1_000:g}k"
-        if value >= 1_000
-        else f"{value:g}"
+        f"{value / 1_000_000:g}M" if value >= 1_000_000 else f"{value / 1_000:g}k" if value >= 1_000 else f"{value:g}"
     )

@@ -36,7 +36,7 @@ def figure(value: float | None, *, sign: bool = False) -> str:
         return "-"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     value = round(value, digits) + 0.0  # no minus before a zero
-    return f"{value:{'+' if sign else ''},.{digits}f}"
+    return f"{value:{'+' if sign and value else ''},.{digits}f}"
 
 
 def interval(low: float, high: float, *, sign: bool = False) -> str:
