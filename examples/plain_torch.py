@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import gymnasium as gym
 import numpy as np
@@ -30,39 +31,32 @@ SOLVED = 475.0
 GAMMA, LEARNING_RATE, BATCH, TARGET_RATE = 0.99, 1e-3, 64, 0.005
 
 METHODS: dict[str, ac.Method] = {
-    "regularised: l2sp": ac.L2SP(weight=0.01),
-    "regularised: kl": ac.KLToPrior(weight=ac.Linear(0.5, 0.0), on="policy"),
-    "dropout": ac.Dropout(p=0.02, on="q"),
+    "regularised: l2sp": ac.L2SP(weight=0.1),
+    "regularised: kl": ac.KLToPrior(weight=ac.Linear(2.0, 0.0), on="policy"),
+    "dropout": ac.Dropout(p=0.01, on="q"),
     "channel-wise": ac.ChannelScale(rate=10.0),
 }
 
 
-class Policy(nn.Module):
+class Network(nn.Module):
+    """Two hidden layers between a state and one number for each action."""
+
+    def __init__(self, state_dim: int, action_dim: int, width: int = 64) -> None:
+        super().__init__()
+        sizes = (state_dim, width, width, action_dim)
+        layers = [part for pair in pairwise(sizes) for part in (nn.Linear(*pair), nn.ReLU())]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.layers(states)
+
+
+class Policy(Network):
     """Scores of the actions in a state: the higher, the likelier."""
 
-    def __init__(self, state_dim: int, action_dim: int) -> None:
-        super().__init__()
-        self.layers = mlp(state_dim, action_dim)
 
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.layers(states)
-
-
-class Value(nn.Module):
+class Value(Network):
     """The return that each action promises in a state."""
-
-    def __init__(self, state_dim: int, action_dim: int) -> None:
-        super().__init__()
-        self.layers = mlp(state_dim, action_dim)
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.layers(states)
-
-
-def mlp(inputs: int, outputs: int, width: int = 64) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs)
-    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class World:
         return env
 
 
-HOME, CHANGED = World(), World(length=2.0, mass=2.0)
+HOME, CHANGED = World(), World(length=2.5, mass=2.5)
 
 
 class Memory:
@@ -194,19 +188,12 @@ def returns(policy: Policy, world: World, episodes: int, *, seed: int) -> np.nda
     return paid
 
 
-def pretrain(plan: Plan, seed: int) -> tuple[Policy, Value]:
-    torch.manual_seed(seed)
-    policy, value = Policy(4, 2), Value(4, 2)
-    learn(policy, value, HOME, plan, seed=seed)
-    return policy, value
-
-
-def show(name: str, changed: list[float], home: list[float], naive: list[float] | None) -> None:
-    """Print one row: the mean over seeds on both poles, and what is gained on naive continuing."""
-    row = f"{name:<20}{interval(changed):>24}{interval(home):>24}"
-    if naive is not None and len(changed) >= 3:
-        gain = paired_difference(changed, naive)
-        row += f"{gain.value:>+9.0f} [{gain.low:+.0f}, {gain.high:+.0f}]"
+def show(name: str, columns: list[list[float]], naive: list[float] | None) -> None:
+    """Print one row: means over the seeds, and what the first column gains on naive continuing."""
+    row = f"{name:<20}" + "".join(f"{interval(column):>21}" for column in columns)
+    if naive is not None and len(naive) >= 3:
+        gain = paired_difference(columns[0], naive)
+        row += f"{gain.value:>+7.0f} [{gain.low:+.0f}, {gain.high:+.0f}]"
     print(row, flush=True)
 
 
@@ -240,26 +227,30 @@ def main() -> None:
         first = Plan(steps=300, epsilon=1.0, every=100, looks=2, warm_up=64)
         second, seeds, episodes = Plan(steps=200, every=100, looks=2, warm_up=64), 2, 3
 
-    policy, value = pretrain(first, seed=0)
+    torch.manual_seed(0)
+    policy, value = Policy(4, 2), Value(4, 2)
+    learn(policy, value, HOME, first, seed=0)
     home, changed = (returns(policy, world, episodes, seed=10_000).mean() for world in (HOME, CHANGED))
-    print(f"pretrained: {home:.0f} on its own pole, {changed:.0f} on one twice as long and twice as heavy")
-    print(f"{second.steps} steps in the new world, {seeds} seeds; mean return [95 % interval]\n")
-    print(f"{'':<20}{'changed pole':>24}{'own pole':>24}   gain on naive")
+    print(f"pretrained: {home:.0f} on its own pole, {changed:.0f} on the changed one")
+    print(f"{CHANGED.length:g} times as long and {CHANGED.mass:g} times as heavy; {second.steps} steps there to learn")
+    print(f"mean return [95 % interval over {seeds} seeds of fine-tuning, of one pretrained agent]\n")
+    print(f"{'':<20}{'changed pole':>21}{'on the way there':>21}{'own pole':>21}  gain on naive")
 
     naive: list[float] | None = None
     arms: dict[str, ac.Method | None] = {"naive": None, **METHODS, "from scratch": None}
     for name, method in arms.items():
-        scores: dict[World, list[float]] = {CHANGED: [], HOME: []}
+        scratch = name == "from scratch"
+        plan = replace(second, epsilon=1.0) if scratch else second
+        columns: list[list[float]] = [[], [], []]
         for seed in range(1, seeds + 1):
             torch.manual_seed(seed)
-            scratch = name == "from scratch"
             nets = (Policy(4, 2), Value(4, 2)) if scratch else (copy.deepcopy(policy), copy.deepcopy(value))
-            plan = replace(second, epsilon=1.0) if scratch else second
-            learn(*nets, CHANGED, plan, seed=seed, method=method)
-            for world, rows in scores.items():
-                rows.append(float(returns(nets[0], world, episodes, seed=10_000).mean()))
-        show(name, scores[CHANGED], scores[HOME], naive)
-        naive = naive or scores[CHANGED]
+            looks = learn(*nets, CHANGED, plan, seed=seed, method=method)
+            columns[0].append(float(returns(nets[0], CHANGED, episodes, seed=10_000).mean()))
+            columns[1].append(float(np.mean(looks)))
+            columns[2].append(float(returns(nets[0], HOME, episodes, seed=10_000).mean()))
+        show(name, columns, naive)
+        naive = naive or columns[0]
 
 
 if __name__ == "__main__":
