@@ -19,6 +19,7 @@ from acclimate.settings import (
     NOISY,
     OFF_POLICY,
     ON_POLICY,
+    ROLLOUT,
     VALUE_BASED,
     check_overrides,
     off_policy,
@@ -30,8 +31,12 @@ from acclimate.sources.vocabulary import ALGORITHMS
 
 KEPT_SKILL = 0.9
 """At this retained share and above, the shift is easy: there is more to lose than to gain."""
-EXPLORING_STD = math.exp(-1.0)
+EXPLORING_STD = math.exp(-1.5)
 """The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
+WARMUP_ROLLOUTS = 2
+"""PPO and A2C rollouts in which the actor waits for its critic: two updates put it right enough, more cost too many steps."""
+WARMUP_SHARE = 0.05
+"""The warm-up takes at most this share of the run."""
 AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
 NOISE = 0.1
@@ -131,7 +136,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     tie = decide("tie to the prior", _tie(recipe, easy))
     filled = _prior_steps(recipe, algorithm, steps)
     prior_steps = decide("steps by the prior", filled, shown=algorithm in OFF_POLICY)
-    warmup = decide("critic warm-up", _critic_warmup(recipe, algorithm))
+    warmup = decide("critic warm-up", _critic_warmup(recipe, algorithm, steps))
     averaging = decide("averaging of weights", _averaging(recipe, algorithm))
     return Plan(
         algorithm=algorithm,
@@ -242,7 +247,7 @@ def _prior_steps(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
     return min(2_000, max(steps // 10, 1)), "the prior, not random actions, fills the buffer before the first update"
 
 
-def _critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:
+def _critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
     wanted = recipe.warm_start.critic_warmup
     if wanted != "auto":
         if wanted and algorithm in VALUE_BASED:
@@ -251,7 +256,10 @@ def _critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:
                 "critic: leave it out."
             )
         return int(wanted), "asked for"
-    return 0, "it did not pay for its steps on the tasks that chose the defaults"
+    if algorithm in ON_POLICY:
+        wait = min(WARMUP_ROLLOUTS * ROLLOUT, int(WARMUP_SHARE * steps))
+        return wait, "the actor waits while its critic learns what the changed world pays"
+    return 0, "a critic alone on few samples of one policy did lasting harm off-policy"
 
 
 def _averaging(recipe: Recipe, algorithm: str) -> tuple[float, str]:
@@ -291,7 +299,7 @@ def _continued(
         std=_noise(recipe)[0] if algorithm in NOISY else std,
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
-        critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm)[0],
+        critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm, steps)[0],
         prior_steps=0 if wanted.prior_steps == "auto" else _prior_steps(recipe, algorithm, steps)[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),

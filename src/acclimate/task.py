@@ -20,6 +20,7 @@ from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
 from acclimate.spaces import SpaceWarning, check_spaces
+from acclimate.stagger import Staggered, first_episode, time_limit
 from acclimate.wrappers import Wrapper
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Task:
         seed: int,
         kind: Literal["dummy", "subproc"] = "dummy",
         monitor: str | os.PathLike[str] | None = None,
+        stagger: bool = False,
     ) -> VecEnv:
         """Make a vector of environments for Stable-Baselines3, each in a Monitor, without a normaliser.
 
@@ -109,6 +111,7 @@ class Task:
             seed: environment i is first reset with `seed + i`, its action space seeded alike.
             kind: stepped one after another, or each in a process of its own.
             monitor: folder for `<i>.monitor.csv`, None for none.
+            stagger: cut the first episodes at different times, where there is a time limit.
 
         Raises:
             TaskError: as `make` does.
@@ -124,7 +127,11 @@ class Task:
             except OSError as error:
                 raise ConfigError(f"cannot write {monitor} ({error.strerror}); choose another folder") from error
         _ = self._effective  # verified here once, and not in every process
-        makers = [_Maker(self, seed + i, None if monitor is None else str(Path(monitor, str(i)))) for i in range(n)]
+        place = None if monitor is None else Path(monitor)
+        makers = [
+            _Maker(self, seed + i, None if place is None else str(place / str(i)), (i, n) if stagger else None)
+            for i in range(n)
+        ]
         venv = (SubprocVecEnv if kind == "subproc" else DummyVecEnv)(makers)
         venv.seed(seed)
         return venv
@@ -252,10 +259,16 @@ class _Maker:
     task: Task
     seed: int
     monitor: str | None
+    place: tuple[int, int] | None
+    """Which of how many environments that are to be out of step."""
 
     def __call__(self) -> gym.Env:
         from stable_baselines3.common.monitor import Monitor
 
-        env = Monitor(Blamed(self.task.make(), self.task.describe()), filename=self.monitor)
+        env: gym.Env = Blamed(self.task.make(), self.task.describe())
+        if self.place is not None:
+            cut = first_episode(*self.place, time_limit(env))
+            env = env if cut is None else Staggered(env, cut)
+        env = Monitor(env, filename=self.monitor)
         env.action_space.seed(self.seed)
         return env

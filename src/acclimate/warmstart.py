@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from acclimate.agent import Agent
 from acclimate.errors import AcclimateError, SourceError
 from acclimate.normalizer import Normalizer
-from acclimate.plan import OFF_POLICY, VALUE_BASED, Plan
+from acclimate.plan import OFF_POLICY, ON_POLICY, VALUE_BASED, Plan
 from acclimate.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
 from acclimate.sources.vocabulary import ALGORITHMS
 from acclimate.task import Task
@@ -62,7 +62,8 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
     """
     prior = as_algorithm(agent, plan.algorithm)
     seed = training_seed(recipe) + seed_offset
-    venv = task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env)
+    apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
+    venv = task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart)
     carried: list[Row] = []
     reset: list[Row] = []
     try:
