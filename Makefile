@@ -32,7 +32,7 @@ ifneq ($(wildcard zoo/ppo),)
   export ACCLIMATE_ZOO ?= $(CURDIR)/zoo
 endif
 
-.PHONY: help demo test test-all check format benchmarks zoo clean
+.PHONY: help demo test test-all check types format benchmarks zoo clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,10 +46,12 @@ test: $(TESTS)  ## set up, then run the tests
 test-all: $(TESTS)  ## the tests and every nightly case
 	$(PYTEST) -m "nightly or not nightly"
 
-check: $(CHECKS)  ## format, lint and types
+check: $(CHECKS)  ## format and lint
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
-	@if $(PYTHON) -m pyright --version >/dev/null 2>&1; then $(PYTHON) -m pyright; \
+
+types: $(CHECKS)  ## types, by pyright where it can be installed
+	@if $(PYTHON) -m pyright --version >/dev/null 2>&1; then $(PYTHON) -m pyright --pythonpath $(PYTHON); \
 	else echo "pyright is not installed here: types were not checked"; fi
 
 format: $(CHECKS)  ## write the format and the lint fixes
@@ -87,5 +89,6 @@ $(TESTS): $(RUNTIME)
 	@touch $@
 
 $(CHECKS): $(TESTS)
-	$(PIP) 'ruff' || exit 1; $(PIP) 'pyright[nodejs]' || true
+	$(PIP) ruff
+	-$(PIP) 'pyright[nodejs]'
 	@touch $@

@@ -140,6 +140,7 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        both = isinstance(under, Mapping) and isinstance(value, Mapping)
-        result[key] = overlay(under, value) if both else value
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            value = overlay(under, value)
+        result[key] = value
     return result
