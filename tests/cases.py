@@ -24,6 +24,8 @@ from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
+from acclimate.methods.hold import Hold
+from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.net import Net
@@ -34,6 +36,8 @@ from acclimate.sources.vocabulary import ALGORITHMS
 METHODS: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(on="*:*.bias"),
+    "hold": Hold(steps=8, on="*:*.bias"),
+    "hold": Hold(steps=8, on="*:*.bias"),
     "l2sp": L2SP(weight=Linear(0.5, 0.1)),
     "l2sp/decoupled": L2SP(weight=2.0, decoupled=True, on=["*", "!*:*.bias"]),
     "kl": KLToPrior(weight=Geometric(0.5, 0.1, fraction=0.5), temperature=2.0),
@@ -52,11 +56,8 @@ _CHOICE = spaces.Discrete(3)
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},
     "a2c": {"n_steps": 4},
-    **dict.fromkeys(
-        ("dqn", "qrdqn", "sac", "td3", "ddpg", "tqc", "crossq"),
-        {"learning_starts": 4, "batch_size": 4, "buffer_size": 40},
-    ),
 }
+_OFF_POLICY = {"learning_starts": 4, "batch_size": 4, "buffer_size": 40}
 _ACTIONS = {"dqn": _CHOICE, "qrdqn": _CHOICE}
 
 AGENTS = tuple(f"{name}-{kind}" for name in ("ppo", "a2c", "sac", "td3", "dqn") for kind in ("mlp", "cnn"))
@@ -97,7 +98,7 @@ def agent(name: str, *, steps: int = 12, seed: int = 0, **more: Any) -> BaseAlgo
             policy_kwargs=policy_kwargs,
             device="cpu",
             seed=seed,
-            **{**_ARGUMENTS[algorithm], **more},
+            **{**_ARGUMENTS.get(algorithm, _OFF_POLICY), **more},
         )
         if steps:
             model.learn(steps)

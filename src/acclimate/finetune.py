@@ -27,6 +27,7 @@ from acclimate.export import bundle
 from acclimate.findings import Measured, Point
 from acclimate.folder import RunFolder, environment, read_json
 from acclimate.load import load
+from acclimate.method import chain
 from acclimate.plan import Plan, make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
@@ -152,8 +153,8 @@ class _Session:
         return run
 
     def _identity(self) -> dict[str, Any]:
-        source = None if self.source is None else self.source.describe()
-        return {"agent": self.agent.origin.sha256, "task": self.task.describe(), "source": source}
+        source = None if self.source is None else _identity_of(self.source)
+        return {"agent": self.agent.origin.sha256, "task": _identity_of(self.task), "source": source}
 
     # Before
 
@@ -278,6 +279,11 @@ class _Session:
         return report
 
 
+def _identity_of(task: Task) -> Any:
+    """Return what tells a task from others in a file: all of it, or its name where it is a callable."""
+    return task.to_config() if isinstance(task.env, str) else task.describe()
+
+
 def _name(job: Job) -> str:
-    names = [method.name for method in job.method.parts()]
+    names = [method.name for method in chain(*job.recipe.methods).parts()] + ["kl"] * (job.plan.tie > 0)
     return "+".join(names) if names else "full"

@@ -25,6 +25,7 @@ from acclimate.settings import (
     off_policy,
     on_policy,
     rollout_steps,
+    trainable_algorithm,
     whole_rollouts,
 )
 from acclimate.sources.vocabulary import ALGORITHMS
@@ -78,28 +79,6 @@ class Plan:
     def why(self) -> list[tuple[str, str, str]]:
         """Return the choices as rows of text: what, value, reason."""
         return [(c.name, f"{c.value:.4g}" if isinstance(c.value, float) else str(c.value), c.why) for c in self.choices]
-
-
-def trainable_algorithm(agent: Agent) -> tuple[str, str | None]:
-    """Return the algorithm that tunes an agent, and a note where it is not the agent's own.
-
-    Raises:
-        ConfigError: The algorithm has no gradient to descend, or a kind of policy that cannot be tuned yet.
-    """
-    name = agent.algorithm
-    if name == "trpo":
-        return "ppo", "TRPO's actor step bypasses the optimizer: the agent is tuned as PPO, same networks"
-    if name in ON_POLICY | OFF_POLICY:
-        return name, None
-    if name == "ars":
-        raise ConfigError(
-            "ARS is trained by random search, without a gradient: this agent can be evaluated and exported, not "
-            "fine-tuned. Clone its actions into a PPO or SAC agent and tune that one."
-        )
-    raise ConfigError(
-        f"{name} agents (recurrent or masked) load, act and evaluate, but cannot be fine-tuned yet: "
-        f"tunable are {', '.join(sorted(ON_POLICY | OFF_POLICY | {'trpo'}))}."
-    )
 
 
 def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:

@@ -1,4 +1,4 @@
-"""The SB3 constructor arguments of the model that is trained, and how its rollouts fit into a budget of steps."""
+"""Which algorithm trains, with which constructor arguments of SB3, and how its rollouts fit into a budget of steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from acclimate.agent import Agent
 from acclimate.errors import ConfigError, suggest
 from acclimate.sources.vocabulary import ALGORITHMS
 
@@ -18,6 +19,28 @@ NOISY = frozenset({"td3", "ddpg"})
 
 ROLLOUT = 2048
 MINIBATCH = 64
+
+
+def trainable_algorithm(agent: Agent) -> tuple[str, str | None]:
+    """Return the algorithm that tunes an agent, and a note where it is not the agent's own.
+
+    Raises:
+        ConfigError: The algorithm has no gradient to descend, or a kind of policy that cannot be tuned yet.
+    """
+    name = agent.algorithm
+    if name == "trpo":
+        return "ppo", "TRPO's actor step bypasses the optimizer: the agent is tuned as PPO, same networks"
+    if name in ON_POLICY | OFF_POLICY:
+        return name, None
+    if name == "ars":
+        raise ConfigError(
+            "ARS is trained by random search, without a gradient: this agent can be evaluated and exported, not "
+            "fine-tuned. Clone its actions into a PPO or SAC agent and tune that one."
+        )
+    raise ConfigError(
+        f"{name} agents (recurrent or masked) load, act and evaluate, but cannot be fine-tuned yet: "
+        f"tunable are {', '.join(sorted(ON_POLICY | OFF_POLICY | {'trpo'}))}."
+    )
 
 
 def check_overrides(algorithm: str, overrides: Mapping[str, Any]) -> None:
@@ -67,7 +90,7 @@ def rollout_length(steps: int, n_envs: int) -> int:
     if steps < 2 * chunk:
         return max(2, steps // n_envs)
     wanted = max(1, round(steps / max(ROLLOUT, chunk)))
-    counts = range(max(1, wanted - 6), wanted + 7)
+    counts = range(wanted - min(6, wanted // 4), wanted + min(6, wanted // 2) + 1)
     best = max(counts, key=lambda n: (n * (steps // (n * chunk)) * chunk, -abs(n - wanted)))
     return max(1, steps // (best * chunk)) * unit
 

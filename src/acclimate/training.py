@@ -86,7 +86,7 @@ class _Training:
             steps=self.trained,
             seconds_before=self.seconds_before,
             log=self.log.values,
-            kl=self.seam.drift(),
+            kl=self.seam.drift() if is_finite(self.started.model) else None,
             pretrained_mean=float(job.pretrained.returns.mean()),
             diverged=diverged,
         )
