@@ -44,11 +44,13 @@ class Schedule(ABC):
 
     def __call__(self, progress: float) -> float:
         """Return the number at `progress` in [0, 1]; outside of it the nearer end counts."""
-        return self._between(min(max(progress, 0.0) / self.fraction, 1.0))
+        share = max(progress, 0.0) / self.fraction
+        # The end is met exactly: a weight that ends at zero is then skipped.
+        return self.end if share >= 1.0 else self._between(share)
 
     @abstractmethod
     def _between(self, share: float) -> float:
-        """Return the number at `share` in [0, 1] of the way."""
+        """Return the number at `share` in [0, 1) of the way."""
 
     def __str__(self) -> str:
         tail = "" if self.fraction == 1.0 else f"@{self.fraction!r}"

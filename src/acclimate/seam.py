@@ -14,6 +14,7 @@ That serves every algorithm that trains by optimizer steps.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -157,7 +158,7 @@ class Seam:
         _, variables = self.model._get_torch_save_params()
         return {
             "tuner": self.tuner.state_dict(),
-            "parameters": self.model.get_parameters(),
+            "parameters": copy.deepcopy(self.model.get_parameters()),
             "variables": {name: _follow(self.model, name).detach().clone() for name in variables},
         }
 
@@ -169,7 +170,9 @@ class Seam:
         """
         self.tuner.load_state_dict(data["tuner"])
         try:
-            self.model.set_parameters(dict(data["parameters"]), exact_match=True, device=self.model.device)
+            # An optimizer keeps the very tensors that it is given.
+            parameters = copy.deepcopy(dict(data["parameters"]))
+            self.model.set_parameters(parameters, exact_match=True, device=self.model.device)
         except (ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0]
             raise TrainingError(
@@ -246,9 +249,7 @@ class Seam:
         names, _ = self.model._get_torch_save_params()
         for name in names:
             thing = _follow(self.model, name)
-            if isinstance(thing, Optimizer) and any(
-                id(p) in known for g in thing.param_groups for p in g["params"]
-            ):
+            if isinstance(thing, Optimizer) and any(id(p) in known for g in thing.param_groups for p in g["params"]):
                 yield name, thing
 
 

@@ -105,7 +105,7 @@ def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
     name = f"{_COMPUTES}{tensor}"
     if name not in layer._modules:
         layer.add_module(name, nn.ModuleList())
-    layer.get_submodule(name).append(by)  # type: ignore[operator]
+    layer.get_submodule(name).append(by.train(layer.training))  # type: ignore[operator]
 
 
 @torch.no_grad()
@@ -134,7 +134,8 @@ def insert(host: nn.Module, extra: nn.Module) -> None:
     if isinstance(host, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
         raise SurgeryError(f"a {type(host).__name__} cannot host a module; choose one of its members")
     name = f"{_INSERTED}{sum(key.startswith(_INSERTED) for key in host._modules)}"
-    host.add_module(name, extra)
+    # A target network is put into evaluation mode once and for all, so what joins it takes its mode over.
+    host.add_module(name, extra.train(host.training))
 
     def run(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         del args

@@ -132,9 +132,9 @@ def test_a_checkpoint_goes_on_where_it_was(name: str, case: str) -> None:
     assert same(weights(model), weights(other))
     assert resumed.signals.updates == seam.signals.updates > 0
     flat = [_flat(s.tuner.composition.state_dict(s.tuner.parameters)) for s in (seam, resumed)]
-    assert len(flat[0]) == len(flat[1]) and all(torch.equal(a, b) for a, b in zip(*flat, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(*flat, strict=True))
     moments = [_flat([o.state_dict() for o in s._optimizers.values()]) for s in (seam, resumed)]
-    assert len(moments[0]) == len(moments[1]) > 0
+    assert moments[0]
     assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
 
 
@@ -176,7 +176,9 @@ def check_chain(name: str, drawn: list[str]) -> None:
     try:
         seam = train(model, method)
     except SurgeryError as error:
-        assert any(f"`{case.partition('/')[0]}`" in str(error) for case in drawn)
+        culprit = str(error).split("`")[1]
+        if culprit not in {case.partition("/")[0] for case in drawn}:
+            raise
         return
     learnt = responses(seam.tuner.nets, shown)
     tuned = seam.fold()

@@ -1,0 +1,96 @@
+"""Divergences against torch.distributions and a numerical integral."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import distributions as td
+
+from acclimate.errors import SurgeryError
+from acclimate.outputs import (
+    ActionValues,
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Point,
+    Policy,
+    Values,
+    as_policy,
+    divergence,
+)
+
+torch.manual_seed(0)
+A, B = torch.randn(2, 5, 4, dtype=torch.float64)
+C, D = torch.randn(2, 5, 4, dtype=torch.float64) * 0.5
+
+
+def gaussian(mean: torch.Tensor, log_std: torch.Tensor) -> td.Distribution:
+    return td.Independent(td.Normal(mean, log_std.exp()), 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (Gaussian(A, C), Gaussian(B, D), td.kl_divergence(gaussian(A, C), gaussian(B, D))),
+        (Gaussian(A, C[0]), Gaussian(B, D[0]), td.kl_divergence(gaussian(A, C[0]), gaussian(B, D[0]))),
+        (Categorical(A), Categorical(B), td.kl_divergence(td.Categorical(logits=A), td.Categorical(logits=B))),
+        (
+            Categorical(A, (1, 3)),
+            Categorical(B, (1, 3)),
+            sum(
+                td.kl_divergence(td.Categorical(logits=p), td.Categorical(logits=q))
+                for p, q in zip(A.split((1, 3), -1), B.split((1, 3), -1), strict=True)
+            ),
+        ),
+        (
+            Bernoulli(A),
+            Bernoulli(B),
+            td.kl_divergence(td.Bernoulli(logits=A), td.Bernoulli(logits=B)).sum(-1),
+        ),
+    ],
+    ids=["gaussian", "gaussian-shared-std", "categorical", "multi-categorical", "bernoulli"],
+)
+def test_closed_forms(first: Policy, second: Policy, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(divergence(first, second), expected)
+    torch.testing.assert_close(divergence(first, first), torch.zeros(5, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_squashing_leaves_the_divergence() -> None:
+    """The divergence of two squashed Gaussians, by a fine sum over the actions, is that of the Gaussians."""
+    means, stds = torch.tensor([0.3, -0.4], dtype=torch.float64), torch.tensor([0.5, 0.7], dtype=torch.float64)
+    squashed = [
+        td.TransformedDistribution(td.Normal(m, s), td.TanhTransform(cache_size=1))
+        for m, s in zip(means, stds, strict=True)
+    ]
+    before = torch.linspace(-6, 6, 200_001, dtype=torch.float64)
+    actions, width = before.tanh(), (1 - before.tanh() ** 2) * (before[1] - before[0])
+    log_p, log_q = (d.log_prob(actions.clamp(-1 + 1e-12, 1 - 1e-12)) for d in squashed)
+    inside = torch.isfinite(log_p) & torch.isfinite(log_q)
+    integral = ((log_p.exp() * (log_p - log_q)) * width)[inside].sum()
+    ours = Gaussian(means[:1, None], stds[:1, None].log(), True).kl(
+        Gaussian(means[1:, None], stds[1:, None].log(), True)
+    )
+    assert float(ours) == pytest.approx(float(integral), rel=1e-4)
+
+
+def test_single_actions_and_action_values_become_policies() -> None:
+    near, far = (as_policy(Point(x), temperature=1.0, std=0.2) for x in (A, A + 0.1))
+    torch.testing.assert_close(divergence(near, far), torch.full((5,), 4 * 0.01 / (2 * 0.04), dtype=torch.float64))
+    q = as_policy(ActionValues(A), temperature=2.0, std=0.2)
+    assert isinstance(q, Categorical)
+    torch.testing.assert_close(q.logits.softmax(-1), (A / 2).softmax(-1))
+
+
+def test_extreme_logits_stay_finite() -> None:
+    sure, unsure = torch.tensor([[80.0, -80.0]]), torch.tensor([[-80.0, 80.0]])
+    for kind in (Categorical, Bernoulli):
+        assert math.isfinite(float(divergence(kind(sure), kind(unsure))))
+
+
+def test_what_cannot_be_compared() -> None:
+    with pytest.raises(SurgeryError, match="a critic puts out no policy"):
+        as_policy(Values(A), temperature=1.0, std=0.2)
+    with pytest.raises(SurgeryError, match="a Gaussian and a Categorical cannot be compared"):
+        divergence(Gaussian(A, C), Categorical(B))
