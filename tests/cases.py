@@ -25,7 +25,6 @@ from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
-from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.net import Net
@@ -36,7 +35,6 @@ from acclimate.sources.vocabulary import ALGORITHMS
 METHODS: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(on="*:*.bias"),
-    "hold": Hold(steps=8, on="*:*.bias"),
     "hold": Hold(steps=8, on="*:*.bias"),
     "l2sp": L2SP(weight=Linear(0.5, 0.1)),
     "l2sp/decoupled": L2SP(weight=2.0, decoupled=True, on=["*", "!*:*.bias"]),

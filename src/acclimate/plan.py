@@ -35,7 +35,7 @@ KEPT_SKILL = 0.9
 EXPLORING_STD = math.exp(-1.5)
 """The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
 WARMUP_ROLLOUTS = 2
-"""PPO and A2C rollouts in which the actor waits for its critic: two updates put it right enough, more cost too many steps."""
+"""PPO and A2C rollouts in which the actor waits for its critic: two put it right enough, more cost too many steps."""
 WARMUP_SHARE = 0.05
 """The warm-up takes at most this share of the run."""
 AVERAGING = 0.8
