@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from acclimate.folder import CHECKPOINT
 from acclimate.normalizer import Normalizer
 
 _ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError)
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, BadZipFile)
 
 
 @dataclass
@@ -107,7 +109,7 @@ _MOVING = ("obs_mean", "obs_var", "obs_count", "ret_mean", "ret_var", "ret_count
 
 def restore_normalizer(wrapper: VecNormalize, state: dict[str, Any]) -> None:
     """Put moving statistics back into SB3's wrapper."""
-    wrapper.ret_rms.mean, wrapper.ret_rms.var = np.array(state["ret_mean"]), np.array(state["ret_var"])
+    wrapper.ret_rms.mean, wrapper.ret_rms.var = state["ret_mean"].numpy(), state["ret_var"].numpy()
     wrapper.ret_rms.count = float(state["ret_count"])
     if not wrapper.norm_obs:
         return
@@ -115,7 +117,7 @@ def restore_normalizer(wrapper: VecNormalize, state: dict[str, Any]) -> None:
         for field in ("mean", "var", "count"):
             value = state[f"obs_{field}"]
             value = value if key is None else value[key]
-            setattr(statistics, field, float(value) if field == "count" else np.array(value))
+            setattr(statistics, field, float(value) if field == "count" else value.numpy())
 
 
 def read_normalizer(state: dict[str, Any] | None, like: Normalizer | None) -> Normalizer | None:
