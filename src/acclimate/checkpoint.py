@@ -19,8 +19,8 @@ from acclimate.config import atomic_folder, recover_folder
 from acclimate.errors import SourceError
 from acclimate.folder import CHECKPOINT
 from acclimate.normalizer import Normalizer
+from acclimate.sources.replay import NAMES
 
-_ARRAYS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, BadZipFile)
 
 
@@ -75,7 +75,7 @@ def replay_state(model: BaseAlgorithm) -> dict[str, np.ndarray] | None:
         return None
     end = buffer.buffer_size if buffer.full else buffer.pos
     state = {"pos": np.array(buffer.pos), "full": np.array(buffer.full)}
-    for name in _ARRAYS:
+    for name in NAMES:
         stored = getattr(buffer, name, None)
         if isinstance(stored, dict):
             state |= {f"{name}/{key}": part[:end] for key, part in stored.items()}

@@ -256,6 +256,10 @@ def _continued(
     hyper = {k: v for k, v in saved.items() if k in known and v is not None}
     choices.append(Choice("hyperparameters", "as saved", "the old training is continued"))
     wanted = recipe.warm_start
+    if wanted.replay_buffer is not None and algorithm not in OFF_POLICY:
+        raise ConfigError(
+            f"recipe.warm_start.replay_buffer is given, but {algorithm.upper()} has none, being on-policy: leave it out."
+        )
     if not isinstance(wanted.learning_rate, str):
         hyper["learning_rate"] = wanted.learning_rate
     if algorithm in VALUE_BASED and wanted.epsilon != "auto":

@@ -43,6 +43,9 @@ class WarmStart:
     """Steps by the prior that fill an off-policy buffer before the first update (never random actions)."""
     epsilon: float | Literal["auto"] = "auto"
     """Start of DQN's random-action rate; it falls to the saved final rate over the first tenth."""
+    replay_buffer: str | None = None
+    """Off-policy transitions of the old training, for mode `continue` alone: SB3's replay_buffer.pkl, or the
+    replay.npz of a checkpoint."""
     probe_episodes: int = 4
     """Target episodes by which the situation is read; their steps are charged. 0 skips the probe."""
 
@@ -124,6 +127,11 @@ class Recipe:
         for name, value, low, high in ranges:
             if value is not None and not isinstance(value, str) and not low <= value <= high:
                 raise ConfigError(f"recipe.{name} is {value}; give a number {_words(low, high)}.")
+        if warm_start.replay_buffer is not None and self.mode != "continue":
+            raise ConfigError(
+                f"recipe.warm_start.replay_buffer is given, but recipe.mode is `{self.mode}`: old transitions are "
+                "wrong for the critic of a changed world; leave it out, or set mode to `continue`."
+            )
         object.__setattr__(self, "methods", tuple(self.methods))
         object.__setattr__(self, "algorithm", dict(self.algorithm))
 

@@ -15,6 +15,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from acclimate import replay
 from acclimate.agent import Agent
 from acclimate.errors import AcclimateError, SourceError
 from acclimate.normalizer import Normalizer
@@ -78,6 +79,8 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
         # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
         venv.seed(seed)
         _carry_weights(prior, model, carried)
+        if plan.algorithm in OFF_POLICY:
+            _fill(model, recipe, plan, carried, reset)
     except AcclimateError:
         venv.close()
         raise
@@ -90,9 +93,6 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
             first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
             reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
     _explore(model, plan, carried, reset)
-    if plan.algorithm in OFF_POLICY:
-        by = f"the prior fills {plan.prior_steps} steps" if plan.prior_steps else "filled by the agent as it learns"
-        reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
 
 
@@ -172,6 +172,14 @@ def _carry_weights(prior: Agent, model: BaseAlgorithm, carried: list[Row]) -> No
                 after.copy_(before)
             if name == "log_ent_coef":
                 carried.append(("entropy coefficient", f"{math.exp(float(before.detach())):.4g}, still tuned"))
+
+
+def _fill(model: BaseAlgorithm, recipe: Recipe, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
+    if recipe.warm_start.replay_buffer is not None:
+        carried.append(("replay buffer", f"{replay.carry(model, recipe.warm_start.replay_buffer):,} transitions"))
+        return
+    by = f"the prior fills {plan.prior_steps} steps" if plan.prior_steps else "filled by the agent as it learns"
+    reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
 
 
 def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:

@@ -12,7 +12,7 @@ import yaml
 from acclimate.cli.group import spread
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
-from acclimate.recipe import Recipe
+from acclimate.recipe import Recipe, WarmStart
 from acclimate.shifts import Gravity, Length
 from tests.cli.conftest import Call
 
@@ -55,6 +55,18 @@ def test_the_file_is_above_the_defaults_and_below_the_flags(
     path.write_text(yaml.safe_dump(data))
     call("finetune", agent, "--recipe", path, "--seed", 4, "--hyperparams", "gamma:0.9")
     assert called.recipe == Recipe.from_dict({**data, "seed": 4, "algorithm": {"gamma": 0.9, "n_steps": 8}})
+
+
+def test_the_old_transitions_go_into_the_recipe(
+    call: Call, agent: Path, called: SimpleNamespace, tmp_path: Path
+) -> None:
+    path = tmp_path / "replay_buffer.pkl"
+    result = call("finetune", agent, "--mode", "continue", "--replay-buffer", path)
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+    path.write_bytes(b"")
+    assert call("finetune", agent, "--mode", "continue", "--replay-buffer", path).exit_code == 0
+    assert called.recipe == Recipe(mode="continue", warm_start=WarmStart(replay_buffer=str(path)))
 
 
 def test_a_source_of_its_own(call: Call, agent: Path, called: SimpleNamespace) -> None:

@@ -32,6 +32,12 @@ RECIPE = stack(
     click.option("-n", "--n-timesteps", "steps", type=click.IntRange(1), help="Environment steps [100000]."),
     click.option("--seed", type=int, help="Seed of the training [0]."),
     click.option("--mode", type=click.Choice(["adapt", "continue"]), help="Adapt, or carry on the old training."),
+    click.option(
+        "--replay-buffer",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        help="With --mode continue: SB3's replay_buffer.pkl, or a checkpoint's replay.npz.",
+    ),
     click.option("--hyperparams", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of SB3's algorithm."),
     click.option("--n-envs", type=click.IntRange(1), help="Training environments [8 on-policy, 1 off-policy]."),
     click.option("--vec-env", type=click.Choice(["dummy", "subproc"]), help="Whether they share this process."),
@@ -127,6 +133,8 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
         "evaluation": {key: value for key, value in evaluation.items() if value is not None},
         "warm_start": {"normalizer": "fresh"} if flags["normalizer"] == "fresh" else {},
     }
+    if flags["replay_buffer"] is not None:
+        nested["warm_start"]["replay_buffer"] = flags["replay_buffer"]
     data.update({key: value for key, value in nested.items() if value})
     if flags["methods"]:
         data["methods"] = specs(flags["methods"])

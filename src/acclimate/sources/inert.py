@@ -10,6 +10,7 @@ what it looks for.
 from __future__ import annotations
 
 import io
+import mmap
 import pickletools
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,16 @@ def read(data: bytes, *, where: str) -> Any:
     return _run(io.BytesIO(data), _Machine(where, storages=False))
 
 
+def stream(data: mmap.mmap, *, where: str) -> Any:
+    """Return what a pickle of any size describes; it may be large, never larger than the file that is mapped.
+
+    Raises:
+        UnsafeFileError: As `read` does, but for the size.
+        SourceError: As `read` does.
+    """
+    return _run(data, _Machine(where, storages=False))
+
+
 def check(stream: io.BytesIO, *, where: str) -> None:
     """Read one pickle of torch's, which may name storages, off a stream, and forget it.
 
@@ -76,7 +87,7 @@ def check(stream: io.BytesIO, *, where: str) -> None:
     _run(stream, _Machine(where, storages=True))
 
 
-def _run(stream: io.BytesIO, machine: _Machine) -> Any:
+def _run(stream: io.BytesIO | mmap.mmap, machine: _Machine) -> Any:
     where = machine.where
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):

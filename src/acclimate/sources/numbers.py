@@ -90,7 +90,7 @@ def _fill(raw: Any, kind: np.dtype, shape: Any, order: Any, where: str) -> np.nd
         raise SourceError(f"{where}: an array of unreadable shape.")
     if math.prod(shape) * kind.itemsize != len(raw):
         raise SourceError(f"{where}: an array whose {len(raw)} bytes do not fill its shape.")
-    filled = np.frombuffer(bytes(raw), dtype=kind).reshape(shape, order=order)
+    filled = np.frombuffer(raw, dtype=kind).reshape(shape, order=order)
     return filled.astype(kind.newbyteorder("="), order="C")
 
 

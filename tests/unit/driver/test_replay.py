@@ -1,0 +1,90 @@
+"""A continued off-policy training has the transitions of the old one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests import tiny
+from tests.unit.driver.world import model, recipe, task
+
+from acclimate import checkpoint
+from acclimate.errors import AcclimateError, ConfigError, SourceError
+from acclimate.load import load
+from acclimate.plan import make_plan
+from acclimate.probe import Situation
+from acclimate.recipe import Recipe
+from acclimate.warmstart import WarmStarted, warm_start
+
+
+def begin(name: str, old: object, buffer: Path, **more: object) -> WarmStarted:
+    asked = recipe(mode="continue", warm_start={"replay_buffer": str(buffer)}, **more)
+    given = load(old)
+    return warm_start(given, task(name), asked, make_plan(given, asked, Situation()))
+
+
+@pytest.mark.parametrize("name", ["sac", "dqn"])
+@pytest.mark.parametrize("kind", ["pkl", "npz"])
+@pytest.mark.parametrize("size", [20, 32, 200])
+def test_the_continued_model_samples_what_the_old_one_saw(name: str, kind: str, size: int, tmp_path: Path) -> None:
+    old = model(name, steps=32, buffer_size=size)
+    path = tmp_path / f"replay.{kind}"
+    if kind == "pkl":
+        old.save_replay_buffer(path)
+    else:
+        np.savez(path, **checkpoint.replay_state(old))
+    started = begin(name, old, path, algorithm={"buffer_size": 200})
+    try:
+        buffer, kept = started.model.replay_buffer, min(size, 32)
+        assert ("replay buffer", f"{kept} transitions") in started.carried
+        assert "replay buffer" not in dict(started.reset)
+        assert (buffer.pos, buffer.full, buffer.buffer_size) == (kept, False, 200)
+        order = np.arange(32 - kept, 32) % size
+        for part in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
+            assert np.array_equal(getattr(buffer, part)[:kept], getattr(old.replay_buffer, part)[order])
+        rewards = set(old.replay_buffer.rewards[order].ravel().tolist())
+        assert set(buffer.sample(50).rewards.ravel().tolist()) <= rewards
+        started.model.learn(8, reset_num_timesteps=False)
+        assert buffer.pos == kept + 8
+        assert started.model._n_updates > old._n_updates
+    finally:
+        started.model.env.close()
+
+
+def test_a_buffer_that_is_filled_to_the_brim_goes_round(tmp_path: Path) -> None:
+    old = model("dqn", steps=32, buffer_size=20)
+    old.save_replay_buffer(tmp_path / "replay.pkl")
+    started = begin("dqn", old, tmp_path / "replay.pkl")
+    buffer = started.model.replay_buffer
+    assert (buffer.pos, buffer.full, buffer.size()) == (0, True, 20)
+    started.model.env.close()
+
+
+def test_a_buffer_of_another_world_or_size_is_refused(tmp_path: Path) -> None:
+    old = model("sac")
+    old.save_replay_buffer(tmp_path / "own.pkl")
+    tiny.model("sac", steps=8).save_replay_buffer(tmp_path / "other.pkl")
+    cases: list[tuple[str, dict[str, object], type[AcclimateError], str]] = [
+        (
+            "other.pkl",
+            {},
+            SourceError,
+            r"its actions are float32 of shape \(2,\), and the agent's float32 of shape \(1,\)",
+        ),
+        ("own.pkl", {"algorithm": {"buffer_size": 10}}, ConfigError, "holds 32 transitions, and the model's buffer 10"),
+        ("own.pkl", {"n_envs": 2}, ConfigError, "set n_envs to 1"),
+    ]
+    for file, more, error, said in cases:
+        with pytest.raises(error, match=said) as caught:
+            begin("sac", old, tmp_path / file, **more)
+        assert "\n" not in str(caught.value)
+
+
+def test_where_there_is_no_buffer_none_is_taken() -> None:
+    with pytest.raises(ConfigError, match="set mode to `continue`"):
+        Recipe.from_dict({"warm_start": {"replay_buffer": "replay.pkl"}})
+    asked = Recipe.from_dict({"mode": "continue", "warm_start": {"replay_buffer": "replay.pkl"}})
+    assert Recipe.from_dict(asked.to_dict()) == asked
+    with pytest.raises(ConfigError, match="PPO has none"):
+        make_plan(load(model("ppo")), asked, Situation())
