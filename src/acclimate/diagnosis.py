@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from acclimate.agent import Agent
+from acclimate.callbacks.selection import lower_bound
 from acclimate.normalizer import Normalizer
 from acclimate.probe import Situation
 from acclimate.training import Trained
@@ -17,7 +18,8 @@ from acclimate.training import Trained
 CLIP_FRACTION = 0.3
 DRIFT = 2.0
 STD_COLLAPSE = 0.05
-DIP = 0.2
+DIP_ERRORS = 2.0
+"""Standard errors by which a measurement must lie below the pretrained agent's episodes to count as a dip."""
 LATE = 5
 """Logged values that count as the end of training."""
 
@@ -47,9 +49,9 @@ def _dip(trained: Trained) -> Iterator[str]:
     points = trained.record.points
     if not points:
         return
-    gains = [float(p.returns.mean() - trained.pretrained_mean) for p in points]
+    gains = [float((p.returns - trained.pretrained_returns).mean()) for p in points]
     worst = min(range(len(gains)), key=gains.__getitem__)
-    if gains[worst] < -DIP * abs(trained.pretrained_mean):
+    if lower_bound(trained.pretrained_returns - points[worst].returns, DIP_ERRORS) > 0:
         yield (
             f"At step {points[worst].steps} the return dipped {-gains[worst]:.4g} below the pretrained agent's: a "
             "stronger tie to the prior or a lower learning rate would soften it."

@@ -37,7 +37,7 @@ from acclimate.tracking import Tracking
 from acclimate.training import Job, Trained, train
 
 JUDGING_SEED = SELECTION_SEED + 5_000
-JUDGING_EPISODES = 20
+JUDGING_EPISODES = 50
 """Episodes on fresh seeds that decide between the best snapshot, the last and the pretrained agent."""
 ERRORS = 1.645
 """Standard errors below the mean gain: the one-sided 95 % bound."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from acclimate.agent import Agent
@@ -81,8 +83,8 @@ class Trained:
     """Of the runs that this one resumed."""
     log: Mapping[str, list[float]]
     kl: float | None
-    pretrained_mean: float
-    """Mean return of the untouched agent on the selection seeds."""
+    pretrained_returns: NDArray[np.float64]
+    """Returns of the untouched agent on the selection seeds."""
     diverged: str | None = None
 
     def show(self, snapshot: Snapshot) -> Agent:

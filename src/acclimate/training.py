@@ -87,7 +87,7 @@ class _Training:
             seconds_before=self.seconds_before,
             log=self.log.values,
             kl=self.seam.drift() if is_finite(self.started.model) else None,
-            pretrained_mean=float(job.pretrained.returns.mean()),
+            pretrained_returns=job.pretrained.returns,
             diverged=diverged,
         )
 
