@@ -223,7 +223,7 @@ def _prior_steps(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
     wanted = recipe.warm_start.prior_steps
     if wanted != "auto":
         return min(int(wanted), steps), "asked for"
-    return min(2_000, max(steps // 10, 1)), "the prior, not random actions, fills the buffer before the first update"
+    return min(2_000, max(steps // 10, 1)), "the prior, not random actions, fills the buffer; the updates put off are made up for"
 
 
 def _critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
@@ -258,7 +258,7 @@ def _continued(
     wanted = recipe.warm_start
     if wanted.replay_buffer is not None and algorithm not in OFF_POLICY:
         raise ConfigError(
-            f"recipe.warm_start.replay_buffer is given, but {algorithm.upper()} has none, being on-policy: leave it out."
+            f"recipe.warm_start.replay_buffer is given, but {algorithm.upper()} has none (on-policy): leave it out."
         )
     if not isinstance(wanted.learning_rate, str):
         hyper["learning_rate"] = wanted.learning_rate
