@@ -15,7 +15,6 @@ from acclimate.recipe import PROBE_SEED
 from acclimate.rollouts import collect
 from acclimate.task import Task
 
-
 OPEN_ENTROPY = 0.5
 """Share of the greatest entropy at which a discrete policy explores well."""
 ENTROPY_STEPS = 256

@@ -6,27 +6,39 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 
 class PriorFirst(BaseCallback):
-    """Hold the gradient steps of an off-policy algorithm until the agent has acted for some steps.
+    """Hold the gradient steps of an off-policy algorithm until the agent has acted for some steps, then make up for them.
 
     SB3 itself fills the buffer by uniformly random actions for `learning_starts` steps, which forgets that the
-    agent can act already (SB3 issues 435, 868 and 1916). WSRL (arXiv:2412.07762) warms up by the prior.
+    agent can act already (SB3 issues 435, 868 and 1916). WSRL (arXiv:2412.07762) warms up by the prior. The updates that
+    the fill put off are made at twice the usual rate, so that the run has as many of them as it has steps for.
     """
 
     def __init__(self, steps: int) -> None:
         super().__init__()
         self.steps = steps
-        self._gradient_steps = 0
+        self._usual = 0
 
     def _on_training_start(self) -> None:
         self._start = self.model.num_timesteps
-        self._gradient_steps = self.model.gradient_steps
+        self._done = self.model._n_updates
+        self._usual = self.model.gradient_steps
         if self.steps:
             self.model.gradient_steps = 0
 
     def _on_step(self) -> bool:
-        if self.model.gradient_steps == 0 and self.model.num_timesteps - self._start >= self.steps:
-            self.model.gradient_steps = self._gradient_steps
+        taken = self.model.num_timesteps - self._start
+        if self.steps and taken >= self.steps:
+            self.model.gradient_steps = self._rate(taken)
         return True
 
+    def _rate(self, taken: int) -> int:
+        """Return the updates of the coming `train`: twice the usual while any are owed."""
+        rollout = self.model.train_freq.frequency * self.model.n_envs
+        if self.model.train_freq.unit.value != "step":
+            return self._usual
+        each = self._usual if self._usual >= 0 else rollout
+        owed = taken // rollout * each - (self.model._n_updates - self._done)
+        return 2 * each if owed > each else self._usual
+
     def _on_training_end(self) -> None:
-        self.model.gradient_steps = self._gradient_steps
+        self.model.gradient_steps = self._usual

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.monitor import load_results
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from tests.unit.driver.world import model
 
 from acclimate.callbacks import selection as selections
@@ -187,17 +188,25 @@ def test_numbers_that_are_none_are_found() -> None:
 # Prefill
 
 
-def test_no_gradient_before_the_prior_has_filled_the_buffer() -> None:
-    trained = SimpleNamespace(num_timesteps=50, gradient_steps=-1, get_env=lambda: None)
+@pytest.mark.parametrize("usual", [1, -1])
+def test_no_gradient_before_the_prior_has_filled_the_buffer_and_then_what_it_put_off(usual: int) -> None:
+    trained = SimpleNamespace(num_timesteps=50, gradient_steps=usual, n_envs=1, _n_updates=7, get_env=lambda: None)
+    trained.train_freq = TrainFreq(1, TrainFrequencyUnit.STEP)
     first = PriorFirst(3)
     first.model = trained
     first._on_training_start()
     seen = []
-    for step in range(51, 56):
+    for step in range(51, 61):
         trained.num_timesteps = step
         first._on_step()
-        seen.append(trained.gradient_steps)
-    assert seen == [0, 0, -1, -1, -1]
+        updates = trained.gradient_steps if trained.gradient_steps >= 0 else 1
+        trained._n_updates += updates
+        seen.append(updates)
+    assert seen == [0, 0, 2, 2, 1, 1, 1, 1, 1, 1]
+    assert sum(seen) == 10, "as many updates as steps"
+    assert max(seen) == 2
+    first._on_training_end()
+    assert trained.gradient_steps == usual
 
 
 # Files
