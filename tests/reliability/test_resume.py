@@ -1,0 +1,187 @@
+"""A run that is killed goes on where it stood, and ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.monitor import load_results
+
+from acclimate import checkpoint
+from acclimate.errors import ConfigError, SourceError
+from acclimate.report import read
+from acclimate.training import _Training
+from tests.reliability.killed import CASES, STEPS, run
+from tests.unit.driver.world import observations
+
+ROOT = Path(__file__).parents[2]
+
+
+def process(case: str, folder: Path, *, at: int, by: int = signal.SIGKILL, every: float = 0.0) -> int:
+    """Run a case in a process of its own until it is ended; return its exit code."""
+    command = [sys.executable, "-m", "tests.reliability.killed", case, folder, at, by.value, every]
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode in (0, -by.value, 1, 130), done.stderr
+    return done.returncode
+
+
+class Killed(BaseException):
+    """Stands for a kill where a process of its own would cost too much."""
+
+
+def state(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "checkpoint" / "progress.json").read_text())
+
+
+NIGHTLY = [pytest.param(case, marks=pytest.mark.nightly) for case in ("dqn", "td3")]
+
+
+@pytest.mark.parametrize("case", ["ppo", "sac", *NIGHTLY])
+def test_killed_at_three_points_it_ends_with_the_same_steps(case: str, tmp_path: Path) -> None:
+    folder, unkilled = tmp_path / "run", run(case, tmp_path / "whole", resume=False)
+    points = sorted(random.Random(case).sample(range(40, 380), 3))
+    stood = [0]
+    for point in points:
+        assert process(case, folder, at=point) == -signal.SIGKILL
+        assert not (folder / "report.json").exists()
+        stood.append(state(folder)["steps"])
+        # PPO's checkpoints lie between rollouts of 32 steps.
+        assert point - 33 <= stood[-1] <= point
+    assert stood == sorted(stood), "a resumed run began anew"
+    done = run(case, folder)
+    report, whole = done.report, unkilled.report
+    assert report.steps_charged == whole.steps_charged <= STEPS
+    assert [point.steps for point in report.curve] == [point.steps for point in whole.curve]
+    assert report.target.before.returns.tolist() == whole.target.before.returns.tolist()
+    assert report.method == whole.method
+    assert report.trainable_parameters == whole.trainable_parameters
+    assert read(folder).to_json() == report.to_json()
+    assert (folder / "report.html").exists()
+    assert not list(folder.glob(".*")), "something half-written stayed"
+    table = load_results(str(folder))
+    assert STEPS - 60 <= table["l"].sum() <= STEPS, "episodes of lost steps are counted, or others lost"
+
+
+def test_a_kill_before_the_first_checkpoint_loses_only_what_there_was(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert process("sac", folder, at=60, every=1e6) == -signal.SIGKILL
+    assert not (folder / "checkpoint").exists()
+    assert (folder / "before.json").exists()
+    report = run("sac", folder).report
+    assert report.steps_charged == STEPS
+    assert np.load(folder / "evaluations.npz")["timesteps"][-1] == STEPS
+
+
+def test_an_interrupt_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert process("ppo", folder, at=200, by=signal.SIGINT) != 0
+    assert not (folder / "report.json").exists()
+    assert 150 <= state(folder)["steps"] <= 200
+    assert run("ppo", folder).report.steps_charged <= STEPS
+
+
+def test_a_kill_in_the_final_evaluation_does_not_train_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["acclimate.finetune"]._Session, "_choose", killed)
+        with pytest.raises(Killed):
+            run("ppo", folder)
+    assert state(folder)["trained"] is True
+    steps = state(folder)["steps"]
+
+    def never(*_: object) -> bool:
+        raise AssertionError("it trains again")
+
+    assert run("ppo", folder, callback=never).report.steps_charged == steps + 8
+
+
+def equal(first: Any, second: Any, path: str = "") -> None:
+    """Check that two nests of tensors and numbers are equal, bit for bit."""
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key, value in first.items():
+            equal(value, second[key], f"{path}/{key}")
+    elif isinstance(first, list | tuple):
+        for index, (one, other) in enumerate(zip(first, second, strict=True)):
+            equal(one, other, f"{path}/{index}")
+    else:
+        assert first == second, path
+
+
+@pytest.mark.parametrize("case", ["ppo", "dqn"])
+def test_all_of_a_checkpoint_is_put_back(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, moments, states of methods, normaliser, average, counters: saved again at once, they are the same."""
+    folder = tmp_path / "run"
+
+    def kill(scope: dict[str, Any], _: dict[str, Any]) -> bool:
+        if scope["self"].num_timesteps >= 230:
+            raise Killed
+        return True
+
+    def save_and_stop(self: _Training, *_: object) -> None:
+        self._save()
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(case, folder, callback=kill, averaging=0.5)
+    saved = checkpoint.read(folder)
+    monkeypatch.setattr(_Training, "_learn", save_and_stop)
+    with pytest.raises(Killed):
+        run(case, folder, averaging=0.5)
+    again = checkpoint.read(folder)
+    equal(saved.tensors, again.tensors)
+    equal({**saved.progress, "seconds": 0}, {**again.progress, "seconds": 0})
+    assert saved.progress["counters"]["_n_updates"] > 0
+    if case == "dqn":
+        assert all(np.array_equal(values, again.replay[name]) for name, values in saved.replay.items())
+
+
+def test_another_recipe_a_finished_run_and_a_damaged_one(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first = run("ppo", folder, resume=False, steps=100)
+    with pytest.raises(ConfigError, match=r"another recipe\.steps"):
+        run("ppo", folder, steps=101)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        run("ppo", folder, resume=False, steps=100)
+
+    def never(*_: object) -> bool:
+        raise AssertionError("it trains again")
+
+    again = run("ppo", folder, steps=100, callback=never)
+    assert again.report.to_json() == first.report.to_json()
+    ours, theirs = (one.agent.predict(observations(), deterministic=True)[0] for one in (again, first))
+    assert np.array_equal(ours, theirs)
+
+    (folder / "report.html").unlink()
+    (folder / "checkpoint" / "state.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(SourceError, match="remove that folder"):
+        run("ppo", folder, steps=100)
+    assert (folder / "checkpoint").exists()
+
+
+def test_the_cases_cover_what_they_claim() -> None:
+    methods = {method.name for _, recipe in CASES.values() for method in recipe.methods}
+    assert methods == {"channel", "kl"}
