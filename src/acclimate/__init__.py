@@ -40,39 +40,100 @@ if TYPE_CHECKING:
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
     from acclimate.select import Select
+    from acclimate.shifts import (
+        ActionDelay,
+        ActionGain,
+        ActionNoise,
+        ActuatorGear,
+        BrokenJoint,
+        CartMass,
+        Damping,
+        Force,
+        FrameSkip,
+        Friction,
+        Gravity,
+        JointLimits,
+        Length,
+        MainEngine,
+        Mass,
+        PoleMass,
+        RewardScale,
+        RewardWeights,
+        SensorBias,
+        SensorDropout,
+        SensorNoise,
+        SensorPermutation,
+        SideEngine,
+        Speed,
+        Torque,
+        Turbulence,
+        Wind,
+    )
     from acclimate.task import Task
+    from acclimate.wrappers import Atari, FrameStack, MaskVelocity, TimeFeature
 
 __version__ = "0.1.0"
 
 __all__ = [
     "L2SP",
     "AcclimateError",
+    "ActionDelay",
+    "ActionGain",
+    "ActionNoise",
+    "ActuatorGear",
     "Agent",
+    "Atari",
+    "BrokenJoint",
+    "CartMass",
     "ChannelScale",
     "ConfigError",
+    "Damping",
     "DivergenceError",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
     "ExportError",
+    "Force",
+    "FrameSkip",
+    "FrameStack",
     "Freeze",
+    "Friction",
     "Full",
     "Geometric",
+    "Gravity",
     "GuardRefusal",
+    "JointLimits",
     "KLToPrior",
+    "Length",
     "Linear",
+    "MainEngine",
+    "MaskVelocity",
+    "Mass",
     "Method",
+    "PoleMass",
     "Recipe",
+    "RewardScale",
+    "RewardWeights",
     "Run",
     "Select",
+    "SensorBias",
+    "SensorDropout",
+    "SensorNoise",
+    "SensorPermutation",
+    "SideEngine",
     "SourceError",
     "SpaceMismatchError",
+    "Speed",
     "SurgeryError",
     "Task",
     "TaskError",
+    "TimeFeature",
+    "Torque",
     "TrainingError",
+    "Turbulence",
     "UnsafeFileError",
     "WarmStart",
+    "Wind",
     "attach",
     "chain",
     "evaluate",
@@ -98,12 +159,18 @@ _EXPORTS = {
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",
+    "shifts": "ActionDelay ActionGain ActionNoise ActuatorGear BrokenJoint CartMass Damping Force FrameSkip "
+    "Friction Gravity JointLimits Length MainEngine Mass PoleMass RewardScale RewardWeights "
+    "SensorBias SensorDropout SensorNoise SensorPermutation SideEngine Speed Torque Turbulence Wind",
     "task": "Task",
+    "wrappers": "Atari FrameStack MaskVelocity TimeFeature",
 }
 _HOME = {name: f"acclimate.{module}" for module, names in _EXPORTS.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "shifts":
+        return importlib.import_module("acclimate.shifts")
     if name not in _HOME:
         raise AttributeError(f"module `acclimate` has no attribute `{name}`")
     value = getattr(importlib.import_module(_HOME[name]), name)

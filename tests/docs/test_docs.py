@@ -15,6 +15,7 @@ import pytest
 
 import acclimate as ac
 from acclimate.cli import main
+from acclimate.registry import SHIFTS, WRAPPERS, Registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -90,6 +91,22 @@ def test_functions_are_not_hidden_by_modules_of_the_same_name() -> None:
         "assert ac.load is load and callable(ac.evaluate), ac.load"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_is_light_and_shifts_are_there_all_the_same() -> None:
+    code = (
+        "import sys, acclimate as ac\n"
+        "heavy = {'torch', 'gymnasium', 'stable_baselines3'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+        "assert ac.shifts.parse('gravity=1.5') == ac.Gravity(1.5)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("registry", [SHIFTS, WRAPPERS], ids=["shifts", "wrappers"])
+def test_every_shift_and_wrapper_of_ours_is_public(registry: Registry) -> None:
+    classes = {registry.get(name) for name in registry.names()}
+    assert {cls.__name__ for cls in classes if cls.__module__.startswith("acclimate.")} <= set(ac.__all__)
 
 
 def test_links_lead_somewhere() -> None:
