@@ -189,8 +189,8 @@ class _Training:
         self.log = TrainingLog(self.saved.progress["log"] if self.saved else {})
         self.averaging = Averaging(plan.averaging)
         self.averaging.init_callback(model)
-        if self.saved and self.saved.tensors["average"]:
-            self.averaging.average = self.saved.tensors["average"]
+        if self.saved:
+            self.averaging.load_state(self.saved.tensors["average"])
         self.selection = Selection(
             live=lambda: live_agent(self.started),
             shown=self.averaging.shown if plan.averaging else nullcontext,
@@ -244,7 +244,7 @@ class _Training:
             "normalizer": checkpoint.normalizer_state(save_vec_normalize(self.started.normalize)),
             "seam": self.seam.state_dict(),
             "random": checkpoint.random_state(),
-            "average": self.averaging.average,
+            "average": self.averaging.state(),
             "best": None
             if best is None
             else {

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+
+RAMP = 10
+"""After as many updates the weight of the past is one half; it grows until it is `decay`."""
 
 
 class Averaging(BaseCallback):
@@ -20,11 +24,13 @@ class Averaging(BaseCallback):
         """Prepare.
 
         Args:
-            decay: Higher averages over more updates and lags behind more.
+            decay: Weight of the past once the average is under way. Higher averages over more updates and lags more.
         """
         super().__init__()
         self.decay = decay
         self.average: dict[str, torch.Tensor] = {}
+        self.taken = 0
+        """Updates that the average holds."""
         self._seen: int | None = None
 
     def _on_training_start(self) -> None:
@@ -48,6 +54,14 @@ class Averaging(BaseCallback):
         finally:
             policy.load_state_dict(training, strict=True)
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {"weights": self.average, "taken": self.taken}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.average, self.taken = state["weights"], int(state["taken"])
+
     def update(self) -> None:
         """Take in the weights, if an update has changed them since the last time."""
         updates = int(self.model._n_updates)
@@ -55,9 +69,12 @@ class Averaging(BaseCallback):
             self._seen = updates
             return
         self._seen = updates
+        self.taken += 1
+        # Early on the policy moves fast: a long average would lag behind and hold on to the prior.
+        decay = min(self.decay, self.taken / (self.taken + RAMP))
         for name, value in self.model.policy.state_dict().items():
             held = self.average[name]
             if held.is_floating_point():
-                held.lerp_(value.detach(), 1.0 - self.decay)
+                held.lerp_(value.detach(), 1.0 - decay)
             else:
                 held.copy_(value)

@@ -32,13 +32,14 @@ from acclimate.recipe import EvaluationPlan
 
 
 def test_the_average_is_the_exponential_one() -> None:
-    """0, then 1, 3 and 3 again without an update between: 0.25 * 1 = 0.25, 0.75 * 0.25 + 0.25 * 3 = 0.9375."""
+    """0, then 1, 3, and 3 again without an update between, after 30 updates: 0.25, then 0.75 * 0.25 + 0.25 * 3."""
     policy = torch.nn.Linear(1, 1, bias=False)
     policy.weight.data.fill_(0.0)
     trained = SimpleNamespace(policy=policy, _n_updates=0, get_env=lambda: None, logger=None)
     average = Averaging(0.75)
     average.model = trained
     average._on_training_start()
+    average.load_state({**average.state(), "taken": 30})
     for updates, value in ((0, 0.0), (10, 1.0), (20, 3.0), (20, 3.0)):
         trained._n_updates = updates
         policy.weight.data.fill_(value)
@@ -47,6 +48,22 @@ def test_the_average_is_the_exponential_one() -> None:
     with average.shown():
         assert policy.weight.item() == 0.9375
     assert policy.weight.item() == 3.0
+
+
+def test_the_average_is_short_at_first() -> None:
+    """From 0 to 1 and on to 2: 1/11 of the past after the first update, 2/12 of it after the second."""
+    policy = torch.nn.Linear(1, 1, bias=False)
+    policy.weight.data.fill_(0.0)
+    average = Averaging(0.75)
+    average.model = SimpleNamespace(policy=policy, _n_updates=0, get_env=lambda: None, logger=None)
+    average._on_training_start()
+    average.update()
+    for updates in (1, 2):
+        average.model._n_updates = updates
+        policy.weight.data.fill_(float(updates))
+        average.update()
+    first = 10 / 11
+    assert average.average["weight"].item() == pytest.approx(2 / 12 * first + 10 / 12 * 2)
 
 
 # Selection
