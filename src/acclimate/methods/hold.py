@@ -25,6 +25,7 @@ class Hold(Method):
 
     name: ClassVar[str] = "hold"
     family: ClassVar[str] = "layer"
+    vacuous: ClassVar[bool] = True
 
     steps: int
     """Environment steps for which to hold. More gives the critic more time, and the actor less of the run."""

@@ -19,7 +19,14 @@ KNOWN = Normalizer.identity(task().observation_space)
 
 
 def sentences(situation: Situation | None = None, **found: Any) -> list[str]:
-    fields = {"record": Record(), "kl": None, "log": {}, "pretrained_returns": np.array([10.0, 10.1]), "last": None, **found}
+    fields = {
+        "record": Record(),
+        "kl": None,
+        "log": {},
+        "pretrained_returns": np.array([10.0, 10.1]),
+        "last": None,
+        **found,
+    }
     return list(diagnose(SimpleNamespace(normalizer=KNOWN), situation or Situation(), SimpleNamespace(**fields)))  # type: ignore[arg-type]
 
 
