@@ -149,7 +149,7 @@ def _flat(data: object) -> list[torch.Tensor]:
 def test_the_original_is_untouched() -> None:
     model = agent("ppo-mlp")
     before, rollout = weights(model), model.rollout_buffer
-    train(reloaded(model), chain(*METHODS.values())).fold()
+    train(reloaded(model), chain(*(METHODS[name] for name in ("l2sp", "kl", "dropout/all", "channel")))).fold()
     assert same(before, weights(model))
     assert model.rollout_buffer is rollout
     assert "get" not in vars(rollout)
