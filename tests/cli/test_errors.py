@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,13 @@ def test_an_interrupt_says_how_to_go_on(
     assert result.exit_code == 130
     assert "--resume" in result.stderr
     assert str(tmp_path / "run") in result.stderr
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    """`acclimate methods kl | head -1`, without a shell: the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "acclimate", "methods", "kl"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.stderr == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ RECIPE = stack(
 )
 RUN = stack(
     click.option("--source-env", metavar="ID", help="Where forgetting is measured [the task without its shifts]."),
-    click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run."),
+    click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run [a new one in runs/]."),
     click.option("--resume", is_flag=True, help="Carry on the run in --out where it was stopped."),
     click.option("-P/ ", "--progress/--no-progress", default=True, help="Progress bar, on a terminal."),
 )
@@ -72,7 +73,22 @@ def finetune(context: click.Context, **flags: Any) -> None:
     """
     agent = load_agent(flags)
     task = make_task(flags, agent)
-    start(context, agent, task, read_recipe(flags), flags)
+    recipe = read_recipe(flags)
+    start(context, agent, task, recipe, {**flags, "out": flags["out"] or fresh_folder(agent, task, flags["resume"])})
+
+
+def fresh_folder(agent: Agent, task: Task, resume: bool) -> Path:
+    """Return a folder below `runs` that no run has taken yet: what was trained is never lost for want of --out.
+
+    Raises:
+        ConfigError: A run is to be resumed, but it is not said which.
+    """
+    from acclimate.errors import ConfigError
+
+    if resume:
+        raise ConfigError("--resume carries on the run in --out: say which folder.")
+    name = f"{agent.algorithm}-{task.env}".replace("/", "-")
+    return next(path for n in itertools.count(1) if not (path := Path("runs", f"{name}-{n}")).exists())
 
 
 def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flags: Mapping[str, Any]) -> None:

@@ -68,6 +68,8 @@ class Group(click.Group):
             with warnings.catch_warnings():
                 warnings.showwarning = show_warning
                 return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # the reader, `head` say, has had enough; click ends quietly
         except (AcclimateError, OSError) as error:
             if ctx.meta.get(DEBUG):
                 raise
