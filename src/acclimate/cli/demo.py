@@ -9,7 +9,7 @@ import click
 from acclimate.cli.finetune import start
 from acclimate.cli.group import Command
 
-AGENT, ENV, SHIFT, STEPS = "ppo-LunarLander-v3", "LunarLander-v3", "main_engine=0.7", 100_000
+AGENT, ENV, SHIFT, STEPS = "ppo-LunarLander-v3", "LunarLander-v3", "main_engine=0.7", 150_000
 
 
 @click.command(cls=Command, short_help="Adapt a shipped agent to a changed world.")
