@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ from acclimate.checkpoint import Checkpoint
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
 from acclimate.method import Context
-from acclimate.plan import Plan
 from acclimate.recipe import PROBE_SEED
 from acclimate.rollouts import collect
 from acclimate.seam import Seam
@@ -68,14 +66,13 @@ class _Training:
         job, saved = self.job, self.saved
         self.steps_before = saved.progress["steps"] if saved else 0
         self.seconds_before = saved.progress["seconds"] if saved else 0.0
-        plan = dataclasses.replace(job.plan, prior_steps=max(0, job.plan.prior_steps - self.steps_before))
-        self.started = warm_start(job.agent, job.task, job.recipe, plan, seed_offset=self.steps_before)
+        self.started = warm_start(job.agent, job.task, job.recipe, job.plan, seed_offset=self.steps_before)
         self.begun = time.perf_counter()
-        self.start = self.started.model.num_timesteps
+        self.start, self.updates = self.started.model.num_timesteps, self.started.model._n_updates
         with ExitStack() as opened:
             opened.callback(_close, self.started.model)
-            self._reach(plan)
-            last, diverged = self._train(self._callbacks(plan, opened))
+            self._reach()
+            last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
         return Trained(
@@ -91,19 +88,19 @@ class _Training:
             diverged=diverged,
         )
 
-    def _reach(self, plan: Plan) -> None:
+    def _reach(self) -> None:
         """Put the methods in place, as they stood where a checkpoint was taken."""
         job, model = self.job, self.started.model
         self.seam = Seam(
             model,
             job.method,
             context=self._context(),
-            total_steps=plan.steps,
+            total_steps=job.plan.steps,
             seen_as=prior_view(job.agent.normalizer, self.started.normalize),
         )
         if self.saved:
             self._restore(self.saved)
-            job.say(f"resumed at step {self.steps_before} of {plan.steps}; the environments start new episodes")
+            job.say(f"resumed at step {self.steps_before} of {job.plan.steps}; the environments start new episodes")
         else:
             job.announce(self.started, self.seam)
 
@@ -179,8 +176,8 @@ class _Training:
             source=None if source is None else rollouts(source), target=rollouts(job.task), seed=job.recipe.seed
         )
 
-    def _callbacks(self, plan: Plan, opened: ExitStack) -> list[BaseCallback]:
-        job, model = self.job, self.started.model
+    def _callbacks(self, opened: ExitStack) -> list[BaseCallback]:
+        job, plan, model = self.job, self.job.plan, self.started.model
         logger = configure(str(job.folder.path), ["tensorboard"]) if job.folder else configure(None, [])
         opened.callback(logger.close)
         model.set_logger(logger)
@@ -205,7 +202,10 @@ class _Training:
         self.selection.start = self.start
         callbacks: list[BaseCallback] = [Finite(), self.log]
         if plan.algorithm in OFF_POLICY:
-            callbacks += [PriorFirst(plan.prior_steps), Budget(job.plan.steps - self.trained)]
+            callbacks += [
+                PriorFirst(plan.prior_steps, start=self.start, updates=self.updates),
+                Budget(job.plan.steps - self.trained),
+            ]
         if plan.averaging:
             callbacks.append(self.averaging)
         callbacks += [self.selection, bar]

@@ -44,9 +44,14 @@ class KilledAt(BaseCallback):
 def run(case: str, folder: Path, *, every: float = 0.0, callback: Any = None, resume: bool = True, **more: Any) -> Any:
     """Run a case with a checkpoint every so many seconds."""
     name, asked = CASES[case]
+    given, usual = agent(name, normalize=name in ("ppo", "sac")), training.CHECKPOINT_SECONDS
     training.CHECKPOINT_SECONDS = every
-    given = agent(name, normalize=name in ("ppo", "sac"))
-    return finetune(given, task(name, offset=0.5), asked.override(**more), out=folder, resume=resume, callback=callback)
+    try:
+        return finetune(
+            given, task(name, offset=0.5), asked.override(**more), out=folder, resume=resume, callback=callback
+        )
+    finally:
+        training.CHECKPOINT_SECONDS = usual
 
 
 if __name__ == "__main__":

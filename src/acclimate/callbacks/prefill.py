@@ -6,29 +6,33 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 
 class PriorFirst(BaseCallback):
-    """Hold the gradient steps of an off-policy algorithm until the agent has acted for some steps, then make up for them.
+    """Hold the updates of an off-policy algorithm until the agent has acted for some steps, then make up for them.
 
     SB3 itself fills the buffer by uniformly random actions for `learning_starts` steps, which forgets that the
-    agent can act already (SB3 issues 435, 868 and 1916). WSRL (arXiv:2412.07762) warms up by the prior. The updates that
-    the fill put off are made at twice the usual rate, so that the run has as many of them as it has steps for.
+    agent can act already (SB3 issues 435, 868 and 1916). WSRL (arXiv:2412.07762) warms up by the prior. The updates
+    that the fill put off are made at twice the usual rate, so that the run has as many of them as it has steps for.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, *, start: int = 0, updates: int = 0) -> None:
+        """Prepare.
+
+        Args:
+            steps: How many the prior takes alone.
+            start: SB3's step counter when the run began, which a resumed run did before it was killed.
+            updates: SB3's counter of updates then.
+        """
         super().__init__()
-        self.steps = steps
+        self.steps, self.start, self.updates = steps, start, updates
         self._usual = 0
 
     def _on_training_start(self) -> None:
-        self._start = self.model.num_timesteps
-        self._done = self.model._n_updates
         self._usual = self.model.gradient_steps
-        if self.steps:
-            self.model.gradient_steps = 0
+        self._on_step()
 
     def _on_step(self) -> bool:
-        taken = self.model.num_timesteps - self._start
-        if self.steps and taken >= self.steps:
-            self.model.gradient_steps = self._rate(taken)
+        taken = self.model.num_timesteps - self.start
+        if self.steps:
+            self.model.gradient_steps = self._rate(taken) if taken >= self.steps else 0
         return True
 
     def _rate(self, taken: int) -> int:
@@ -37,7 +41,7 @@ class PriorFirst(BaseCallback):
         if self.model.train_freq.unit.value != "step":
             return self._usual
         each = self._usual if self._usual >= 0 else rollout
-        owed = taken // rollout * each - (self.model._n_updates - self._done)
+        owed = taken // rollout * each - (self.model._n_updates - self.updates)
         return 2 * each if owed > each else self._usual
 
     def _on_training_end(self) -> None:

@@ -209,7 +209,7 @@ def test_numbers_that_are_none_are_found() -> None:
 def test_no_gradient_before_the_prior_has_filled_the_buffer_and_then_what_it_put_off(usual: int) -> None:
     trained = SimpleNamespace(num_timesteps=50, gradient_steps=usual, n_envs=1, _n_updates=7, get_env=lambda: None)
     trained.train_freq = TrainFreq(1, TrainFrequencyUnit.STEP)
-    first = PriorFirst(3)
+    first = PriorFirst(3, start=50, updates=7)
     first.model = trained
     first._on_training_start()
     seen = []
@@ -222,7 +222,12 @@ def test_no_gradient_before_the_prior_has_filled_the_buffer_and_then_what_it_put
     assert seen == [0, 0, 2, 2, 1, 1, 1, 1, 1, 1]
     assert sum(seen) == 10, "as many updates as steps"
     assert max(seen) == 2
-    first._on_training_end()
+    trained.gradient_steps, trained.num_timesteps, trained._n_updates = usual, 54, 7 + 2
+    again = PriorFirst(3, start=50, updates=7)
+    again.model = trained
+    again._on_training_start()
+    assert trained.gradient_steps == 2, "a run that is resumed still owes what the fill put off"
+    again._on_training_end()
     assert trained.gradient_steps == usual
 
 
