@@ -17,7 +17,6 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
-from tests.tiny import World
 
 from acclimate.method import Batch, Method
 from acclimate.methods.channel import ChannelScale
@@ -30,6 +29,7 @@ from acclimate.methods.l2sp import L2SP
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
+from tests.tiny import World
 
 # One instance or more of each method: `name` or `name/variant`. Each works on every agent below.
 METHODS: dict[str, Method] = {

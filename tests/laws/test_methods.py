@@ -6,10 +6,10 @@ The normal suite takes a sample; `make test-all` takes every pair of a case and 
 from __future__ import annotations
 
 import io
+
 import numpy as np
 import pytest
 import torch
-from tests.cases import AGENTS, METHODS, MORE_AGENTS, agent, batch, close, reloaded, responses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -19,6 +19,7 @@ from acclimate.errors import SurgeryError
 from acclimate.method import Method, chain
 from acclimate.registry import METHODS as REGISTERED
 from acclimate.seam import Seam
+from tests.cases import AGENTS, METHODS, MORE_AGENTS, agent, batch, close, reloaded, responses
 
 # A fixed sample, spread so that each method and each agent comes up; the whole product runs nightly.
 NAMES = list(METHODS)
