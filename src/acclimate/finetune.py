@@ -164,7 +164,9 @@ class _Session:
             return Before.from_json(read_json(path))
         plan = self.recipe.evaluation
         episodes = self.recipe.warm_start.probe_episodes if self.recipe.mode == "adapt" else 0
-        situation = probe(self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs)
+        situation = probe(
+            self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs, budget=self.recipe.steps
+        )
         before = Before(
             situation=situation,
             target=self._final(self.agent, self.task),

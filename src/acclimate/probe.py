@@ -13,11 +13,14 @@ from acclimate.agent import Agent
 from acclimate.evaluate import evaluate, evaluate_random
 from acclimate.recipe import PROBE_SEED
 from acclimate.rollouts import collect
+from acclimate.statistics import Floats
 from acclimate.task import Task
 
 OPEN_ENTROPY = 0.5
 """Share of the greatest entropy at which a discrete policy explores well."""
 ENTROPY_STEPS = 256
+PROBE_SHARE = 0.05
+"""The share of a run's steps that its target episodes may take; one is always played."""
 HOTTEST = 1e3
 
 
@@ -35,7 +38,7 @@ class Situation:
     random_return: float | None = None
     """A uniformly random policy's return in the source world, which fixes the zero of the scale."""
     episodes: int = 0
-    """Episodes behind each mean."""
+    """Target episodes that were played; the means of the source world are over as many as asked for."""
     steps: int = 0
     """Target environment steps spent; they are charged to the run."""
     std: float | None = None
@@ -105,7 +108,23 @@ def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
     return {"entropy": now, "temperature": high}
 
 
-def probe(agent: Agent, target: Task, source: Task | None, *, episodes: int, n_envs: int = 8) -> Situation:
+def _on_target(agent: Agent, target: Task, episodes: int, n_envs: int, budget: int | None) -> tuple[Floats, Floats]:
+    """Return the returns and lengths of target episodes; fewer than asked for where they are long for the budget."""
+    first = evaluate(agent, target, episodes=1, seed=PROBE_SEED, n_envs=1)
+    returns, lengths = [first.returns], [first.lengths]
+    if budget is not None:
+        episodes = min(episodes, max(1, int(PROBE_SHARE * budget / first.lengths[0])))
+    if episodes > 1:
+        more = episodes - 1
+        rest = evaluate(agent, target, episodes=more, seed=PROBE_SEED + 1, n_envs=min(n_envs, more))
+        returns.append(rest.returns)
+        lengths.append(rest.lengths)
+    return np.concatenate(returns), np.concatenate(lengths)
+
+
+def probe(
+    agent: Agent, target: Task, source: Task | None, *, episodes: int, n_envs: int = 8, budget: int | None = None
+) -> Situation:
     """Measure how much of the agent's skill the changed world leaves.
 
     Args:
@@ -114,19 +133,20 @@ def probe(agent: Agent, target: Task, source: Task | None, *, episodes: int, n_e
         source: The world of pretraining, if it is at hand.
         episodes: Episodes a mean; more reads the situation more surely and is charged more steps.
         n_envs: Environments stepped together.
+        budget: Target steps of the whole run, of which the probe takes little more than `PROBE_SHARE`.
     """
     std = gaussian_std(agent)
     if episodes == 0:
         return Situation(std=std)
     plan = {"episodes": episodes, "seed": PROBE_SEED, "n_envs": min(n_envs, episodes)}
-    on_target = evaluate(agent, target, **plan)
+    returns, lengths = _on_target(agent, target, episodes, n_envs, budget)
     spread = _spread(agent, target)
     found = {
         **spread,
-        "target_return": float(on_target.returns.mean()),
-        "target_length": float(on_target.lengths.mean()),
-        "episodes": episodes,
-        "steps": int(on_target.lengths.sum()) + (ENTROPY_STEPS if spread else 0),
+        "target_return": float(returns.mean()),
+        "target_length": float(lengths.mean()),
+        "episodes": len(returns),
+        "steps": int(lengths.sum()) + (ENTROPY_STEPS if spread else 0),
         "std": std,
     }
     if source is not None:

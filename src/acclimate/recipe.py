@@ -47,7 +47,8 @@ class WarmStart:
     """Off-policy transitions of the old training, for mode `continue` alone: SB3's replay_buffer.pkl, or the
     replay.npz of a checkpoint."""
     probe_episodes: int = 4
-    """Target episodes by which the situation is read; their steps are charged. 0 skips the probe."""
+    """Target episodes by which the situation is read; their steps are charged. Fewer are played where they would take
+    more than a twentieth of the run, but one always. 0 skips the probe."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,3 +66,11 @@ def test_random_numbers_go_on_as_if_it_had_not_been() -> None:
     np.random.seed(1)
     torch.manual_seed(1)
     assert after == (np.random.rand(), torch.rand(1).item())
+
+
+def test_long_episodes_are_fewer_where_the_budget_is_small() -> None:
+    """Episodes of 8 steps: a twentieth of 640 steps is 32 of them, that of 320 is 16, and one is always played."""
+    given = linear(-2.0)
+    played = [probe(given, task(), None, episodes=4, budget=budget) for budget in (None, 640, 320, 10)]
+    assert [found.episodes for found in played] == [4, 4, 2, 1]
+    assert [found.steps for found in played] == [32, 32, 16, 8]
