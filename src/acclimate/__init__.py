@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from acclimate.methods.dropout import Dropout
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
+    from acclimate.methods.hold import Hold
     from acclimate.methods.kl import KLToPrior
     from acclimate.methods.l2sp import L2SP
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
@@ -102,6 +103,7 @@ __all__ = [
     "Geometric",
     "Gravity",
     "GuardRefusal",
+    "Hold",
     "JointLimits",
     "KLToPrior",
     "Length",
@@ -154,6 +156,7 @@ _EXPORTS = {
     "methods.dropout": "Dropout",
     "methods.freeze": "Freeze",
     "methods.full": "Full",
+    "methods.hold": "Hold",
     "methods.kl": "KLToPrior",
     "methods.l2sp": "L2SP",
     "recipe": "EvaluationPlan Recipe WarmStart",

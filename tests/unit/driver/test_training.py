@@ -16,7 +16,6 @@ from tests.unit.driver.world import Dot, agent, linear, recipe, same, task, weig
 
 from acclimate.finetune import finetune
 from acclimate.methods.channel import ChannelScale
-from acclimate.methods.hold import Hold
 
 
 class Watch(BaseCallback):
@@ -98,24 +97,6 @@ def test_the_critic_warms_up_alone(name: str) -> None:
     first = watch.changes(actor).index(True) + 1
     assert watch.changes(critic).index(True) + 1 < first
     assert 40 <= first <= 52
-
-
-def test_hold_leaves_no_moments_behind() -> None:
-    from stable_baselines3 import PPO
-
-    from acclimate.seam import Seam
-
-    trained = PPO("MlpPolicy", DummyVecEnv([Dot]), n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]}, seed=0)
-    before = copy.deepcopy(trained.policy.state_dict())
-    with Seam(trained, Hold(steps=16)):
-        trained.learn(16)
-        held = {n: v for n, v in trained.policy.state_dict().items() if "value" not in n}
-        assert all(torch.equal(before[name], value) for name, value in held.items())
-        state = trained.policy.optimizer.state
-        assert trained.policy.action_net.weight not in state
-        assert trained.policy.value_net.weight in state
-        trained.learn(8, reset_num_timesteps=False)
-    assert not torch.equal(before["action_net.weight"], trained.policy.action_net.weight)
 
 
 def test_callbacks_of_every_kind_pass_through(tmp_path: Path) -> None:
