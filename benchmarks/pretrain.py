@@ -152,18 +152,14 @@ def train(pretraining: Pretraining, *, seed: int) -> tuple[BaseAlgorithm, VecNor
     return model, venv if isinstance(venv, VecNormalize) else None
 
 
-def returns(
-    model: BaseAlgorithm, normalizer: VecNormalize | None, env: str, *, episodes: int = 50
-) -> np.ndarray:
+def returns(model: BaseAlgorithm, normalizer: VecNormalize | None, env: str, *, episodes: int = 50) -> np.ndarray:
     """Return what deterministic episodes bring, side by side, episode `i` seeded `EVALUATION_SEED + i`."""
     envs = [gym.make(env) for _ in range(episodes)]
     observations = np.stack([one.reset(seed=EVALUATION_SEED + index)[0] for index, one in enumerate(envs)])
     totals, alive = np.zeros(episodes), np.arange(episodes)
     while alive.size:
         batch = observations[alive]
-        actions, _ = model.predict(
-            normalizer.normalize_obs(batch) if normalizer else batch, deterministic=True
-        )
+        actions, _ = model.predict(normalizer.normalize_obs(batch) if normalizer else batch, deterministic=True)
         going = []
         for index, action in zip(alive, actions, strict=True):
             observations[index], reward, terminated, truncated, _ = envs[index].step(action)
@@ -232,9 +228,7 @@ def pretrain(name: str, *, seed: int, shipped: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=PRETRAININGS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shipped", action="store_true", help="write the agent that is shipped in the wheel")

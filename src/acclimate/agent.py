@@ -153,15 +153,9 @@ class Agent:
         variables = {name: getattr(model, name, None) for name in VARIABLES}
         return Parts(
             blueprint=self.blueprint,
-            weights={
-                name: tensor.detach().cpu().clone() for name, tensor in model.policy.state_dict().items()
-            },
-            optimizers={
-                name: copy.deepcopy(found.state_dict()) for name, found in optimizers.items() if found
-            },
-            variables={
-                n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)
-            },
+            weights={name: tensor.detach().cpu().clone() for name, tensor in model.policy.state_dict().items()},
+            optimizers={name: copy.deepcopy(found.state_dict()) for name, found in optimizers.items() if found},
+            variables={n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)},
             counters={name: getattr(model, name) for name in (*COUNTERS, *RATES) if hasattr(model, name)},
             origin=self.origin,
         )
@@ -182,9 +176,7 @@ class Agent:
         return export.save(self, path)
 
 
-def assemble(
-    parts: Parts, *, normalizer: Normalizer | None = None, device: str | torch.device = "cpu"
-) -> Agent:
+def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str | torch.device = "cpu") -> Agent:
     """Build the model that `parts` describe and put its weights in, strictly.
 
     Raises:
@@ -237,9 +229,7 @@ class _Budget(TorchFunctionMode):
             self.elements -= result.numel()
             self.tensors -= 1
             if self.elements < 0 or self.tensors < 0:
-                raise UnsafeFileError(
-                    f"{self.where}: describes a network far larger than its weights; refused."
-                )
+                raise UnsafeFileError(f"{self.where}: describes a network far larger than its weights; refused.")
         return result
 
 
@@ -257,9 +247,7 @@ def _load_weights(model: BaseAlgorithm, weights: Mapping[str, torch.Tensor], whe
         if found != wanted:
             raise SourceError(f"{where}: `{name}` has the shape {found}, its network takes {wanted}.")
         if not torch.isfinite(weights[name]).all():
-            raise SourceError(
-                f"{where}: `{name}` is not finite, the agent diverged; load an earlier checkpoint."
-            )
+            raise SourceError(f"{where}: `{name}` is not finite, the agent diverged; load an earlier checkpoint.")
     model.policy.load_state_dict(weights, strict=True)
     if hasattr(model, "weights"):  # ARS perturbs this flat copy.
         model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()

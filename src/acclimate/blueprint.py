@@ -75,9 +75,7 @@ class Blueprint:
             return self.policy
         aliases = self.algorithm_class.policy_aliases
         if self.policy not in aliases:
-            raise SourceError(
-                f"`{self.algorithm}` has no policy `{self.policy}`. {suggest(self.policy, aliases)}"
-            )
+            raise SourceError(f"`{self.algorithm}` has no policy `{self.policy}`. {suggest(self.policy, aliases)}")
         return aliases[self.policy]
 
     def arguments(self) -> dict[str, Any]:
@@ -88,9 +86,7 @@ class Blueprint:
         """
         return vocabulary.resolve(copy.deepcopy(self.policy_kwargs), self.algorithm)
 
-    def build(
-        self, *, env: Any = None, device: str | torch.device = "cpu", **overrides: Any
-    ) -> BaseAlgorithm:
+    def build(self, *, env: Any = None, device: str | torch.device = "cpu", **overrides: Any) -> BaseAlgorithm:
         """Return a fresh SB3 model, its weights newly drawn.
 
         Args:
@@ -158,8 +154,7 @@ class Blueprint:
             return json.loads(json.dumps(data))
         except TypeError as error:
             raise SourceError(
-                f"this {self.algorithm} agent holds a class of its own ({error}), which is no data; "
-                "save it as a zip."
+                f"this {self.algorithm} agent holds a class of its own ({error}), which is no data; save it as a zip."
             ) from error
 
     @classmethod

@@ -96,9 +96,7 @@ class Composition:
             for parameter, scale in part.method.scales(view, part.states[view.role], self.signals).items():
                 if not (math.isfinite(scale) and scale >= 0):
                     name = part.method.name
-                    raise SurgeryError(
-                        f"`{name}` on `{view.role}` scales a learning rate by {scale}; return 0 or more"
-                    )
+                    raise SurgeryError(f"`{name}` on `{view.role}` scales a learning rate by {scale}; return 0 or more")
                 scales[parameter] *= scale
         return scales
 
@@ -114,11 +112,7 @@ class Composition:
             reach = {p: None for view in part.views for p in part.method.constrains(view)}
             if part.method.vacuous or any(scales[p] > 0 for p in reach):
                 continue
-            why = (
-                f"{self._culprits(reach)} froze all {len(reach)}"
-                if reach
-                else "it finds nothing there to act on"
-            )
+            why = f"{self._culprits(reach)} froze all {len(reach)}" if reach else "it finds nothing there to act on"
             raise SurgeryError(
                 f"`{part.method.name}` on `{part.method.on}` constrains 0 trainable weights: {why}; "
                 "leave one out, or choose other parts with `on`"
@@ -167,9 +161,7 @@ class Composition:
                 total = total + value
         return total
 
-    def _penalty(
-        self, part: Part, view: Net, batch: Batch, seen: dict[str, tuple[Outputs, Outputs]]
-    ) -> Tensor:
+    def _penalty(self, part: Part, view: Net, batch: Batch, seen: dict[str, tuple[Outputs, Outputs]]) -> Tensor:
         method, state, terms = part.method, part.states[view.role], []
         if method.has("weight_penalty"):
             terms.append(method.weight_penalty(view, state, self.signals))
@@ -198,8 +190,7 @@ class Composition:
         for part in self.parts:
             if not part.method.foldable:
                 raise SurgeryError(
-                    f"`{part.method.name}` cannot end as a stock network; "
-                    "save the run's bundle or export ONNX instead"
+                    f"`{part.method.name}` cannot end as a stock network; save the run's bundle or export ONNX instead"
                 )
         for part in reversed(self.parts):
             for view in reversed(part.views):

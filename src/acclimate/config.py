@@ -152,12 +152,7 @@ def convert(kind: Any, value: Any, path: str) -> Any:
         return _convert_sequence(origin, arguments, value, path)
     if origin in (dict, Mapping) or kind in (dict, Mapping):
         return _convert_mapping(arguments, value, path)
-    if (
-        isinstance(kind, type)
-        and not isinstance(value, str)
-        and isinstance(value, kind)
-        and kind not in (int, float)
-    ):
+    if isinstance(kind, type) and not isinstance(value, str) and isinstance(value, kind) and kind not in (int, float):
         return value
     if hasattr(kind, "from_config"):
         return kind.from_config(value, path)
@@ -191,9 +186,7 @@ def _convert_sequence(origin: Any, arguments: tuple[Any, ...], value: Any, path:
         kinds = arguments
     else:
         kinds = (arguments[0],) * len(value)
-    items = [
-        convert(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-    ]
+    items = [convert(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))]
     return items if origin is list else tuple(items)
 
 
@@ -201,9 +194,7 @@ def _convert_mapping(arguments: tuple[Any, ...], value: Any, path: str) -> dict[
     if not isinstance(value, Mapping):
         raise ConfigError(f"{path}: expected a mapping, not {value!r}")
     key_kind, item_kind = arguments or (Any, Any)
-    return {
-        convert(key_kind, key, path): convert(item_kind, item, f"{path}.{key}") for key, item in value.items()
-    }
+    return {convert(key_kind, key, path): convert(item_kind, item, f"{path}.{key}") for key, item in value.items()}
 
 
 def _convert_scalar(kind: Any, value: Any, path: str) -> Any:

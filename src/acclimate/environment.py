@@ -118,8 +118,7 @@ class _Blame(contextlib.AbstractContextManager[None]):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, AcclimateError):
             raise TaskError(
-                f"the environment {self._name} raised {type(error).__name__}: {_line(error)}; "
-                "mend it or its arguments"
+                f"the environment {self._name} raised {type(error).__name__}: {_line(error)}; mend it or its arguments"
             ) from error
 
 

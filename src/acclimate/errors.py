@@ -63,7 +63,7 @@ class ExportError(AcclimateError):
     """Raised when an agent cannot be written in the wanted format."""
 
 
-class GuardRefusal(AcclimateError):
+class GuardRefusal(AcclimateError):  # noqa: N818 (a refusal is no fault)
     """Raised when an observation is not let through to the policy."""
 
 

@@ -72,6 +72,4 @@ def _old(path: Path) -> Path:
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"cannot write {path} ({error.strerror or error}); choose a folder that can be written"
-    )
+    return ConfigError(f"cannot write {path} ({error.strerror or error}); choose a folder that can be written")

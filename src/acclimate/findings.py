@@ -159,9 +159,7 @@ class Findings:
             ConfigError: If the format is another one, or a field is missing or malformed.
         """
         if data.get("format") != 1:
-            raise ConfigError(
-                f"report.json: format {data.get('format')!r} is not 1; write it again with this version"
-            )
+            raise ConfigError(f"report.json: format {data.get('format')!r} is not 1; write it again with this version")
         known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
         try:
             known["target"] = _read_measured(known["target"])
@@ -175,9 +173,7 @@ class Findings:
             hint = suggest(str(error.args[0]), data)
             raise ConfigError(f"report.json: field {error} is missing; {hint}") from error
         except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"report.json: a field is malformed ({error}); run the fine-tuning again"
-            ) from error
+            raise ConfigError(f"report.json: a field is malformed ({error}); run the fine-tuning again") from error
 
 
 def _measured(measured: Measured) -> dict[str, Any]:

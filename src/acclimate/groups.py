@@ -39,12 +39,9 @@ class Groups:
         self.original = [p for group in optimizer.param_groups for p in group["params"]]
         self.added = _added(self.original, nets)
         self._options = [
-            {key: value for key, value in group.items() if key != "params"}
-            for group in optimizer.param_groups
+            {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
         ]
-        self._origin = {
-            id(p): index for index, group in enumerate(optimizer.param_groups) for p in group["params"]
-        }
+        self._origin = {id(p): index for index, group in enumerate(optimizer.param_groups) for p in group["params"]}
         self._anchor: Parameter | None = None
         self._rates: list[float] = []
         self._before, self._after = before, after

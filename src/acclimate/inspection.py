@@ -46,11 +46,7 @@ def describe(agent: Agent) -> dict[str, Any]:
 
 
 def _network(name: str, module: nn.Module) -> dict[str, Any]:
-    layers = [
-        {"name": path, "layer": str(part)}
-        for path, part in module.named_modules()
-        if not any(part.children())
-    ]
+    layers = [{"name": path, "layer": str(part)} for path, part in module.named_modules() if not any(part.children())]
     return {
         "name": name,
         "layers": layers,
@@ -91,9 +87,7 @@ def render(description: dict[str, Any]) -> str:
         *_row("file", source["path"]),
         *_row("sha256", source["sha256"]),
         *_row("revision", source["revision"]),
-        *_row(
-            "saved by", ", ".join(f"{name} {version}" for name, version in description["versions"].items())
-        ),
+        *_row("saved by", ", ".join(f"{name} {version}" for name, version in description["versions"].items())),
         *_row("observations", description["observation_space"]),
         *_row("actions", description["action_space"]),
         *_row("normaliser", _normalizer_text(description["normalizer"])),
@@ -102,9 +96,7 @@ def render(description: dict[str, Any]) -> str:
     for network in description["networks"]:
         if network["parameters"]:
             lines.append(f"  {network['name']}: {network['parameters']:,} parameters")
-            lines += [
-                f"    {layer['name'] or network['name']}: {layer['layer']}" for layer in network["layers"]
-            ]
+            lines += [f"    {layer['name'] or network['name']}: {layer['layer']}" for layer in network["layers"]]
     lines += _section("policy arguments", description["policy_kwargs"])
     lines += _section("hyperparameters", description["hyperparameters"])
     lines += _section("said beside the file", description["config"])
@@ -117,9 +109,7 @@ def _row(name: str, value: Any) -> list[str]:
 
 
 def _section(title: str, rows: dict[str, Any]) -> list[str]:
-    shown = [
-        f"  {key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in rows.items()
-    ]
+    shown = [f"  {key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in rows.items()]
     return [f"{title}:", *shown] if rows else []
 
 

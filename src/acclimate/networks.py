@@ -106,9 +106,7 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
             decides=True,
             acting=acting,
         ),
-        Net(
-            "critic", critic, _action_state_values, _scope(critic, shared), critic_twin, _critic_heads(critic)
-        ),
+        Net("critic", critic, _action_state_values, _scope(critic, shared), critic_twin, _critic_heads(critic)),
     ]
     if shared and _has_weights(critic.features_extractor):
         # The extractor is one object in both; of the targets' own ones the critic's is averaged.
@@ -159,9 +157,7 @@ def _from_sb3(distribution: Distribution, squashed: bool = False) -> Outputs:
     if isinstance(inner, list):
         logits = [choice.logits for choice in inner]
         return Categorical(torch.cat(logits, -1), tuple(part.shape[-1] for part in logits))
-    raise SurgeryError(
-        f"actions drawn from a {type(inner).__name__} are not known; use a policy of Stable-Baselines3"
-    )
+    raise SurgeryError(f"actions drawn from a {type(inner).__name__} are not known; use a policy of Stable-Baselines3")
 
 
 def _distribution(module: nn.Module, batch: Batch) -> Outputs:
@@ -183,9 +179,7 @@ def _deterministic(module: nn.Module, batch: Batch) -> Outputs:
 
 def _action_state_values(module: nn.Module, batch: Batch) -> Outputs:
     if batch.actions is None:
-        raise SurgeryError(
-            "a critic of states and actions has no value without actions; give the batch its actions"
-        )
+        raise SurgeryError("a critic of states and actions has no value without actions; give the batch its actions")
     values = module(batch.observations, batch.actions)
     return Values(torch.cat(values, -1) if isinstance(values, tuple) else values.flatten(1))
 

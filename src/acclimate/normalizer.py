@@ -62,9 +62,7 @@ class Normalizer:
         """
         shapes = _shapes(space)
         if shapes is None:
-            raise SourceError(
-                f"a {type(space).__name__} space has no statistics; only Box and Dict of Box have."
-            )
+            raise SourceError(f"a {type(space).__name__} space has no statistics; only Box and Dict of Box have.")
         if isinstance(shapes, dict):
             return cls(
                 obs_mean={key: np.zeros(shape) for key, shape in shapes.items()},
@@ -115,9 +113,7 @@ class Normalizer:
         if not self.norm_obs:
             return obs
         if isinstance(obs, dict) and isinstance(self.obs_mean, dict) and isinstance(self.obs_var, dict):
-            scaled = {
-                key: self._scale(obs[key], self.obs_mean[key], self.obs_var[key]) for key in self.obs_mean
-            }
+            scaled = {key: self._scale(obs[key], self.obs_mean[key], self.obs_var[key]) for key in self.obs_mean}
             return {**obs, **scaled}
         return self._scale(obs, self.obs_mean, self.obs_var)
 
@@ -205,9 +201,7 @@ def _copied(values: Statistics) -> Statistics:
 
 
 def _flat(values: Statistics) -> np.ndarray:
-    return (
-        np.concatenate([v.ravel() for v in values.values()]) if isinstance(values, dict) else values.ravel()
-    )
+    return np.concatenate([v.ravel() for v in values.values()]) if isinstance(values, dict) else values.ravel()
 
 
 def _labels(values: Statistics) -> tuple[str, ...]:

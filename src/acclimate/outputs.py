@@ -145,6 +145,5 @@ def divergence(first: Policy, second: Policy) -> Tensor:
     if isinstance(first, Bernoulli) and isinstance(second, Bernoulli):
         return first.kl(second)
     raise SurgeryError(
-        f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; "
-        "give two policies of one kind"
+        f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; give two policies of one kind"
     )

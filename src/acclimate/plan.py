@@ -223,7 +223,9 @@ def _prior_steps(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
     wanted = recipe.warm_start.prior_steps
     if wanted != "auto":
         return min(int(wanted), steps), "asked for"
-    return min(2_000, max(steps // 10, 1)), "the prior, not random actions, fills the buffer; the updates put off are made up for"
+    return min(
+        2_000, max(steps // 10, 1)
+    ), "the prior, not random actions, fills the buffer; the updates put off are made up for"
 
 
 def _critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:

@@ -72,9 +72,7 @@ class FeedforwardPlayer(AgentPlayer):
     def __init__(self, agent: Agent, policy: BasePolicy) -> None:
         super().__init__(agent, deterministic=True)
         self.policy = policy
-        self.normalize: Callable[[Any], Any] = (
-            agent.normalizer.normalize_obs if agent.normalizer else np.asarray
-        )
+        self.normalize: Callable[[Any], Any] = agent.normalizer.normalize_obs if agent.normalizer else np.asarray
         self.short: bool | None = None
         policy.set_training_mode(False)
 
@@ -94,11 +92,7 @@ class FeedforwardPlayer(AgentPlayer):
             actions = policy._predict(batch, deterministic=True).cpu().numpy().reshape(-1, *space.shape)
         if not isinstance(space, gym.spaces.Box):
             return actions
-        return (
-            policy.unscale_action(actions)
-            if policy.squash_output
-            else np.clip(actions, space.low, space.high)
-        )
+        return policy.unscale_action(actions) if policy.squash_output else np.clip(actions, space.low, space.high)
 
 
 def player_of(agent: Agent, deterministic: bool) -> AgentPlayer:
@@ -107,11 +101,7 @@ def player_of(agent: Agent, deterministic: bool) -> AgentPlayer:
     flat = isinstance(space, gym.spaces.Box) and not is_image_space(space)
     # A policy with a `predict` of its own keeps a state or takes masks: that is for it to do.
     plain = isinstance(policy, BasePolicy) and type(policy).predict is BasePolicy.predict
-    return (
-        FeedforwardPlayer(agent, policy)
-        if deterministic and flat and plain
-        else AgentPlayer(agent, deterministic)
-    )
+    return FeedforwardPlayer(agent, policy) if deterministic and flat and plain else AgentPlayer(agent, deterministic)
 
 
 def _stack(observations: Sequence[Any]) -> Any:

@@ -56,9 +56,7 @@ class Report(Findings):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(
-                f"cannot make the folder {folder} ({error.strerror}); choose another one"
-            ) from error
+            raise ConfigError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from error
         write_atomic(folder / "report.json", json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
         write_atomic(folder / "report.md", report_html.markdown(self))
         write_atomic(folder / "curve.png", chart.draw(self))
@@ -80,13 +78,9 @@ def read(path: str | PathLike[str]) -> Report:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a readable report ({error}); give the folder of a finished run"
-        ) from error
+        raise ConfigError(f"{path} is not a readable report ({error}); give the folder of a finished run") from error
     if not isinstance(data, dict):
-        raise ConfigError(
-            f"{path} holds {type(data).__name__}, not a report; give the folder of a finished run"
-        )
+        raise ConfigError(f"{path} holds {type(data).__name__}, not a report; give the folder of a finished run")
     return Report.from_json(data)
 
 
@@ -116,7 +110,5 @@ def _table(report: Report) -> list[str]:
     for row in wording.rows(report):
         table.add_row(*row)
     shown = io.StringIO()
-    Console(file=shown, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(
-        table
-    )
+    Console(file=shown, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(table)
     return shown.getvalue().splitlines()

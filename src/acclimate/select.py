@@ -44,9 +44,7 @@ class Pattern:
         head, colon, parts = text.removeprefix("!").partition(":")
         roles = tuple(role.strip() for role in head.split("|"))
         if not all(roles) or (colon and not parts):
-            raise ConfigError(
-                f"on: `{text}` is no pattern; write `role` or `role:part`, such as `actor:*.bias`"
-            )
+            raise ConfigError(f"on: `{text}` is no pattern; write `role` or `role:part`, such as `actor:*.bias`")
         return cls(text, roles, parts if colon else None, excludes)
 
     def takes_role(self, role: str) -> bool:
@@ -125,8 +123,7 @@ class Select:
             if not any(pattern.takes(role, path) for role in roles for path in paths[role]):
                 modules = list({path.rpartition(".")[0] or path: None for path in there})
                 raise SurgeryError(
-                    f"`{culprit}` on `{pattern.text}`: nothing in {', '.join(roles)} has that path. "
-                    f"{_listed(modules)}"
+                    f"`{culprit}` on `{pattern.text}`: nothing in {', '.join(roles)} has that path. {_listed(modules)}"
                 )
 
     def __str__(self) -> str:

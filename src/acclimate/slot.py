@@ -45,15 +45,11 @@ class Slot:
         seen = self.observation
         for part in seen.values() if isinstance(seen, dict) else (seen,):
             if not np.isfinite(part).all():
-                raise TaskError(
-                    f"{self._where()} saw a number that is not finite; mend the environment or its shifts"
-                )
+                raise TaskError(f"{self._where()} saw a number that is not finite; mend the environment or its shifts")
         if not math.isfinite(reward):
             raise TaskError(f"{self._where()} gave the reward {reward}; mend the environment or its shifts")
         if self.steps >= ENDLESS:
-            raise TaskError(
-                f"{self._where()} has still not ended; wrap the environment in gymnasium's TimeLimit"
-            )
+            raise TaskError(f"{self._where()} has still not ended; wrap the environment in gymnasium's TimeLimit")
 
     def _where(self) -> str:
         return f"{self.name}, episode {self.episode} (seed {self.seed}), step {self.steps},"

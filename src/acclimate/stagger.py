@@ -11,9 +11,9 @@ import gymnasium as gym
 class Staggered(gym.Wrapper):
     """Truncates its first episode early; all later ones run their full time.
 
-    Environments that only end by their time limit start and end together. A rollout of a quarter of an episode then holds
-    that quarter alone, from every environment, and the policy is trained in turn on beginnings and ends. Cutting the first
-    episodes at different times spreads the phases for good, and costs no step (Bharthulwar, Tao and Su 2025,
+    Environments that only end by their time limit start and end together. A rollout of a quarter of an episode then
+    holds that quarter alone, from every environment, and the policy is trained in turn on beginnings and ends. Cutting
+    the first episodes at different times spreads the phases for good, and costs no step (Bharthulwar, Tao and Su 2025,
     arXiv:2511.21011).
     """
 

@@ -159,9 +159,7 @@ def extract(host: nn.Module, kind: type[nn.Module]) -> None:
 def statistics_modules(module: nn.Module) -> tuple[nn.Module, ...]:
     """Return the modules that keep running statistics: those with buffers of floating numbers."""
     return tuple(
-        part
-        for part in module.modules()
-        if any(buffer.is_floating_point() for buffer in part.buffers(recurse=False))
+        part for part in module.modules() if any(buffer.is_floating_point() for buffer in part.buffers(recurse=False))
     )
 
 

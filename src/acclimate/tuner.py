@@ -90,9 +90,7 @@ class Tuner:
         taken = {net.role for groups in self._adopted for net in groups.nets}
         homes = [n for n in self.nets if n.role not in taken and any(id(p) in held for p in n.pretrained)]
         if not homes:
-            raise SurgeryError(
-                "the optimizer holds no parameter of these networks; give the one that trains them"
-            )
+            raise SurgeryError("the optimizer holds no parameter of these networks; give the one that trains them")
         groups = Groups(optimizer, homes, before=self._before, after=self._after)
         groups.apply(self.scales)
         self._adopted.append(groups)
@@ -208,8 +206,6 @@ def _with_references(nets: Iterable[Net], seen_as: Callable[[Any], Any] | None) 
     modules: dict[int, nn.Module] = {id(net.module): net.module for net in nets}
     copies = {key: frozen_copy(module) for key, module in modules.items()}
     return tuple(
-        dataclasses.replace(
-            net, reference=copies[id(net.module)], seen_as=seen_as, pretrained=tuple(net.parameters())
-        )
+        dataclasses.replace(net, reference=copies[id(net.module)], seen_as=seen_as, pretrained=tuple(net.parameters()))
         for net in nets
     )

@@ -44,7 +44,11 @@ def test_no_flags_are_the_defaults(call: Call, agent: Path, called: SimpleNamesp
     assert called.recipe == Recipe()
     assert called.task.env == "CartPole-v1"
     assert "environment: CartPole-v1, the agent's own" in result.stderr
-    assert (called.out, called.resume, called.track) == (Path("runs", f"{called.agent.algorithm}-{called.task.env}-1"), False, None)
+    assert (called.out, called.resume, called.track) == (
+        Path("runs", f"{called.agent.algorithm}-{called.task.env}-1"),
+        False,
+        None,
+    )
 
 
 def test_the_file_is_above_the_defaults_and_below_the_flags(

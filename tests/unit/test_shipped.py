@@ -43,9 +43,7 @@ def test_the_shipped_agent_lands_in_stock_sb3(agent):
 
 def test_it_needs_its_normalizer(agent):
     model, normalizer = agent
-    carried, lost = (
-        np.mean([landing(model, kept, SEED + i) for i in range(4)]) for kept in (normalizer, None)
-    )
+    carried, lost = (np.mean([landing(model, kept, SEED + i) for i in range(4)]) for kept in (normalizer, None))
     assert lost < carried - 100
 
 

@@ -47,7 +47,9 @@ RECIPE = stack(
 )
 RUN = stack(
     click.option("--source-env", metavar="ID", help="Where forgetting is measured [the task without its shifts]."),
-    click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run [a new one in runs/]."),
+    click.option(
+        "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run [a new one in runs/]."
+    ),
     click.option("--resume", is_flag=True, help="Carry on the run in --out where it was stopped."),
     click.option("-P/ ", "--progress/--no-progress", default=True, help="Progress bar, on a terminal."),
 )

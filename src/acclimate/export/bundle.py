@@ -60,8 +60,7 @@ def save(agent: Agent, folder: Path) -> Path:
         "optimizers": scalars,
         "normalizer": None if agent.normalizer is None else _settings(agent.normalizer),
         "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for name, data in contents.items()
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
         },
     }
     contents[MANIFEST] = json.dumps(manifest, indent=2, default=str).encode()
@@ -71,9 +70,7 @@ def save(agent: Agent, folder: Path) -> Path:
             for name, data in contents.items():
                 (temporary / name).write_bytes(data)
     except OSError as error:
-        raise ExportError(
-            f"{folder}: cannot be written ({error.strerror or error}); choose another."
-        ) from error
+        raise ExportError(f"{folder}: cannot be written ({error.strerror or error}); choose another.") from error
     return folder
 
 

@@ -35,9 +35,7 @@ def save(agent: Agent, path: Path) -> Path:
             write_atomic(target, data)
         write_atomic(path, buffer.getvalue())
     except OSError as error:
-        raise ExportError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another folder."
-        ) from error
+        raise ExportError(f"{path}: cannot be written ({error.strerror or error}); choose another folder.") from error
     return path
 
 
@@ -48,8 +46,7 @@ def _normalizer_path(agent: Agent, path: Path) -> Path | None:
     if agent.normalizer is None:
         if found is not None:
             raise ExportError(
-                f"{found}: would be taken for the normaliser of {path.name}, which has none; "
-                "choose another folder."
+                f"{found}: would be taken for the normaliser of {path.name}, which has none; choose another folder."
             )
         return None
     own = path.parent / path.stem / sidecar.NORMALIZERS[0]

@@ -47,9 +47,7 @@ class L2SP(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         if span(self.weight)[0] < 0:
-            raise ConfigError(
-                f"l2sp.weight is {self.weight}; a pull of less than 0 pushes away, give 0 or more"
-            )
+            raise ConfigError(f"l2sp.weight is {self.weight}; a pull of less than 0 pushes away, give 0 or more")
 
     def init(self, net: Net, context: Context) -> dict[Parameter, Tensor]:
         """Return the pretrained weights."""
