@@ -48,7 +48,7 @@ def test_the_limit_is_found_below_other_wrappers() -> None:
 
 @pytest.mark.parametrize("stagger", [True, False])
 def test_a_vector_is_out_of_step_only_where_it_is_asked_for(stagger: bool) -> None:
-    """Four pendulums of 200 steps: the first to be truncated are those cut at 50, 100 and 150; all fall due at 200 else."""
+    """Four pendulums of 200 steps are first truncated at 50, 100, 150 and 200 steps; else all at 200."""
     venv = Task("Pendulum-v1").vector(4, seed=0, stagger=stagger)
     venv.reset()
     first = np.zeros(4, dtype=int)
