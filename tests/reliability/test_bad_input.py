@@ -101,9 +101,7 @@ BAD: dict[str, tuple[type[AcclimateError], str, Bad]] = {
     "fewer steps than the probe takes": (
         ConfigError,
         "recipe.steps is 7, and the probe alone took 8 target steps",
-        lambda out: finetune(
-            agent("a2c"), task(), recipe(steps=7, n_envs=1, warm_start={"probe_episodes": 3}), out=out
-        ),
+        lambda out: finetune(agent("sac"), task(), recipe(steps=7, warm_start={"probe_episodes": 3}), out=out),
     ),
     "fewer steps than a rollout": (
         ConfigError,
