@@ -32,6 +32,7 @@ from acclimate.plan import Plan, make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
 from acclimate.report import Report
+from acclimate.spaces import task_spaces
 from acclimate.task import Task, check_spaces
 from acclimate.tracking import Tracking
 from acclimate.training import Job, Trained, train
@@ -251,13 +252,17 @@ class _Session:
         return best
 
     def _kept_agent(self, plan: Plan, trained: Trained, chosen: Snapshot | None) -> Agent:
+        spaces = task_spaces(self.agent, self.task)
         if chosen is None:
-            return self.agent.copy()
+            same = dataclasses.replace(self.agent.blueprint, **spaces)
+            return Agent(same, self.agent.model, self.agent.normalizer, self.agent.origin).copy()
         agent = trained.show(chosen)
         model = trained.seam.fold()
         # Whoever trains on goes on as this run did, with a buffer of the agent's own size.
         used = {name: value for name, value in plan.hyperparameters.items() if name != "buffer_size"}
-        blueprint = dataclasses.replace(agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used})
+        blueprint = dataclasses.replace(
+            agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used}, **spaces
+        )
         return Agent(blueprint, model, agent.normalizer, agent.origin).copy()
 
     def _curve(self, before: Before, trained: Trained) -> tuple[Point, ...]:

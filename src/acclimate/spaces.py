@@ -151,3 +151,16 @@ def _frames(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int:
         ours = (*ours[1:], ours[0])
     same = len(ours) == len(theirs) and ours[:-1] == theirs[:-1]
     return ours[-1] // theirs[-1] if same and ours[-1] > theirs[-1] and ours[-1] % theirs[-1] == 0 else 0
+
+
+def task_spaces(agent: HasSpaces, task: Task) -> dict[str, gym.Space]:
+    """Return the task's own spaces by their names in a blueprint, where no more than bounds and dtype differ.
+
+    SB3 compares spaces exactly when it loads an agent with an environment, and bounds have changed with the versions of
+    Gymnasium. An image that the agent sees with its channels first keeps the agent's space.
+    """
+    own = {"observation_space": agent.observation_space, "action_space": agent.action_space}
+    new = {"observation_space": task.observation_space, "action_space": task.action_space}
+    return {
+        name: new[name] for name in own if type(new[name]) is type(own[name]) and new[name].shape == own[name].shape
+    }

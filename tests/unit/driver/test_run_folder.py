@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import DQN, PPO, SAC
@@ -13,11 +15,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.unit.driver.world import Dot, agent, linear, observations, recipe, task
 
+from acclimate.agent import Agent
 from acclimate.finetune import finetune
 from acclimate.load import load
 from acclimate.methods.channel import ChannelScale
 from acclimate.recipe import Recipe
 from acclimate.report import read
+from acclimate.spaces import SpaceWarning
 
 STOCK = {"ppo": PPO, "sac": SAC, "dqn": DQN}
 
@@ -67,3 +71,15 @@ def test_stock_sb3_reads_it_acts_the_same_and_trains_on(name: str, tmp_path: Pat
     logged = events.Scalars("eval/mean_reward")
     assert logged[-1].value == pytest.approx(measured["results"][-1].mean(), rel=1e-5)
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tuned_zip_has_the_spaces_of_its_task(tmp_path: Path) -> None:
+    """Old agents know other bounds than today's environments have; SB3 would refuse the two together."""
+    given = agent("ppo")
+    narrow = gym.spaces.Box(-1e3, 1e3, given.observation_space.shape, np.float32)
+    old = Agent(replace(given.blueprint, observation_space=narrow), given.model, given.normalizer, given.origin).copy()
+    world = task()
+    with pytest.warns(SpaceWarning):
+        run = finetune(old, world, recipe(), out=tmp_path / "run")
+    stock = PPO.load(tmp_path / "run" / "agent.zip", env=world.vector(1, seed=0), device="cpu")
+    assert stock.observation_space == world.observation_space == run.agent.observation_space
