@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from acclimate.method import Batch, Method
+from acclimate.method import Batch, Context, Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
@@ -31,7 +31,7 @@ from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
 from tests.tiny import World
 
-# One instance or more of each method: `name` or `name/variant`. Each works on every agent below.
+# One instance or more of each method: `name` or `name/variant`.
 METHODS: dict[str, Method] = {
     "full": Full(),
     "freeze": Freeze(on="*:*.bias"),
@@ -46,6 +46,12 @@ METHODS: dict[str, Method] = {
     "channel/base": ChannelScale(train_base=True, on="critic|q"),
 }
 
+FREEZES = {"freeze", "channel"}
+"""The cases that keep weights as they are, on each agent that they apply to."""
+
+REFUSED: dict[str, Callable[[str], bool]] = {}
+"""Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
+
 _FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)
 _IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
 _REACH = spaces.Box(np.array([-1.0, -0.5], np.float32), np.array([1.0, 0.5], np.float32))
@@ -58,15 +64,14 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 _OFF_POLICY = {"learning_starts": 4, "batch_size": 4, "buffer_size": 40}
 _ACTIONS = {"dqn": _CHOICE, "qrdqn": _CHOICE}
 
-AGENTS = tuple(f"{name}-{kind}" for name in ("ppo", "a2c", "sac", "td3", "dqn") for kind in ("mlp", "cnn"))
+AGENTS = tuple(
+    f"{name}-{kind}" for name in ("ppo", "a2c", "sac", "td3", "dqn", "tqc", "qrdqn") for kind in ("mlp", "cnn")
+)
 """The agents that every method is tried on."""
 
 MORE_AGENTS = (
     "ppo-mlp-discrete",
     "ddpg-mlp",
-    "tqc-mlp",
-    "qrdqn-mlp",
-    "qrdqn-cnn",
     "crossq-mlp",
     "sac-cnn-shared",
     "td3-cnn-shared",
@@ -112,19 +117,40 @@ def reloaded(model: BaseAlgorithm, **more: Any) -> BaseAlgorithm:
 
 
 def batch(model: BaseAlgorithm, rows: int = 6, seed: int = 1) -> Batch:
-    """Return observations as the networks read them, with actions."""
+    """Return random steps: observations as the networks read them, actions, rewards and what followed."""
     rng = np.random.default_rng(seed)
-    shape = (rows, *model.observation_space.shape)
-    low_high = (0, 256) if model.observation_space.dtype == np.uint8 else (-1.0, 1.0)
-    draw = (
-        rng.integers(*low_high, shape) if model.observation_space.dtype == np.uint8 else rng.uniform(*low_high, shape)
-    )
-    observations = torch.as_tensor(draw.astype(model.observation_space.dtype))
+    space = model.observation_space
+
+    def observations() -> torch.Tensor:
+        shape = (rows, *space.shape)
+        draw = rng.integers(0, 256, shape) if space.dtype == np.uint8 else rng.uniform(-1.0, 1.0, shape)
+        return torch.as_tensor(draw.astype(space.dtype))
+
     if isinstance(model.action_space, spaces.Discrete):
-        return Batch(observations, torch.as_tensor(rng.integers(0, model.action_space.n, (rows, 1))))
-    return Batch(
-        observations, torch.as_tensor(rng.uniform(-1, 1, (rows, *model.action_space.shape)), dtype=torch.float32)
+        actions = torch.as_tensor(rng.integers(0, model.action_space.n, (rows, 1)))
+    else:
+        actions = torch.as_tensor(rng.uniform(-1, 1, (rows, *model.action_space.shape)), dtype=torch.float32)
+    rewards = torch.as_tensor(rng.uniform(0, 1, rows), dtype=torch.float32)
+    dones = torch.as_tensor(rng.uniform(0, 1, rows) < 0.2, dtype=torch.float32)
+    return Batch(observations(), actions, rewards, observations(), dones)
+
+
+def context(model: BaseAlgorithm) -> Context:
+    """Return the data and judgement that methods may ask for; the score is a function of the policy's weights."""
+
+    def judge() -> tuple[float, int]:
+        return float(sum(p.sum() for p in model.policy.parameters())), 5
+
+    return Context(
+        source=lambda steps: batch(model, steps, seed=2),
+        target=lambda steps: batch(model, steps, seed=3),
+        evaluate=judge,
     )
+
+
+def refused(case: str, name: str) -> bool:
+    """Tell whether a case is refused on an agent."""
+    return REFUSED.get(case, lambda _: False)(name)
 
 
 @torch.no_grad()

@@ -133,7 +133,8 @@ class Attached(Tuner):
             batch: observations as the networks read them, or a `Batch` where a critic reads actions too.
             nets: only the penalties on these; on all by default.
         """
-        return super().penalty(batch if isinstance(batch, Batch) else Batch(batch), nets)
+        self.signals.batch = batch if isinstance(batch, Batch) else Batch(batch)
+        return super().penalty(self.signals.batch, nets)
 
     def gradient(self) -> None:
         """Let the methods edit the gradients, after clipping; an optimizer given to `attach` does it itself."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
-from acclimate.method import Batch, Context, Method, Signals
+from acclimate.method import Batch, Context, Decision, Method, Signals
 from acclimate.net import Net
 from acclimate.outputs import Outputs
 from acclimate.state import pack, unpack
@@ -145,6 +145,21 @@ class Composition:
         for part, view in self.each("after", roles=roles):
             part.states[view.role] = part.method.after(view, part.states[view.role], self.signals)
 
+    def act(self, decision: Decision) -> Decision:
+        """Let every part decide what is done, one after the other."""
+        for part, view in self.each("act"):
+            if view.decides:
+                decision, part.states[view.role] = part.method.act(view, part.states[view.role], decision, self.signals)
+        return decision
+
+    def minibatch(self, batch: Batch) -> Batch:
+        """Let every part change a minibatch of an off-policy update, once each."""
+        for part in self.parts:
+            if part.method.has("minibatch") and part.views:
+                view = part.views[0]
+                batch = part.method.minibatch(view, part.states[view.role], batch, self.signals)
+        return batch
+
     def penalised(self, nets: Iterable[Net]) -> list[Net]:
         """Return those of the networks that a penalty is on now."""
         now = {v.role for part, v in self.each(*_PENALTIES) if not part.method.idle(self.signals)}
@@ -180,6 +195,12 @@ class Composition:
             now = net.apply(net.module, batch)
         with torch.no_grad():
             return now, net.prior(batch)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Let every part change the weights at the end of training."""
+        for part, view in self.each("finish"):
+            part.method.finish(view, part.states[view.role], self.context)
 
     def fold(self) -> None:
         """Let every part undo its injection, from right to left.

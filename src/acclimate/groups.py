@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
@@ -91,6 +92,14 @@ class Groups:
         """Drop the gradient of a parameter that is frozen but keeps a gradient path."""
         if self._anchor is not None:
             self._anchor.grad = None
+
+    def forget(self, masks: dict[Parameter, Tensor]) -> None:
+        """Set the moments of what is trained here to zero where a mask says so, and take the masks out."""
+        for parameter in self.members:
+            mask = masks.pop(parameter, None)
+            for moment in self.optimizer.state.get(parameter, {}).values() if mask is not None else ():
+                if isinstance(moment, Tensor) and moment.shape == mask.shape:
+                    moment.masked_fill_(mask, 0.0)
 
     def hold(self) -> None:
         """Act around the optimizer's steps."""

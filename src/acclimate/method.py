@@ -13,30 +13,19 @@ every `init`, training, every `fold` in reverse.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.errors import ConfigError, SurgeryError
+from acclimate.context import Context
+from acclimate.errors import ConfigError
+from acclimate.experience import Batch, Decision
 from acclimate.net import Net
 from acclimate.outputs import Outputs
 from acclimate.registry import METHODS
 from acclimate.select import Select
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Experience as tensors, one row for each step: what one update was computed from, or a rollout."""
-
-    observations: Any
-    """What the networks read: a tensor, or a dict of them, normalised as the networks expect it."""
-    actions: Tensor | None = None
-    """In the policy's own units: [-1, 1] where it squashes."""
-    rewards: Tensor | None = None
-    next_observations: Any = None
-    dones: Tensor | None = None
 
 
 @dataclasses.dataclass
@@ -61,70 +50,11 @@ class Signals:
     """Of the latest episodes, undiscounted."""
     penalties: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     """What each penalty added to the last loss, by `method/role`."""
-
-
-Rollouts = Callable[[int], Batch]
-
-
-class Context:
-    """Data and judgement for a method, and what they cost.
-
-    Whoever runs a method gives what it has. A method that asks for what is not there is an error that says
-    so.
-    """
-
-    def __init__(
-        self,
-        *,
-        source: Rollouts | None = None,
-        target: Rollouts | None = None,
-        evaluate: Callable[[], float] | None = None,
-        seed: int = 0,
-    ) -> None:
-        """Hold the sources of data.
-
-        Args:
-            source: returns as many steps of the pretrained policy in the source task.
-            target: returns as many steps of the pretrained policy in the target task.
-            evaluate: returns the mean return of the policy as it is now in the target task.
-            seed: for what a method draws itself.
-        """
-        self._source, self._target, self._evaluate = source, target, evaluate
-        self.seed = seed
-        self.charged = 0
-        """Environment steps that methods asked for beyond the training's own."""
-
-    def source(self, steps: int) -> Batch:
-        """Return steps of the pretrained policy in the source task, and charge them.
-
-        Raises:
-            SurgeryError: if no source task was given.
-        """
-        return self._charge(self._source, steps, "the source task")
-
-    def target(self, steps: int) -> Batch:
-        """Return steps of the pretrained policy in the target task, and charge them.
-
-        Raises:
-            SurgeryError: if no target task was given.
-        """
-        return self._charge(self._target, steps, "the target task")
-
-    def evaluate(self) -> float:
-        """Return the mean return of the policy as it is now in the target task.
-
-        Raises:
-            SurgeryError: if nobody can evaluate here.
-        """
-        if self._evaluate is None:
-            raise SurgeryError("the method wants the policy evaluated, and nothing here can; give `evaluate`")
-        return self._evaluate()
-
-    def _charge(self, rollouts: Rollouts | None, steps: int, of: str) -> Batch:
-        if rollouts is None:
-            raise SurgeryError(f"the method wants {steps} steps of {of}, which was not given; give that task")
-        self.charged += steps
-        return rollouts(steps)
+    batch: Batch | None = None
+    """The minibatch of the update at hand, or of the last one."""
+    forget: dict[Parameter, Tensor] = dataclasses.field(default_factory=dict)
+    """Optimizer moments to set to zero after the step at hand: by parameter, a mask of its shape. Methods ask for
+    it in `after`; whoever holds the optimizer does it."""
 
 
 Scales = Mapping[Parameter, float]
@@ -169,6 +99,18 @@ class Method:
         """Return its next state as a rollout begins, the first included; `signals.rollout` has its number."""
         return state
 
+    def act(self, net: Net, state: Any, decision: Decision, signals: Signals) -> tuple[Decision, Any]:
+        """Return what is done in a step of a rollout, and its next state; only networks that decide are asked."""
+        return decision, state
+
+    def minibatch(self, net: Net, state: Any, batch: Batch, signals: Signals) -> Batch:
+        """Return what an off-policy update is computed from, of as many rows.
+
+        It is asked once for each minibatch, with the first network that it acts on, never for each of them: all
+        networks learn from the same rows.
+        """
+        return batch
+
     def idle(self, signals: Signals) -> bool:
         """Tell whether the penalties are zero now, so that what they would need is not computed."""
         return False
@@ -191,6 +133,9 @@ class Method:
     def after(self, net: Net, state: Any, signals: Signals) -> Any:
         """Return its next state after a step of the optimizer: project, average, decay."""
         return state
+
+    def finish(self, net: Net, state: Any, context: Context) -> None:
+        """Change the weights after the last step of training, before the end of it is measured."""
 
     def fold(self, net: Net, state: Any, context: Context) -> None:
         """Undo `inject`, and keep what was learnt."""

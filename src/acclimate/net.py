@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import nn
 from torch.nn import Parameter
@@ -16,6 +16,18 @@ from acclimate.surgery import LAYERS, following_activation
 
 if TYPE_CHECKING:
     from acclimate.method import Batch
+
+
+class View(Protocol):
+    """How observations are normalised now, against how they were in pretraining."""
+
+    def __call__(self, observations: Any) -> Any:
+        """Turn observations as the networks read them now into what the pretrained ones would have read."""
+        ...
+
+    def back(self, observations: Any) -> Any:
+        """Turn observations as the pretrained networks read them into what the networks read now."""
+        ...
 
 
 @dataclasses.dataclass
@@ -79,7 +91,7 @@ class Net:
     """Whether training compares its outputs with those of the rollout, so that both must be made alike."""
     decides: bool = False
     """Whether actions follow from what it puts out."""
-    seen_as: Callable[[Any], Any] | None = None
+    seen_as: View | None = None
     """Maps observations as the network reads them now to what its frozen copy was pretrained on, where the
     normaliser moved."""
     reference: nn.Module | None = None
@@ -110,6 +122,17 @@ class Net:
         if self.seen_as is not None:
             batch = dataclasses.replace(batch, observations=self.seen_as(batch.observations))
         return self.apply(self.reference, batch)
+
+    def now(self, stored: Batch) -> Batch:
+        """Return a batch of `Context`, which is normalised as in pretraining, as the network reads it now."""
+        if self.seen_as is None:
+            return stored
+        after = stored.next_observations
+        return dataclasses.replace(
+            stored,
+            observations=self.seen_as.back(stored.observations),
+            next_observations=None if after is None else self.seen_as.back(after),
+        )
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """List the parameters in view with their paths, those that methods added among them."""

@@ -4,10 +4,12 @@ While the seam is entered the model's class is a subclass that knows when a roll
 An attribute on the model would end up in the zips that SB3's callbacks write in the middle of training.
 During an update
 
-* the buffer's `get` or `sample` is tapped, which tells the minibatch;
+* the buffer's `get` or `sample` is tapped, which tells the minibatch, and lets methods change it;
 * an optimizer's `zero_grad` adds the gradient of the penalties, so that `backward` adds to it and SB3's
   clipping covers both;
 * the optimizer's step hooks edit gradients, apply learning-rate scales and run what comes after a step.
+
+In a rollout, where a method acts, what it decides takes the place of the sampled action.
 
 That serves every algorithm that trains by optimizer steps.
 """
@@ -25,15 +27,16 @@ import numpy as np
 import torch
 from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from acclimate.decisions import Decisions
 from acclimate.errors import SurgeryError, TrainingError
 from acclimate.groups import Groups
 from acclimate.method import Batch, Context, Method, Signals
-from acclimate.net import Net
+from acclimate.net import View
 from acclimate.networks import find
+from acclimate.reached import mark_acting, reached
 from acclimate.tap import tapped
 from acclimate.tuner import Tuner
 
@@ -57,7 +60,7 @@ class Seam:
         *,
         context: Context | None = None,
         total_steps: int | None = None,
-        seen_as: Callable[[Any], Any] | None = None,
+        seen_as: View | None = None,
     ) -> None:
         """Inject, scale and initialise; hooks wait until the seam is entered.
 
@@ -78,8 +81,6 @@ class Seam:
         self.model = model
         self.total_steps = total_steps
         self.tuner = Tuner(method, find(model), context=context, seen_as=seen_as)
-        self.batch: Batch | None = None
-        """The last minibatch."""
         self._optimizers = dict(self._find_optimizers())
         self._groups = {name: self.tuner.adopt(optimizer) for name, optimizer in self._optimizers.items()}
         self._orders = {name: list(groups.original) for name, groups in self._groups.items()}
@@ -87,6 +88,8 @@ class Seam:
         self._stock = type(model)
         self._handles: list[RemovableHandle] = []
         self._steps_seen: int | None = None
+        self.decisions = Decisions(model, self.tuner.composition)
+        self._changes = any(True for _ in self.tuner.composition.each("minibatch"))
 
     @property
     def signals(self) -> Signals:
@@ -107,16 +110,23 @@ class Seam:
         """Return the mean KL(prior || policy) on the last minibatch in nats, None before the first."""
         return None if self.batch is None else self.tuner.drift(self.batch)
 
+    @property
+    def batch(self) -> Batch | None:
+        """The last minibatch, None before the first."""
+        return self.signals.batch
+
     # Entering and leaving
 
     def __enter__(self) -> Seam:
         """Put the hooks in place."""
         if type(self.model) is self._stock:
-            self.model.__class__ = _reached(self._stock, self)
+            self.model.__class__ = reached(self._stock, self)
             self.tuner.hold()
             for net in self.tuner.nets:
                 if net.on_policy:
-                    self._handles += _mark_acting(net)
+                    self._handles += mark_acting(net)
+                if net.on_policy and net.decides and self.decisions.wanted:
+                    self._handles.append(net.module.register_forward_hook(self.decisions.instead))
         return self
 
     def __exit__(
@@ -132,6 +142,10 @@ class Seam:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def finish(self) -> None:
+        """Let the methods change the weights after the last step of training."""
+        self.tuner.finish()
 
     def fold(self) -> BaseAlgorithm:
         """Fold the methods from right to left and return the model as a stock one, with fresh optimizers.
@@ -193,6 +207,7 @@ class Seam:
         if buffer:
             self.signals.mean_return = float(np.mean([episode["r"] for episode in buffer]))
         self.tuner.rollout()
+        self.decisions.begin()
         yield
 
     @contextmanager
@@ -202,7 +217,12 @@ class Seam:
         for groups in self._groups.values():
             groups.optimizer.zero_grad = self._zero_grad(groups)  # type: ignore[method-assign]
         try:
-            with tapped(self.model, self._see):
+            with tapped(
+                self.model,
+                self._see,
+                change=self.tuner.composition.minibatch if self._changes else None,
+                own=self.decisions.own,
+            ):
                 yield
         finally:
             for groups in self._groups.values():
@@ -211,7 +231,7 @@ class Seam:
         self._read_log()
 
     def _see(self, batch: Batch) -> None:
-        self.batch = batch
+        self.signals.batch = batch
 
     def _zero_grad(self, groups: Groups) -> Callable[..., None]:
         zero_grad = groups.optimizer.zero_grad
@@ -251,43 +271,6 @@ class Seam:
             thing = _follow(self.model, name)
             if isinstance(thing, Optimizer) and any(id(p) in known for g in thing.param_groups for p in g["params"]):
                 yield name, thing
-
-
-def _reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
-    """Return a subclass of an algorithm that tells the seam when a rollout and when an update begins."""
-
-    class Reached(stock):  # type: ignore[misc, valid-type]
-        """A Stable-Baselines3 algorithm whose training the seam reaches."""
-
-        def collect_rollouts(self, *args: Any, **kwargs: Any) -> Any:
-            with seam.rollout():
-                return super().collect_rollouts(*args, **kwargs)
-
-        def train(self, *args: Any, **kwargs: Any) -> None:
-            with seam.update():
-                super().train(*args, **kwargs)
-
-    Reached.__name__, Reached.__qualname__ = stock.__name__, stock.__qualname__
-    return Reached
-
-
-def _mark_acting(net: Net) -> list[RemovableHandle]:
-    """Tell the network when it chooses the actions of a rollout.
-
-    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training
-    through `evaluate_actions`.
-    """
-
-    def begin(module: Any, args: Any) -> None:
-        net.acting.on = True
-
-    def end(module: Any, args: Any, output: Tensor) -> None:
-        net.acting.on = False
-
-    return [
-        net.module.register_forward_pre_hook(begin),
-        net.module.register_forward_hook(end, always_call=True),
-    ]
 
 
 def _follow(root: Any, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Tells which minibatch an SB3 algorithm takes from its buffer."""
+"""Tells which minibatch an SB3 algorithm takes from its buffer, and lets it take another."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from acclimate.method import Batch
+from acclimate.errors import SurgeryError
+from acclimate.experience import Batch
 
 Tell = Callable[[Batch], None]
+Change = Callable[[Batch], Batch]
 
 
 @contextmanager
-def tapped(model: BaseAlgorithm, tell: Tell) -> Iterator[None]:
+def tapped(
+    model: BaseAlgorithm, tell: Tell, *, change: Change | None = None, own: NDArray[np.bool_] | None = None
+) -> Iterator[None]:
     """Call `tell` with each minibatch that the model takes; afterwards the buffers are as they were.
 
     A tap stays no longer than an update, because buffers are pickled between updates by those who save them.
+
+    Args:
+        model: its rollout or replay buffer is tapped.
+        tell: sees each minibatch as the update gets it.
+        change: returns what an off-policy update gets instead of a minibatch, of as many rows.
+        own: (steps, environments), which rows an on-policy update is computed from; all of them by default.
     """
     taps: list[tuple[Any, str]] = []
-    for name, method, tap in (("rollout_buffer", "get", _each), ("replay_buffer", "sample", _one)):
+    for name, method, tap in (
+        ("rollout_buffer", "get", lambda get, buffer: _each(get if own is None else _only(buffer, own), tell)),
+        ("replay_buffer", "sample", lambda sample, _: _one(sample, tell, change)),
+    ):
         buffer = getattr(model, name, None)
         if buffer is not None:
-            setattr(buffer, method, tap(getattr(buffer, method), tell))
+            setattr(buffer, method, tap(getattr(buffer, method), buffer))
             taps.append((buffer, method))
     try:
         yield
@@ -32,10 +47,16 @@ def tapped(model: BaseAlgorithm, tell: Tell) -> Iterator[None]:
             delattr(buffer, method)
 
 
-def _one(sample: Callable[..., Any], tell: Tell) -> Callable[..., Any]:
+def _one(sample: Callable[..., Any], tell: Tell, change: Change | None) -> Callable[..., Any]:
     def sample_and_tell(*args: Any, **kwargs: Any) -> Any:
         data = sample(*args, **kwargs)
-        tell(Batch(data.observations, data.actions, data.rewards, data.next_observations, data.dones))
+        batch = Batch(data.observations, data.actions, data.rewards, data.next_observations, data.dones)
+        if change is not None:
+            if getattr(data, "discounts", None) is not None:
+                raise SurgeryError("a method changes minibatches of single steps, and this buffer holds n-step returns")
+            batch = change(batch)
+            data = data._replace(**vars(batch))
+        tell(batch)
         return data
 
     return sample_and_tell
@@ -48,3 +69,18 @@ def _each(get: Callable[..., Iterator[Any]], tell: Tell) -> Callable[..., Iterat
             yield data
 
     return get_and_tell
+
+
+def _only(buffer: Any, own: NDArray[np.bool_]) -> Callable[..., Iterator[Any]]:
+    """Return what yields minibatches of the chosen rows alone, as SB3's own `get` does of all."""
+    get = buffer.get
+    # SB3 puts the steps of one environment after another.
+    chosen = np.flatnonzero(own.swapaxes(0, 1).reshape(-1))
+
+    def get_only(batch_size: int | None = None) -> Iterator[Any]:
+        next(get(1))  # flattens the buffer, once
+        rows = np.random.permutation(chosen)
+        for begin in range(0, len(rows), batch_size or len(rows)):
+            yield buffer._get_samples(rows[begin : begin + (batch_size or len(rows))])
+
+    return get_only

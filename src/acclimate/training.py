@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -26,12 +25,9 @@ from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, cl
 from acclimate.checkpoint import Checkpoint
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
-from acclimate.method import Context
-from acclimate.recipe import PROBE_SEED
-from acclimate.rollouts import collect
+from acclimate.provision import context
 from acclimate.seam import Seam
 from acclimate.settings import OFF_POLICY
-from acclimate.task import Task
 from acclimate.view import prior_view
 from acclimate.warmstart import save_vec_normalize, warm_start
 
@@ -40,7 +36,6 @@ __all__ = ["Job", "Trained", "train"]
 CHECKPOINT_SECONDS = 20.0
 COUNTERS = ("_n_updates", "_n_calls", "_episode_num")
 """What SB3 counts besides steps: on them depend delayed policy updates and copies to target networks."""
-METHOD_SEED = PROBE_SEED + 5_000
 
 
 def train(job: Job, saved: Checkpoint | None = None) -> Trained:
@@ -94,7 +89,7 @@ class _Training:
         self.seam = Seam(
             model,
             job.method,
-            context=self._context(),
+            context=context(job, self.started),
             total_steps=job.plan.steps,
             seen_as=prior_view(job.agent.normalizer, self.started.normalize),
         )
@@ -110,6 +105,7 @@ class _Training:
         try:
             with self.seam:
                 self._learn(model, callbacks)
+                self._end()
                 last = self._last()
                 if last is None:
                     return None, explain(model.num_timesteps)
@@ -156,6 +152,17 @@ class _Training:
                 "raised stands above; with vec_env dummy it is easier to find."
             ) from error
 
+    def _end(self) -> None:
+        """Let the methods have their last word on the weights that are kept: the average, where there is one."""
+        ended = self.saved is not None and self.saved.progress["trained"]
+        if ended or not is_finite(self.started.model) or not self.seam.tuner.finishes:
+            return
+        self.averaging.update()
+        if self.averaging.decay:
+            self.averaging.adopt()
+        self.seam.finish()
+        self.averaging.hold()
+
     def _last(self) -> Snapshot | None:
         model = self.started.model
         if not is_finite(model):
@@ -164,17 +171,6 @@ class _Training:
         self.averaging.update()
         with self.averaging.shown() if self.averaging.decay else nullcontext():
             return Snapshot(steps, clone(model.policy), save_vec_normalize(self.started.normalize))
-
-    def _context(self) -> Context:
-        job = self.job
-        source = job.source
-
-        def rollouts(task: Task) -> Any:
-            return lambda steps: collect(self.started.blueprint_agent, task, steps, seed=METHOD_SEED)
-
-        return Context(
-            source=None if source is None else rollouts(source), target=rollouts(job.task), seed=job.recipe.seed
-        )
 
     def _callbacks(self, opened: ExitStack) -> list[BaseCallback]:
         job, plan, model = self.job, self.job.plan, self.started.model

@@ -10,7 +10,7 @@ Adam's moments would still move it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from acclimate.composition import Composition
 from acclimate.errors import SurgeryError
 from acclimate.groups import Groups
 from acclimate.method import Batch, Context, Method, Signals
-from acclimate.net import Net
+from acclimate.net import Net, View
 from acclimate.outputs import as_policy, divergence
 from acclimate.surgery import frozen_copy
 
@@ -37,7 +37,7 @@ class Tuner:
         *,
         context: Context | None = None,
         signals: Signals | None = None,
-        seen_as: Callable[[Any], Any] | None = None,
+        seen_as: View | None = None,
     ) -> None:
         """Inject, scale and initialise.
 
@@ -147,6 +147,15 @@ class Tuner:
                 return float(divergence(prior, now).mean())
         return None
 
+    @property
+    def finishes(self) -> bool:
+        """Whether a method has anything to do at the end of training."""
+        return any(True for _ in self.composition.each("finish"))
+
+    def finish(self) -> None:
+        """Let the methods change the weights after the last step of training."""
+        self.composition.finish()
+
     def fold(self) -> None:
         """Undo every injection, keep what was learnt, and give the networks back trainable.
 
@@ -175,7 +184,7 @@ class Tuner:
         signals = {
             field.name: getattr(self.signals, field.name)
             for field in dataclasses.fields(self.signals)
-            if field.name != "penalties"
+            if field.name not in ("penalties", "batch", "forget")
         }
         methods = self.composition.state_dict(self.parameters)
         return {"signals": signals, "methods": methods, "charged": self.context.charged}
@@ -198,9 +207,10 @@ class Tuner:
 
     def _after(self, groups: Groups) -> None:
         self.composition.after(net.role for net in groups.nets)
+        groups.forget(self.signals.forget)
 
 
-def _with_references(nets: Iterable[Net], seen_as: Callable[[Any], Any] | None) -> tuple[Net, ...]:
+def _with_references(nets: Iterable[Net], seen_as: View | None) -> tuple[Net, ...]:
     """Give every network its frozen copy; networks in one module share one."""
     nets = tuple(nets)
     modules: dict[int, nn.Module] = {id(net.module): net.module for net in nets}

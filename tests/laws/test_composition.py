@@ -246,13 +246,16 @@ def test_a_module_penalty_and_what_it_sees() -> None:
 
 
 def test_data_that_nobody_gave() -> None:
-    context = Context(target=lambda steps: Batch(torch.zeros(steps, 3)))
-    assert len(context.target(7).observations) == 7
-    assert context.charged == 7
-    for ask in (lambda: context.source(5), context.evaluate):
+    context = Context(target=lambda steps: Batch(torch.arange(steps).float()), evaluate=lambda: (3.5, 20))
+    assert context.target(7).observations.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert context.target(3).observations.tolist() == [0, 1, 2]
+    assert context.charged == 7, "what another method has asked for is shared"
+    assert len(context.target(9)) == 9
+    assert context.charged == 9
+    assert (context.evaluate(), context.charged) == (3.5, 29)
+    for ask in (lambda: context.source(5), Context().evaluate):
         with pytest.raises(SurgeryError):
             ask()
-    assert Context(evaluate=lambda: 3.5).evaluate() == 3.5
 
 
 def test_a_checkpoint_of_other_methods_is_refused() -> None:

@@ -35,7 +35,7 @@ class Averaging(BaseCallback):
 
     def _on_training_start(self) -> None:
         if not self.average:
-            self.average = {k: v.detach().clone() for k, v in self.model.policy.state_dict().items()}
+            self.hold()
 
     def _on_rollout_start(self) -> None:
         self.update()
@@ -53,6 +53,14 @@ class Averaging(BaseCallback):
             yield
         finally:
             policy.load_state_dict(training, strict=True)
+
+    def adopt(self) -> None:
+        """Let the policy be the average from now on."""
+        self.model.policy.load_state_dict(self.average, strict=True)
+
+    def hold(self) -> None:
+        """Take the weights as they are for the average."""
+        self.average = {k: v.detach().clone() for k, v in self.model.policy.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""

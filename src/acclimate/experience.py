@@ -1,0 +1,52 @@
+"""What an agent met, as tensors, one row for each step or environment."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Experience as tensors, one row for each step: what one update was computed from, or a rollout."""
+
+    observations: Any
+    """What the networks read: a tensor, or a dict of them, normalised as the networks expect it."""
+    actions: Tensor | None = None
+    """In the policy's own units: [-1, 1] where it squashes."""
+    rewards: Tensor | None = None
+    next_observations: Any = None
+    dones: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        first = next(iter(self.observations.values())) if isinstance(self.observations, dict) else self.observations
+        return len(first)
+
+    def rows(self, index: Any) -> Batch:
+        """Return the chosen rows: a slice, a mask or indices."""
+        return Batch(*(_rows(getattr(self, field.name), index) for field in dataclasses.fields(self)))
+
+
+def _rows(value: Any, index: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rows(part, index) for key, part in value.items()}
+    return None if value is None else value[index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What is about to be done in a rollout, one row for each environment."""
+
+    observations: Any
+    """What the networks read: a tensor, or a dict of them."""
+    actions: Tensor
+    """In the policy's own units, as `Batch.actions`: (environments, axes), or (environments,) or
+    (environments, 1) for discrete ones."""
+    starts: Tensor
+    """(environments,) of bool: whether an episode begins here."""
+    own: Tensor
+    """(environments,) of bool: whether the row is the policy's own choice. An on-policy update leaves out the
+    others, because their likelihood under the policy is not that of their being taken."""

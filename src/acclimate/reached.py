@@ -1,0 +1,63 @@
+"""The subclass by which an SB3 algorithm tells the seam what it is about to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from acclimate.net import Net
+
+if TYPE_CHECKING:
+    from acclimate.seam import Seam
+
+
+def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
+    """Return a subclass of an algorithm that tells the seam when a rollout and when an update begins."""
+
+    class Reached(stock):  # type: ignore[misc, valid-type]
+        """A Stable-Baselines3 algorithm whose training the seam reaches."""
+
+        def collect_rollouts(self, *args: Any, **kwargs: Any) -> Any:
+            with seam.rollout():
+                return super().collect_rollouts(*args, **kwargs)
+
+        def train(self, *args: Any, **kwargs: Any) -> None:
+            if seam.decisions.any_own:
+                with seam.update():
+                    super().train(*args, **kwargs)
+
+        def _sample_action(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            action, stored = super()._sample_action(*args, **kwargs)
+            return seam.decisions.stored(stored) if seam.decisions.wanted else (action, stored)
+
+        def _store_transition(
+            self, buffer: Any, action: Any, new_obs: Any, reward: Any, dones: Any, infos: Any
+        ) -> None:
+            super()._store_transition(buffer, action, new_obs, reward, dones, infos)
+            seam.decisions.starts = np.asarray(dones, dtype=bool)
+
+    Reached.__name__, Reached.__qualname__ = stock.__name__, stock.__qualname__
+    return Reached
+
+
+def mark_acting(net: Net) -> list[RemovableHandle]:
+    """Tell the network when it chooses the actions of a rollout.
+
+    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training
+    through `evaluate_actions`.
+    """
+
+    def begin(module: Any, args: Any) -> None:
+        net.acting.on = True
+
+    def end(module: Any, args: Any, output: Tensor) -> None:
+        net.acting.on = False
+
+    return [
+        net.module.register_forward_pre_hook(begin),
+        net.module.register_forward_hook(end, always_call=True),
+    ]
