@@ -199,8 +199,9 @@ class Composition:
     @torch.no_grad()
     def finish(self) -> None:
         """Let every part change the weights at the end of training."""
-        for part, view in self.each("finish"):
-            part.method.finish(view, part.states[view.role], self.context)
+        for part in self.parts:
+            if part.method.has("finish"):
+                part.method.finish(part.views, part.states, self.context)
 
     def fold(self) -> None:
         """Let every part undo its injection, from right to left.

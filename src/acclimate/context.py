@@ -59,6 +59,11 @@ class Context:
         """
         return self._steps("the target task", steps)
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether the policy can be evaluated here."""
+        return self._evaluate is not None
+
     def evaluate(self) -> float:
         """Return the mean return of the policy as it is now in the target task, and charge the steps.
 

@@ -20,7 +20,8 @@ A message says what is wrong, where, and what to do instead, on one line.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class AcclimateError(Exception):
@@ -65,6 +66,15 @@ class ExportError(AcclimateError):
 
 class GuardRefusal(AcclimateError):  # noqa: N818 (a refusal is no fault)
     """Raised when an observation is not let through to the policy."""
+
+
+@contextmanager
+def naming(method: str, role: str) -> Iterator[None]:
+    """Say which method, on which network, a `SurgeryError` is about."""
+    try:
+        yield
+    except SurgeryError as error:
+        raise SurgeryError(f"`{method}` on `{role}`: {error}") from error
 
 
 def suggest(name: str, options: Iterable[str]) -> str:

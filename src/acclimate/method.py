@@ -13,7 +13,7 @@ every `init`, training, every `fold` in reverse.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -134,8 +134,12 @@ class Method:
         """Return its next state after a step of the optimizer: project, average, decay."""
         return state
 
-    def finish(self, net: Net, state: Any, context: Context) -> None:
-        """Change the weights after the last step of training, before the end of it is measured."""
+    def finish(self, nets: Sequence[Net], states: Mapping[str, Any], context: Context) -> None:
+        """Change the weights after the last step of training, before the end of it is measured.
+
+        It is asked once, with all networks that it acts on and its states by role: what is decided by evaluating
+        the policy concerns them together.
+        """
 
     def fold(self, net: Net, state: Any, context: Context) -> None:
         """Undo `inject`, and keep what was learnt."""
