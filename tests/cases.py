@@ -19,13 +19,19 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.method import Batch, Context, Method
+from acclimate.methods.bc import BC
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
+from acclimate.methods.ewc import EWC
+from acclimate.methods.features import FeatureDistillation
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.l2 import L2
 from acclimate.methods.l2sp import L2SP
+from acclimate.methods.mas import MAS
+from acclimate.methods.wise import WiSE
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
@@ -44,12 +50,25 @@ METHODS: dict[str, Method] = {
     "dropout/all": Dropout(p=0.3, on="*"),
     "channel": ChannelScale(rate=2.0),
     "channel/base": ChannelScale(train_base=True, on="critic|q"),
+    "l2": L2(weight=Linear(0.1, 0.0)),
+    "l2/decoupled": L2(weight=1.0, decoupled=True, on="*:*.weight"),
+    "ewc": EWC(weight=Linear(50.0, 5.0), stored=4, temperature=0.5),
+    "mas": MAS(weight=10.0, stored=4, on="*"),
+    "kl/source": KLToPrior(states="source", stored=6),
+    "kl/target": KLToPrior(states="target", stored=6, direction="reverse"),
+    "bc": BC(weight=Linear(2.0, 0.0), stored=6, std=0.3),
+    "features": FeatureDistillation(weight=Linear(1.0, 0.5)),
+    "features/all": FeatureDistillation(on="*"),
+    "wise": WiSE(),
 }
 
 FREEZES = {"freeze", "channel"}
 """The cases that keep weights as they are, on each agent that they apply to."""
 
-REFUSED: dict[str, Callable[[str], bool]] = {}
+REFUSED: dict[str, Callable[[str], bool]] = {
+    # The features that an off-policy actor shares are trained by its critic, which puts out no policy.
+    "ewc": lambda name: name.endswith("-shared"),
+}
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 
 _FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)

@@ -31,13 +31,19 @@ if TYPE_CHECKING:
     from acclimate.finetune import Run, finetune
     from acclimate.load import load
     from acclimate.method import Method, chain
+    from acclimate.methods.bc import BC
     from acclimate.methods.channel import ChannelScale
     from acclimate.methods.dropout import Dropout
+    from acclimate.methods.ewc import EWC
+    from acclimate.methods.features import FeatureDistillation
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
     from acclimate.methods.kl import KLToPrior
+    from acclimate.methods.l2 import L2
     from acclimate.methods.l2sp import L2SP
+    from acclimate.methods.mas import MAS
+    from acclimate.methods.wise import WiSE
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
     from acclimate.select import Select
@@ -76,7 +82,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BC",
+    "EWC",
+    "L2",
     "L2SP",
+    "MAS",
     "AcclimateError",
     "ActionDelay",
     "ActionGain",
@@ -94,6 +104,7 @@ __all__ = [
     "Evaluation",
     "EvaluationPlan",
     "ExportError",
+    "FeatureDistillation",
     "Force",
     "FrameSkip",
     "FrameStack",
@@ -135,6 +146,7 @@ __all__ = [
     "Turbulence",
     "UnsafeFileError",
     "WarmStart",
+    "WiSE",
     "Wind",
     "attach",
     "chain",
@@ -152,13 +164,19 @@ _EXPORTS = {
     "finetune": "Run finetune",
     "load": "load",
     "method": "Method chain",
+    "methods.bc": "BC",
     "methods.channel": "ChannelScale",
     "methods.dropout": "Dropout",
+    "methods.ewc": "EWC",
+    "methods.features": "FeatureDistillation",
     "methods.freeze": "Freeze",
     "methods.full": "Full",
     "methods.hold": "Hold",
     "methods.kl": "KLToPrior",
+    "methods.l2": "L2",
     "methods.l2sp": "L2SP",
+    "methods.mas": "MAS",
+    "methods.wise": "WiSE",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,22 @@ def sensitivity(net: Net, batch: Batch) -> dict[Parameter, Tensor]:
         for parameter, gradient in gradients.items():
             sizes[parameter] += gradient.abs().sum(0)
     return {p: total / len(batch) for p, total in sizes.items()}
+
+
+def anchored(net: Net, importance: dict[Parameter, Tensor], *, floor: float = 0.0) -> dict[str, Any]:
+    """Return a state: the pretrained weights in view as they are now, and their importance, at least `floor`."""
+    own = net.pretrained_parameters()
+    return {
+        "anchor": {p: p.detach().clone() for p in own},
+        "importance": {p: importance[p].clamp_min(floor) for p in own},
+    }
+
+
+def weighted_distance(state: dict[str, Any]) -> Tensor:
+    """Return the squared distance to the anchors of `anchored`, each weight by its importance."""
+    importance = state["importance"]
+    terms = [(importance[p] * (p - anchor).square()).sum() for p, anchor in state["anchor"].items()]
+    return torch.stack(terms).sum()
 
 
 def information_factors(policy: Policy) -> Tensor:

@@ -115,6 +115,12 @@ METHODS = Registry(
         "kl": "acclimate.methods.kl:KLToPrior",
         "dropout": "acclimate.methods.dropout:Dropout",
         "channel": "acclimate.methods.channel:ChannelScale",
+        "l2": "acclimate.methods.l2:L2",
+        "ewc": "acclimate.methods.ewc:EWC",
+        "mas": "acclimate.methods.mas:MAS",
+        "bc": "acclimate.methods.bc:BC",
+        "features": "acclimate.methods.features:FeatureDistillation",
+        "wise": "acclimate.methods.wise:WiSE",
     },
     entry_points="acclimate.methods",
 )

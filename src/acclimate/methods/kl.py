@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from acclimate.errors import ConfigError
-from acclimate.method import Method, Signals
-from acclimate.outputs import Outputs, as_policy, divergence
+from acclimate.errors import ConfigError, naming
+from acclimate.method import Batch, Context, Method, Signals
+from acclimate.net import Net
+from acclimate.outputs import Outputs, Policy, as_policy, divergence
 from acclimate.schedule import Schedule, at, span
 from acclimate.select import Select
+from acclimate.stored import draw, keep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class KLToPrior(Method):
 
     Forward: J(theta) + weight * mean_s KL(pi0(.|s) || pi(.|s))
     Reverse: J(theta) + weight * mean_s KL(pi(.|s) || pi0(.|s))
-    over the states s of the batch, in closed form.
+    over the states s of the batch, or over a draw of stored ones, in closed form.
 
     Source: Schmitt et al. 2018, "Kickstarting Deep Reinforcement Learning" (arXiv:1803.03835), where a
     teacher takes the place of pi0; as a retention loss in Wolczyk et al. 2024, "Fine-tuning Reinforcement
@@ -38,9 +40,16 @@ class KLToPrior(Method):
     weight: float | Schedule = 0.5
     """Strength of the tie. Higher: nearer to what the pretrained policy does, slower adaptation. The PPO clip
     does not bound what it adds, so watch the approximate KL. A schedule such as `0.5->0.0` lets go over the
-    run."""
+    run; it counts environment steps, not minibatches, so it does not depend on epochs or batch size."""
     direction: Literal["forward", "reverse"] = "forward"
     """`forward` keeps every action alive that the prior takes; `reverse` keeps the policy to some of them."""
+    states: Literal["visited", "source", "target"] = "visited"
+    """Where the two are compared: `visited`, in the states of the update at hand; `source` or `target`, in states
+    that the pretrained agent met in that task before training, whatever the policy visits now. Each update draws
+    as many of them as its minibatch has."""
+    stored: int = 1000
+    """Steps of the pretrained agent that are stored, charged to the run. More: more of what it does is kept.
+    `source` and `target` only."""
     temperature: float = 1.0
     """Of the softmax over action values, in units of value. Higher: differences of value count less.
     Q-networks only."""
@@ -54,9 +63,26 @@ class KLToPrior(Method):
         super().__post_init__()
         if span(self.weight)[0] < 0:
             raise ConfigError(f"kl.weight is {self.weight}; a tie of less than 0 pushes away, give 0 or more")
+        if self.on.narrows and self.states != "visited":
+            raise ConfigError(f"kl.on is `{self.on}`; it acts on what a whole network does, name a role without a part")
+        if self.stored < 1:
+            raise ConfigError(f"kl.stored is {self.stored}; give at least 1 step, such as 1000")
         for name in ("temperature", "std"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"kl.{name} is {getattr(self, name)}; give a number above 0")
+
+    def has(self, *hooks: str) -> bool:
+        """Tell whether it has any of these hooks; which penalty it has follows from `states`."""
+        other = "module_penalty" if self.states == "visited" else "output_penalty"
+        return super().has(*(hook for hook in hooks if hook != other))
+
+    def init(self, net: Net, context: Context) -> Any:
+        """Return the stored states, if any, with what the pretrained policy does there."""
+        if self.states == "visited":
+            return ()
+        with naming(self.name, net.role):
+            steps = context.source(self.stored) if self.states == "source" else context.target(self.stored)
+            return keep(net, steps, temperature=self.temperature, std=self.std, seed=context.seed)
 
     def idle(self, signals: Signals) -> bool:
         """Tell whether the weight is zero by now."""
@@ -67,5 +93,13 @@ class KLToPrior(Method):
         policy, prior = (
             as_policy(item, temperature=self.temperature, std=self.std) for item in (outputs, prior_outputs)
         )
+        return self._penalty(policy, prior, signals)
+
+    def module_penalty(self, net: Net, state: Any, batch: Batch, signals: Signals) -> Tensor:
+        """Return the weight times the mean divergence over a draw of the stored states."""
+        policy, prior = draw(net, state, len(batch), update=signals.updates, temperature=self.temperature, std=self.std)
+        return self._penalty(policy, prior, signals)
+
+    def _penalty(self, policy: Policy, prior: Policy, signals: Signals) -> Tensor:
         apart = divergence(prior, policy) if self.direction == "forward" else divergence(policy, prior)
         return at(self.weight, signals.progress) * apart.mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch
+from tests.cases import agent, batch, context
 from torch import distributions as td
 
 from acclimate.errors import ConfigError, SurgeryError
@@ -91,6 +91,35 @@ def test_the_prior_sees_what_it_was_pretrained_on() -> None:
     assert float(seam.tuner.penalty(shown)) > 0
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize(("states", "seed"), [("source", 2), ("target", 3)])
+def test_stored_states(states: str, seed: int, direction: str) -> None:
+    """With one state stored the penalty is that of it, whatever the minibatch shows."""
+    model = agent("sac-mlp")
+    seam = Seam(model, KLToPrior(weight=0.7, direction=direction, states=states, stored=1), context=context(model))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in seam.tuner.parameters:
+            parameter += 0.1 * torch.randn_like(parameter)
+    net, stored, both = seam.tuner.nets[0], batch(model, 1, seed=seed), []
+    for module in (net.reference, net.module):
+        mean, log_std, _ = module.get_action_dist_params(stored.observations)
+        both.append(td.Normal(mean, log_std.exp()))
+    apart = td.kl_divergence(*(both if direction == "forward" else both[::-1])).sum()
+    torch.testing.assert_close(seam.tuner.penalty(batch(model)), 0.7 * apart)
+    assert seam.tuner.context.charged == 1
+
+
+def test_visited_states_cost_no_steps() -> None:
+    model = agent("ppo-mlp")
+    seam = Seam(model, KLToPrior(), context=context(model))
+    assert seam.tuner.context.charged == 0
+    with pytest.raises(SurgeryError, match=r"`kl` on `actor`: .* the target task, which was not given"):
+        Seam(agent("ppo-mlp"), KLToPrior(states="target"))
+    with pytest.raises(ConfigError, match=r"kl\.on is `actor:mu`"):
+        KLToPrior(states="source", on="actor:mu")
+
+
 def test_more_weight_stays_nearer() -> None:
     def drift(weight: float) -> float:
         model = agent("ppo-mlp", n_epochs=8, learning_rate=1e-2)
@@ -111,7 +140,7 @@ def test_where_it_does_not_apply() -> None:
         Seam(agent("ppo-mlp"), chain(KLToPrior(), Freeze(on="actor")))
 
 
-@pytest.mark.parametrize("field", [{"weight": -1.0}, {"std": 0.0}, {"temperature": 0.0}])
+@pytest.mark.parametrize("field", [{"weight": -1.0}, {"std": 0.0}, {"temperature": 0.0}, {"stored": 0}])
 def test_numbers_out_of_range(field: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=rf"kl\.{next(iter(field))}"):
         KLToPrior(**field)
