@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
+from tests import tiny
 from tests.cases import agent, batch
 from torch import distributions as td
 from torch import nn
@@ -14,7 +16,7 @@ from acclimate.errors import SurgeryError
 from acclimate.importance import fisher_diagonal, information_factors, sensitivity
 from acclimate.method import Batch, chain
 from acclimate.net import Net
-from acclimate.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Point, Policy, Values
+from acclimate.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Point, Policy, Values, divergence
 from acclimate.seam import Seam
 
 
@@ -152,6 +154,25 @@ def test_real_policies_and_nothing_changes(name: str) -> None:
     one_by_one = [fisher_diagonal(net, shown.rows(slice(i, i + 1))) for i in range(5)]
     for parameter, value in found.items():
         torch.testing.assert_close(value, torch.stack([one[parameter] for one in one_by_one]).mean(0))
+
+
+@pytest.mark.parametrize("name", ["ppo-gsde", "ppo-multi", "a2c", "sac-gsde", "her"])
+def test_other_policies_of_sb3(name: str) -> None:
+    """Noise that depends on the state, yes-or-no actions, several choices, and observations by name: the information
+    on a weight is the second derivative of KL(policy || policy with another weight), by autograd."""
+    model = tiny.model(name)
+    net = next(net for net in Seam(model, chain()).tuner.nets if net.decides)
+    shown, _ = model.policy.obs_to_tensor(tiny.observations(model.observation_space, 4))
+    found = fisher_diagonal(net, Batch(shown))
+    net.module.eval()
+    policy = net.apply(net.module, Batch(shown))
+    fixed = {key: value.detach() for key, value in vars(policy).items() if isinstance(value, torch.Tensor)}
+    apart = divergence(dataclasses.replace(policy, **fixed), policy).mean()
+    for parameter, information in found.items():
+        slope = torch.autograd.grad(apart, parameter, create_graph=True)[0].flatten()
+        for place in {0, int(information.argmax())}:
+            curvature = torch.autograd.grad(slope[place], parameter, retain_graph=True)[0].flatten()[place]
+            torch.testing.assert_close(information.flatten()[place], curvature, rtol=1e-3, atol=1e-6)
 
 
 def test_values_are_no_policy() -> None:

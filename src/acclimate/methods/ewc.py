@@ -27,22 +27,23 @@ class EWC(Method):
 
     Source: Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks" (arXiv:1612.00796),
     whose lambda is twice this weight; for actors of SAC Wolczyk et al. 2021, "Continual World" (arXiv:2105.10919),
-    with a weight of 1e4, a floor of 1e-5, 2,560 states and no pull on the critic. The default of 100 is what
-    Wolczyk et al. 2024 (arXiv:2402.02868) report for a robot's SAC actor; they report 2e6 on NetHack, so search.
-    To second order half the F-weighted distance is KL(pi0 || pi) on the source states, as far as weights act each
-    by itself.
+    with a weight of 1e4, a floor of 1e-5, 2,560 states and no pull on the critic. Wolczyk et al. 2024
+    (arXiv:2402.02868) report 100 for a robot's SAC actor and 2e6 on NetHack, so search. The default is lower, since
+    PPO normalises its advantages and SAC's loss has the size of its values: 100 held a small PPO actor where it was.
+    As far as weights act each by itself, half the F-weighted distance is KL(pi0 || pi) on the source states to
+    second order.
 
-    Use it where the source task must not be forgotten and its states cannot be visited in the target task; `bc`
-    on the same states says the same of the policy itself and is often better. It loses where the world asks for
-    other features: the diagonal forbids moves that would cancel each other. A squashed policy has the information
-    of the Gaussian before squashing; single actions (TD3, DDPG) and action values count as in `kl`.
+    Use it where the source task must not be forgotten and its states are not met in the target task; `bc` on the
+    same states ties the policy itself. It loses where the world asks for other features: weights that move together
+    and cancel out are held back one by one. A squashed policy has the information of the Gaussian before squashing;
+    single actions (TD3, DDPG) and action values count as in `kl`.
     """
 
     name: ClassVar[str] = "ewc"
     family: ClassVar[str] = "regularisation"
 
-    weight: float | Schedule = 100.0
-    """Strength of the pull. Higher: less forgetting, slower adaptation."""
+    weight: float | Schedule = 10.0
+    """Strength of the pull. Higher: less forgetting, slower adaptation. A schedule counts environment steps."""
     floor: float = 1e-5
     """The least importance of a weight. Higher: weights that do not matter in the source task move less too."""
     stored: int = 1000

@@ -26,7 +26,7 @@ class MAS(Method):
 
     Source: Aljundi et al. 2018, "Memory Aware Synapses: Learning what (not) to forget" (arXiv:1711.09601); for
     actors of SAC Wolczyk et al. 2021, "Continual World" (arXiv:2105.10919), with a weight of 1e4 on the actor
-    alone. The default is that of `ewc`, so that the two can be compared; like it, it wants a search.
+    alone. The default of 1.0 is ours, for losses of about one as those of PPO; it wants a search.
 
     It needs no likelihood, so that it also works on critics. It loses to `ewc` where the size of an output is not
     its meaning: an output near zero counts as unimportant, and with a std of 1 so does the log std. The outputs'
@@ -36,8 +36,8 @@ class MAS(Method):
     name: ClassVar[str] = "mas"
     family: ClassVar[str] = "regularisation"
 
-    weight: float | Schedule = 100.0
-    """Strength of the pull. Higher: less forgetting, slower adaptation."""
+    weight: float | Schedule = 1.0
+    """Strength of the pull. Higher: less forgetting, slower adaptation. A schedule counts environment steps."""
     stored: int = 1000
     """Steps of the pretrained agent in the source task, charged to the run. More: a steadier estimate."""
     on: Select = Select("actor|trunk|policy|q")
