@@ -19,13 +19,25 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.method import Batch, Context, Method
+from acclimate.methods.bitfit import BitFit
 from acclimate.methods.channel import ChannelScale
+from acclimate.methods.channel_rates import ChannelRates
+from acclimate.methods.cosine import Cosine
+from acclimate.methods.discriminative import Discriminative
 from acclimate.methods.dropout import Dropout
+from acclimate.methods.film import FiLM
+from acclimate.methods.fisher_channels import FisherChannels
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.kl_adaptive import KLAdaptive
 from acclimate.methods.l2sp import L2SP
+from acclimate.methods.last_layer import LastLayer
+from acclimate.methods.plateau import Plateau
+from acclimate.methods.surgical import Surgical
+from acclimate.methods.unfreeze import Unfreeze
+from acclimate.methods.warmup import Warmup
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
@@ -44,12 +56,29 @@ METHODS: dict[str, Method] = {
     "dropout/all": Dropout(p=0.3, on="*"),
     "channel": ChannelScale(rate=2.0),
     "channel/base": ChannelScale(train_base=True, on="critic|q"),
+    "bitfit": BitFit(),
+    "film": FiLM(context=(0.5, 2.0), hidden=3),
+    "fisher-channels": FisherChannels(share=0.3, steps=3),
+    "fisher-channels/layer": FisherChannels(share=0.3, within="layer", steps=3, on="actor|q|trunk"),
+    "channel-rates": ChannelRates(steps=3),
+    "channel-rates/protect": ChannelRates(least=1.0, most=0.0, world="source", steps=3),
+    "last-layer": LastLayer(),
+    "surgical": Surgical(updates=2),
+    "unfreeze": Unfreeze(),
+    "discriminative": Discriminative(),
+    "kl-adaptive": KLAdaptive(updates=1, target=1e-6, highest=2.0),
+    "plateau": Plateau(),
+    "warmup": Warmup(fraction=0.5),
+    "cosine": Cosine(),
 }
 
-FREEZES = {"freeze", "channel"}
+FREEZES = {"freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"}
 """The cases that keep weights as they are, on each agent that they apply to."""
 
-REFUSED: dict[str, Callable[[str], bool]] = {}
+REFUSED: dict[str, Callable[[str], bool]] = {
+    # The features that an off-policy actor shares are its critic's, and no policy.
+    "fisher-channels/layer": lambda name: name in ("sac-cnn-shared", "td3-cnn-shared"),
+}
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 
 _FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)

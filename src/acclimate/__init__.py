@@ -31,13 +31,25 @@ if TYPE_CHECKING:
     from acclimate.finetune import Run, finetune
     from acclimate.load import load
     from acclimate.method import Method, chain
+    from acclimate.methods.bitfit import BitFit
     from acclimate.methods.channel import ChannelScale
+    from acclimate.methods.channel_rates import ChannelRates
+    from acclimate.methods.cosine import Cosine
+    from acclimate.methods.discriminative import Discriminative
     from acclimate.methods.dropout import Dropout
+    from acclimate.methods.film import FiLM
+    from acclimate.methods.fisher_channels import FisherChannels
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
     from acclimate.methods.kl import KLToPrior
+    from acclimate.methods.kl_adaptive import KLAdaptive
     from acclimate.methods.l2sp import L2SP
+    from acclimate.methods.last_layer import LastLayer
+    from acclimate.methods.plateau import Plateau
+    from acclimate.methods.surgical import Surgical
+    from acclimate.methods.unfreeze import Unfreeze
+    from acclimate.methods.warmup import Warmup
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
     from acclimate.select import Select
@@ -84,16 +96,22 @@ __all__ = [
     "ActuatorGear",
     "Agent",
     "Atari",
+    "BitFit",
     "BrokenJoint",
     "CartMass",
+    "ChannelRates",
     "ChannelScale",
     "ConfigError",
+    "Cosine",
     "Damping",
+    "Discriminative",
     "DivergenceError",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
     "ExportError",
+    "FiLM",
+    "FisherChannels",
     "Force",
     "FrameSkip",
     "FrameStack",
@@ -105,13 +123,16 @@ __all__ = [
     "GuardRefusal",
     "Hold",
     "JointLimits",
+    "KLAdaptive",
     "KLToPrior",
+    "LastLayer",
     "Length",
     "Linear",
     "MainEngine",
     "MaskVelocity",
     "Mass",
     "Method",
+    "Plateau",
     "PoleMass",
     "Recipe",
     "RewardScale",
@@ -127,14 +148,17 @@ __all__ = [
     "SpaceMismatchError",
     "Speed",
     "SurgeryError",
+    "Surgical",
     "Task",
     "TaskError",
     "TimeFeature",
     "Torque",
     "TrainingError",
     "Turbulence",
+    "Unfreeze",
     "UnsafeFileError",
     "WarmStart",
+    "Warmup",
     "Wind",
     "attach",
     "chain",
@@ -153,6 +177,18 @@ _EXPORTS = {
     "load": "load",
     "method": "Method chain",
     "methods.channel": "ChannelScale",
+    "methods.bitfit": "BitFit",
+    "methods.film": "FiLM",
+    "methods.fisher_channels": "FisherChannels",
+    "methods.channel_rates": "ChannelRates",
+    "methods.last_layer": "LastLayer",
+    "methods.surgical": "Surgical",
+    "methods.unfreeze": "Unfreeze",
+    "methods.discriminative": "Discriminative",
+    "methods.kl_adaptive": "KLAdaptive",
+    "methods.plateau": "Plateau",
+    "methods.warmup": "Warmup",
+    "methods.cosine": "Cosine",
     "methods.dropout": "Dropout",
     "methods.freeze": "Freeze",
     "methods.full": "Full",
