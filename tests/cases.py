@@ -20,10 +20,16 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.method import Batch, Context, Method
 from acclimate.methods.bc import BC
+from acclimate.methods.bitfit import BitFit
 from acclimate.methods.channel import ChannelScale
+from acclimate.methods.channel_rates import ChannelRates
+from acclimate.methods.cosine import Cosine
+from acclimate.methods.discriminative import Discriminative
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.ewc import EWC
 from acclimate.methods.features import FeatureDistillation
+from acclimate.methods.film import FiLM
+from acclimate.methods.fisher_channels import FisherChannels
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
@@ -32,6 +38,13 @@ from acclimate.methods.l2 import L2
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.mas import MAS
 from acclimate.methods.wise import WiSE
+from acclimate.methods.kl_adaptive import KLAdaptive
+from acclimate.methods.l2sp import L2SP
+from acclimate.methods.last_layer import LastLayer
+from acclimate.methods.plateau import Plateau
+from acclimate.methods.surgical import Surgical
+from acclimate.methods.unfreeze import Unfreeze
+from acclimate.methods.warmup import Warmup
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
@@ -60,14 +73,30 @@ METHODS: dict[str, Method] = {
     "features": FeatureDistillation(weight=Linear(1.0, 0.5)),
     "features/all": FeatureDistillation(on="*"),
     "wise": WiSE(),
+    "bitfit": BitFit(),
+    "film": FiLM(context=(0.5, 2.0), hidden=3),
+    "fisher-channels": FisherChannels(share=0.3, steps=3),
+    "fisher-channels/layer": FisherChannels(share=0.3, within="layer", steps=3, on="actor|q|trunk"),
+    "channel-rates": ChannelRates(steps=3),
+    "channel-rates/protect": ChannelRates(least=1.0, most=0.0, world="source", steps=3),
+    "last-layer": LastLayer(),
+    "surgical": Surgical(updates=2),
+    "unfreeze": Unfreeze(),
+    "discriminative": Discriminative(),
+    "kl-adaptive": KLAdaptive(updates=1, target=1e-6, highest=2.0),
+    "plateau": Plateau(),
+    "warmup": Warmup(fraction=0.5),
+    "cosine": Cosine(),
 }
 
-FREEZES = {"freeze", "channel"}
+FREEZES = {"freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"}
 """The cases that keep weights as they are, on each agent that they apply to."""
 
 REFUSED: dict[str, Callable[[str], bool]] = {
     # The features that an off-policy actor shares are trained by its critic, which puts out no policy.
     "ewc": lambda name: name.endswith("-shared"),
+    # The features that an off-policy actor shares are its critic's, and no policy.
+    "fisher-channels/layer": lambda name: name in ("sac-cnn-shared", "td3-cnn-shared"),
 }
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 

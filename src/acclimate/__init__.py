@@ -32,17 +32,29 @@ if TYPE_CHECKING:
     from acclimate.load import load
     from acclimate.method import Method, chain
     from acclimate.methods.bc import BC
+    from acclimate.methods.bitfit import BitFit
     from acclimate.methods.channel import ChannelScale
+    from acclimate.methods.channel_rates import ChannelRates
+    from acclimate.methods.cosine import Cosine
+    from acclimate.methods.discriminative import Discriminative
     from acclimate.methods.dropout import Dropout
     from acclimate.methods.ewc import EWC
     from acclimate.methods.features import FeatureDistillation
+    from acclimate.methods.film import FiLM
+    from acclimate.methods.fisher_channels import FisherChannels
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
     from acclimate.methods.kl import KLToPrior
+    from acclimate.methods.kl_adaptive import KLAdaptive
     from acclimate.methods.l2 import L2
     from acclimate.methods.l2sp import L2SP
+    from acclimate.methods.last_layer import LastLayer
     from acclimate.methods.mas import MAS
+    from acclimate.methods.plateau import Plateau
+    from acclimate.methods.surgical import Surgical
+    from acclimate.methods.unfreeze import Unfreeze
+    from acclimate.methods.warmup import Warmup
     from acclimate.methods.wise import WiSE
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
@@ -94,17 +106,23 @@ __all__ = [
     "ActuatorGear",
     "Agent",
     "Atari",
+    "BitFit",
     "BrokenJoint",
     "CartMass",
+    "ChannelRates",
     "ChannelScale",
     "ConfigError",
+    "Cosine",
     "Damping",
+    "Discriminative",
     "DivergenceError",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
     "ExportError",
     "FeatureDistillation",
+    "FiLM",
+    "FisherChannels",
     "Force",
     "FrameSkip",
     "FrameStack",
@@ -116,13 +134,16 @@ __all__ = [
     "GuardRefusal",
     "Hold",
     "JointLimits",
+    "KLAdaptive",
     "KLToPrior",
+    "LastLayer",
     "Length",
     "Linear",
     "MainEngine",
     "MaskVelocity",
     "Mass",
     "Method",
+    "Plateau",
     "PoleMass",
     "Recipe",
     "RewardScale",
@@ -138,14 +159,17 @@ __all__ = [
     "SpaceMismatchError",
     "Speed",
     "SurgeryError",
+    "Surgical",
     "Task",
     "TaskError",
     "TimeFeature",
     "Torque",
     "TrainingError",
     "Turbulence",
+    "Unfreeze",
     "UnsafeFileError",
     "WarmStart",
+    "Warmup",
     "WiSE",
     "Wind",
     "attach",
@@ -166,6 +190,18 @@ _EXPORTS = {
     "method": "Method chain",
     "methods.bc": "BC",
     "methods.channel": "ChannelScale",
+    "methods.bitfit": "BitFit",
+    "methods.film": "FiLM",
+    "methods.fisher_channels": "FisherChannels",
+    "methods.channel_rates": "ChannelRates",
+    "methods.last_layer": "LastLayer",
+    "methods.surgical": "Surgical",
+    "methods.unfreeze": "Unfreeze",
+    "methods.discriminative": "Discriminative",
+    "methods.kl_adaptive": "KLAdaptive",
+    "methods.plateau": "Plateau",
+    "methods.warmup": "Warmup",
+    "methods.cosine": "Cosine",
     "methods.dropout": "Dropout",
     "methods.ewc": "EWC",
     "methods.features": "FeatureDistillation",

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from acclimate.errors import ConfigError, TrainingError
@@ -113,18 +114,17 @@ class Attached(Tuner):
             {"params": [p for p in self.parameters if self.scales[p] == scale], "lr": lr * scale} for scale in scales
         ]
 
-    def refresh(self) -> None:
-        """Ask every method for its scales again.
+    def apply(self, scales: dict[Parameter, float]) -> None:
+        """Apply the scales.
 
         Raises:
             TrainingError: if they changed, and the optimizer that was made from `groups` cannot follow.
         """
-        before = dict(self.scales)
-        super().refresh()
-        if self._grouped and self.scales != before:
+        if self._grouped and scales != self.scales:
             raise TrainingError(
                 "a method changes learning rates in training; pass `optimizer` to attach instead of groups()"
             )
+        super().apply(scales)
 
     def penalty(self, batch: Any, nets: Sequence[Net] | None = None) -> Tensor:
         """Return what the methods add to the loss.

@@ -107,7 +107,7 @@ class Composition:
             SurgeryError: naming the method and those that froze what it acts on.
         """
         if not any(scale > 0 for scale in scales.values()):
-            raise SurgeryError("the methods together freeze every weight; leave something to train")
+            raise SurgeryError(f"{self._culprits(scales)} together freeze every weight; leave something to train")
         for part in self.parts:
             reach = {p: None for view in part.views for p in part.method.constrains(view)}
             if part.method.vacuous or any(scales[p] > 0 for p in reach):

@@ -2,7 +2,8 @@
 
 A method is frozen data and optional hooks. It knows networks (`Net`), what training knows now (`Signals`) and
 where to get more (`Context`); it does not know which algorithm, framework or loop runs it. Its state lives
-outside of it: `init` returns it, `rollout` and `after` return the next one, and every other hook receives it.
+outside of it: `init` returns it, `rollout` and `after` return the next one, and every other hook receives it
+and may fill it in place.
 A state is made of tensors, plain numbers, dicts, lists and tuples; what belongs to a parameter is kept under
 the `Parameter` object, never under its name, which surgery changes.
 

@@ -89,6 +89,8 @@ class Net:
     """The paths of the layers whose outputs are the network's; by default its last layer."""
     on_policy: bool = False
     """Whether training compares its outputs with those of the rollout, so that both must be made alike."""
+    above: int = 0
+    """How many layers of other networks stand between its last one and what is put out, as above a trunk."""
     decides: bool = False
     """Whether actions follow from what it puts out."""
     seen_as: View | None = None
@@ -102,6 +104,11 @@ class Net:
     """What of it the method at hand was given."""
     pretrained: tuple[Parameter, ...] = ()
     """The parameters it had before any method added its own, selected or not."""
+
+    @property
+    def puts_out_policy(self) -> bool:
+        """Whether what it puts out says how to act; PPO's trunk puts out what its actor does."""
+        return self.decides or self.on_policy
 
     def narrow(self, selection: Select) -> Net:
         """Return the same network with only the chosen parts in view."""
@@ -146,6 +153,15 @@ class Net:
         """List the parameters in view that the network was pretrained with."""
         known = {id(parameter) for parameter in self.pretrained}
         return [parameter for parameter in self.parameters() if id(parameter) in known]
+
+    def loose_parameters(self) -> list[Parameter]:
+        """List the pretrained parameters in view that are part of no layer, such as PPO's `log_std`."""
+        known = {id(parameter) for parameter in self.pretrained}
+        return [p for path, p in self.named_parameters() if id(p) in known and self._is_loose(path)]
+
+    def _is_loose(self, path: str) -> bool:
+        owner = self.module.get_submodule(path.rpartition(".")[0])
+        return not any(name.startswith(("weight", "bias")) for name in owner._parameters)
 
     def layers(self) -> tuple[Layer, ...]:
         """List the linear and convolutional layers in view, in the order of the module."""

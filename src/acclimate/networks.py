@@ -27,6 +27,7 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
+from acclimate.depth import height
 from acclimate.errors import SurgeryError
 from acclimate.method import Batch
 from acclimate.net import Acting, Net
@@ -85,7 +86,8 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
     if shared and _has_weights(policy.features_extractor):
         scope = (_EXTRACTOR,)
         # What the actor reads must be the same in the rollout and in its updates: the trunk is on-policy too.
-        nets.append(Net("trunk", policy, _distribution, scope, heads=("",), on_policy=True, acting=acting))
+        above = max(height(net) for net in nets)
+        nets.append(Net("trunk", policy, _distribution, scope, None, ("",), True, above, acting=acting))
     return tuple(nets)
 
 
@@ -110,7 +112,8 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
     ]
     if shared and _has_weights(critic.features_extractor):
         # The extractor is one object in both; of the targets' own ones the critic's is averaged.
-        nets.append(Net("trunk", critic, _action_state_values, (_EXTRACTOR,), critic_twin, ("",)))
+        above = max(height(net) for net in nets)
+        nets.append(Net("trunk", critic, _action_state_values, (_EXTRACTOR,), critic_twin, ("",), above=above))
     return tuple(nets)
 
 

@@ -26,6 +26,7 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 _INSERTED = "inserted_"
 _COMPUTES = "computes_"
+_HOLDS = "holds_statistics"
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -161,6 +162,25 @@ def statistics_modules(module: nn.Module) -> tuple[nn.Module, ...]:
     return tuple(
         part for part in module.modules() if any(buffer.is_floating_point() for buffer in part.buffers(recurse=False))
     )
+
+
+def hold_statistics(module: nn.Module) -> None:
+    """Keep a module's running statistics as they are until `release_statistics` was called as often."""
+    handles = vars(module).setdefault(_HOLDS, [])
+    handles.append(module.register_forward_pre_hook(_evaluate))
+
+
+def release_statistics(module: nn.Module) -> None:
+    """Undo the last `hold_statistics`; without one it does nothing."""
+    handles = vars(module).get(_HOLDS, [])
+    if handles:
+        handles.pop().remove()
+    if not handles:
+        vars(module).pop(_HOLDS, None)
+
+
+def _evaluate(module: nn.Module, args: Any) -> None:
+    module.training = False
 
 
 @contextmanager

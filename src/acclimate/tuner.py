@@ -19,7 +19,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from acclimate.composition import Composition
-from acclimate.errors import SurgeryError
+from acclimate.errors import SurgeryError, TrainingError
 from acclimate.groups import Groups
 from acclimate.method import Batch, Context, Method, Signals
 from acclimate.net import Net, View
@@ -65,8 +65,11 @@ class Tuner:
         self.composition.refuse_vacuous(self.scales)
 
     def refresh(self) -> None:
-        """Ask every method for its scales again, and apply what changed."""
-        scales = self.composition.scales(self.parameters)
+        """Ask every method for its scales again, and apply them."""
+        self.apply(self.composition.scales(self.parameters))
+
+    def apply(self, scales: dict[Parameter, float]) -> None:
+        """Give each parameter its factor of the learning rate; what has 0 is frozen."""
         if scales == self.scales:
             return
         self.scales = scales
@@ -187,19 +190,23 @@ class Tuner:
             if field.name not in ("penalties", "batch", "forget")
         }
         methods = self.composition.state_dict(self.parameters)
-        return {"signals": signals, "methods": methods, "charged": self.context.charged}
+        scales = [self.scales[parameter] for parameter in self.parameters]
+        return {"signals": signals, "methods": methods, "scales": scales, "charged": self.context.charged}
 
     def load_state_dict(self, data: Mapping[str, Any]) -> None:
         """Go on with states that `state_dict` returned for the same methods on the same networks.
 
         Raises:
-            TrainingError: if they are of other methods.
+            TrainingError: if they are of other methods or other networks.
         """
+        if len(data["scales"]) != len(self.parameters):
+            raise TrainingError("the checkpoint is of another agent or recipe; resume with its own")
         self.composition.load_state_dict(data["methods"], self.parameters)
         for name, value in data["signals"].items():
             setattr(self.signals, name, value)
         self.context.charged = data["charged"]
-        self.refresh()
+        # Those that the optimizers were saved with: methods are asked again when the next rollout begins.
+        self.apply(dict(zip(self.parameters, data["scales"], strict=True)))
 
     def _before(self, groups: Groups) -> None:
         self.signals.learning_rate = groups.learning_rate

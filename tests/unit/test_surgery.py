@@ -12,7 +12,9 @@ from acclimate.surgery import (
     extract,
     following_activation,
     frozen_copy,
+    hold_statistics,
     insert,
+    release_statistics,
     reparameterise,
     statistics_modules,
     still,
@@ -119,3 +121,18 @@ def test_the_activation_that_follows() -> None:
     for path in ("2.0", "3"):
         assert following_activation(net, path) is None
     assert following_activation(nn.Bilinear(2, 2, 2), "") is None
+
+
+def test_held_statistics_stay_until_they_were_released_as_often() -> None:
+    norm = nn.BatchNorm1d(2)
+    for act in (hold_statistics, hold_statistics, release_statistics):
+        act(norm)
+        norm.train()
+        norm(torch.randn(8, 2))
+        assert torch.equal(norm.running_mean, torch.zeros(2))
+    release_statistics(norm)
+    assert not norm._forward_pre_hooks
+    norm.train()
+    norm(torch.randn(8, 2))
+    assert not torch.equal(norm.running_mean, torch.zeros(2))
+    release_statistics(norm)

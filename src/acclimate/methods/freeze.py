@@ -6,14 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from acclimate.method import Context, Method, Scales, Signals
 from acclimate.net import Net
 from acclimate.select import Select
-from acclimate.surgery import statistics_modules
-
-_HANDLE = "_freeze_handle"
+from acclimate.surgery import hold_statistics, release_statistics, statistics_modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +36,7 @@ class Freeze(Method):
     def inject(self, net: Net, context: Context) -> None:
         """Hold the running statistics of the chosen normalisation layers."""
         for module in _normalisers(net):
-            handle = module.register_forward_pre_hook(_hold)
-            setattr(module, _HANDLE, handle)
+            hold_statistics(module)
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Return 0 for every chosen weight."""
@@ -49,17 +45,10 @@ class Freeze(Method):
     def fold(self, net: Net, state: Any, context: Context) -> None:
         """Let the running statistics move again."""
         for module in _normalisers(net):
-            handle = getattr(module, _HANDLE, None)
-            if isinstance(handle, RemovableHandle):
-                handle.remove()
-                delattr(module, _HANDLE)
+            release_statistics(module)
 
 
 def _normalisers(net: Net) -> tuple[nn.Module, ...]:
     """Return the modules with running statistics that are in view."""
     paths = {id(module): path for path, module in net.module.named_modules()}
     return tuple(module for module in statistics_modules(net.module) if net.holds(paths[id(module)]))
-
-
-def _hold(module: nn.Module, args: Any) -> None:
-    module.training = False
