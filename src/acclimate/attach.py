@@ -20,11 +20,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from acclimate.errors import ConfigError, TrainingError
-from acclimate.method import Batch, Context, Method
+from acclimate.experience import Batch, Decision
+from acclimate.method import Context, Method
 from acclimate.net import Net
 from acclimate.outputs import ActionValues, Outputs, Values
 from acclimate.tuner import Tuner
@@ -93,7 +95,10 @@ def _apply(role: str, read: Reader | None) -> Callable[[nn.Module, Batch], Outpu
 
 
 class Attached(Tuner):
-    """What a loop of one's own calls: `penalty`, `step`, `fold`; on-policy also `rollout` and `acting`."""
+    """What a loop of one's own calls: `penalty`, `step`, `fold`; on-policy also `rollout` and `acting`.
+
+    Methods that act or bring data are reached by `act` and `minibatch`.
+    """
 
     updates: int | None = None
     """How many times `step` will be called."""
@@ -140,6 +145,15 @@ class Attached(Tuner):
         """Let the methods edit the gradients, after clipping; an optimizer given to `attach` does it itself."""
         self._edited = True
         self.composition.gradient()
+
+    def act(self, decision: Decision) -> Decision:
+        """Return what the methods do in a step of a rollout, in the place of what the policy has sampled."""
+        with torch.no_grad():
+            return self.composition.act(decision)
+
+    def minibatch(self, batch: Batch) -> Batch:
+        """Return what an off-policy update is to be computed from, in the place of what was sampled."""
+        return self.composition.minibatch(batch)
 
     @contextmanager
     def acting(self) -> Iterator[None]:
