@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
+    from acclimate.methods.jump_start import JumpStart
     from acclimate.methods.kl import KLToPrior
     from acclimate.methods.l2sp import L2SP
+    from acclimate.methods.offline import Offline
+    from acclimate.methods.policy_expansion import PolicyExpansion
+    from acclimate.methods.prior_replay import PriorReplay
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
     from acclimate.select import Select
@@ -105,6 +109,7 @@ __all__ = [
     "GuardRefusal",
     "Hold",
     "JointLimits",
+    "JumpStart",
     "KLToPrior",
     "Length",
     "Linear",
@@ -112,7 +117,10 @@ __all__ = [
     "MaskVelocity",
     "Mass",
     "Method",
+    "Offline",
     "PoleMass",
+    "PolicyExpansion",
+    "PriorReplay",
     "Recipe",
     "RewardScale",
     "RewardWeights",
@@ -157,8 +165,12 @@ _EXPORTS = {
     "methods.freeze": "Freeze",
     "methods.full": "Full",
     "methods.hold": "Hold",
+    "methods.jump_start": "JumpStart",
     "methods.kl": "KLToPrior",
     "methods.l2sp": "L2SP",
+    "methods.offline": "Offline",
+    "methods.policy_expansion": "PolicyExpansion",
+    "methods.prior_replay": "PriorReplay",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

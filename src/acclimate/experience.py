@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -66,3 +67,9 @@ class Decision:
     """(environments,) of bool: whether the row is the policy's own choice. An on-policy update leaves out the
     others, because their likelihood under the policy is not that of their being taken; a row whose action is not the
     sampled one is never its own. What is stored off-policy needs no such likelihood."""
+
+    def instead(self, rows: Tensor, actions: Tensor) -> Decision:
+        """Return the decision with other actions in some rows, a mask, which are then not the policy's own."""
+        new = actions.reshape(self.actions.shape).to(self.actions)
+        wide = rows.reshape(-1, *(1 for _ in self.actions.shape[1:]))
+        return dataclasses.replace(self, actions=torch.where(wide, new, self.actions), own=self.own & ~rows)

@@ -115,6 +115,10 @@ METHODS = Registry(
         "kl": "acclimate.methods.kl:KLToPrior",
         "dropout": "acclimate.methods.dropout:Dropout",
         "channel": "acclimate.methods.channel:ChannelScale",
+        "prior-replay": "acclimate.methods.prior_replay:PriorReplay",
+        "offline": "acclimate.methods.offline:Offline",
+        "jump-start": "acclimate.methods.jump_start:JumpStart",
+        "policy-expansion": "acclimate.methods.policy_expansion:PolicyExpansion",
     },
     entry_points="acclimate.methods",
 )
