@@ -40,6 +40,7 @@ class JumpStart(Method):
 
     name: ClassVar[str] = "jump-start"
     family: ClassVar[str] = "data"
+    vacuous: ClassVar[bool] = True
 
     horizon: float | Schedule
     """How many steps of each episode pi0 takes, such as `200->0@0.5`: a straight fall to none by the middle of the run,

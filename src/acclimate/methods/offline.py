@@ -40,6 +40,7 @@ class Offline(Method):
 
     name: ClassVar[str] = "offline"
     family: ClassVar[str] = "data"
+    vacuous: ClassVar[bool] = True
 
     data: str
     """The id of a data set that `minari download` has fetched, or the path of its folder."""

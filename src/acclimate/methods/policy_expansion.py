@@ -37,6 +37,7 @@ class PolicyExpansion(Method):
 
     name: ClassVar[str] = "policy-expansion"
     family: ClassVar[str] = "data"
+    vacuous: ClassVar[bool] = True
 
     temperature: float | Schedule = 0.1
     """Of the choice, in units of value; 0.1 is the authors'. Higher: nearer to tossing a coin; towards 0 the better

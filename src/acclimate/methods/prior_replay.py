@@ -71,6 +71,11 @@ class PriorReplay(Method):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"prior-replay.{name} is {getattr(self, name)}; give a number above 0")
 
+    @property
+    def vacuous(self) -> bool:  # type: ignore[override]
+        """Whether it serves every network, and not only those in view."""
+        return self.serves == "all"
+
     def init(self, net: Net, context: Context) -> dict[str, Any]:
         """Return the steps, which a resumed run plays again."""
         return {"seed": context.seed, "stored": Remade(context.source(self.steps))}
