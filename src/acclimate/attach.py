@@ -104,6 +104,7 @@ class Attached(Tuner):
     """How many times `step` will be called."""
     _grouped = False
     _edited = False
+    _acted = False
 
     def groups(self, lr: float) -> list[dict[str, Any]]:
         """Return parameter groups to make an optimizer from: what is trained, each at its own rate.
@@ -148,6 +149,7 @@ class Attached(Tuner):
 
     def act(self, decision: Decision) -> Decision:
         """Return what the methods do in a step of a rollout, in the place of what the policy has sampled."""
+        self._acted = True
         with torch.no_grad():
             return self.composition.act(decision)
 
@@ -173,8 +175,11 @@ class Attached(Tuner):
             progress: the share of the run that is over, for schedules; by default that of `updates`.
 
         Raises:
-            TrainingError: if a method edits gradients and had no chance to.
+            TrainingError: if a method edits gradients, or acts, and had no chance to.
         """
+        actors = [part.method.name for part, view in self.composition.each("act") if view.decides]
+        if actors and not self._acted:
+            raise TrainingError(f"`{actors[0]}` acts in rollouts; call tuner.act() where an action is sampled")
         if not self._adopted:
             editors = [part.method.name for part, _ in self.composition.each("gradient")]
             if editors and not self._edited:
