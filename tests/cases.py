@@ -33,22 +33,31 @@ from acclimate.methods.fisher_channels import FisherChannels
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
+from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.kl_adaptive import KLAdaptive
 from acclimate.methods.l2 import L2
 from acclimate.methods.l2sp import L2SP
-from acclimate.methods.mas import MAS
-from acclimate.methods.wise import WiSE
-from acclimate.methods.kl_adaptive import KLAdaptive
-from acclimate.methods.l2sp import L2SP
 from acclimate.methods.last_layer import LastLayer
+from acclimate.methods.mas import MAS
+from acclimate.methods.offline import Offline
 from acclimate.methods.plateau import Plateau
+from acclimate.methods.policy_expansion import PolicyExpansion
+from acclimate.methods.prior_replay import PriorReplay
 from acclimate.methods.surgical import Surgical
 from acclimate.methods.unfreeze import Unfreeze
 from acclimate.methods.warmup import Warmup
+from acclimate.methods.wise import WiSE
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
+from tests.recorded import recorded
 from tests.tiny import World
+
+_FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)
+_IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+_REACH = spaces.Box(np.array([-1.0, -0.5], np.float32), np.array([1.0, 0.5], np.float32))
+_CHOICE = spaces.Discrete(3)
 
 # One instance or more of each method: `name` or `name/variant`.
 METHODS: dict[str, Method] = {
@@ -87,6 +96,14 @@ METHODS: dict[str, Method] = {
     "plateau": Plateau(),
     "warmup": Warmup(fraction=0.5),
     "cosine": Cosine(),
+    "prior-replay": PriorReplay(steps=30, share=0.5),
+    "prior-replay/all": PriorReplay(steps=30, share=Linear(0.5, 0.0), serves="all"),
+    "offline": Offline(data=recorded(_FLAT, _REACH)),
+    "offline/discrete": Offline(data=recorded(_FLAT, _CHOICE), share=Linear(0.5, 0.25)),
+    "offline/image": Offline(data=recorded(_IMAGE, _REACH)),
+    "jump-start": JumpStart(horizon=Linear(4, 0, fraction=0.5)),
+    "jump-start/drawn": JumpStart(horizon=2, deterministic=False),
+    "policy-expansion": PolicyExpansion(temperature=Linear(1.0, 0.1)),
 }
 
 FREEZES = {"freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"}
@@ -99,11 +116,24 @@ REFUSED: dict[str, Callable[[str], bool]] = {
     "fisher-channels/layer": lambda name: name in ("sac-cnn-shared", "td3-cnn-shared"),
 }
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
+_ON_POLICY = ("ppo", "a2c")
+_VALUE_BASED = ("dqn", "qrdqn")
 
-_FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)
-_IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
-_REACH = spaces.Box(np.array([-1.0, -0.5], np.float32), np.array([1.0, 0.5], np.float32))
-_CHOICE = spaces.Discrete(3)
+
+def _without(*algorithms: str, kind: str = "") -> Callable[[str], bool]:
+    """Return whether an agent is of one of these algorithms, or of another kind than this one."""
+    return lambda name: name.startswith(algorithms) or kind not in name
+
+
+REFUSED: dict[str, Callable[[str], bool]] = {
+    "prior-replay": _without(*_ON_POLICY),
+    "prior-replay/all": _without(*_ON_POLICY),
+    "offline": _without(*_ON_POLICY, *_VALUE_BASED, kind="mlp"),
+    "offline/discrete": lambda name: name not in ("dqn-mlp", "qrdqn-mlp"),
+    "offline/image": _without(*_ON_POLICY, *_VALUE_BASED, kind="cnn"),
+    "policy-expansion": _without(*_ON_POLICY, *_VALUE_BASED),
+}
+"""Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},

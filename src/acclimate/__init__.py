@@ -45,13 +45,17 @@ if TYPE_CHECKING:
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
+    from acclimate.methods.jump_start import JumpStart
     from acclimate.methods.kl import KLToPrior
     from acclimate.methods.kl_adaptive import KLAdaptive
     from acclimate.methods.l2 import L2
     from acclimate.methods.l2sp import L2SP
     from acclimate.methods.last_layer import LastLayer
     from acclimate.methods.mas import MAS
+    from acclimate.methods.offline import Offline
     from acclimate.methods.plateau import Plateau
+    from acclimate.methods.policy_expansion import PolicyExpansion
+    from acclimate.methods.prior_replay import PriorReplay
     from acclimate.methods.surgical import Surgical
     from acclimate.methods.unfreeze import Unfreeze
     from acclimate.methods.warmup import Warmup
@@ -134,6 +138,7 @@ __all__ = [
     "GuardRefusal",
     "Hold",
     "JointLimits",
+    "JumpStart",
     "KLAdaptive",
     "KLToPrior",
     "LastLayer",
@@ -143,8 +148,11 @@ __all__ = [
     "MaskVelocity",
     "Mass",
     "Method",
+    "Offline",
     "Plateau",
     "PoleMass",
+    "PolicyExpansion",
+    "PriorReplay",
     "Recipe",
     "RewardScale",
     "RewardWeights",
@@ -208,11 +216,15 @@ _EXPORTS = {
     "methods.freeze": "Freeze",
     "methods.full": "Full",
     "methods.hold": "Hold",
+    "methods.jump_start": "JumpStart",
     "methods.kl": "KLToPrior",
     "methods.l2": "L2",
     "methods.l2sp": "L2SP",
     "methods.mas": "MAS",
     "methods.wise": "WiSE",
+    "methods.offline": "Offline",
+    "methods.policy_expansion": "PolicyExpansion",
+    "methods.prior_replay": "PriorReplay",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from acclimate.errors import ConfigError, TrainingError
-from acclimate.method import Batch, Context, Method
+from acclimate.experience import Batch, Decision
+from acclimate.method import Context, Method
 from acclimate.net import Net
 from acclimate.outputs import ActionValues, Outputs, Values
 from acclimate.tuner import Tuner
@@ -94,12 +96,16 @@ def _apply(role: str, read: Reader | None) -> Callable[[nn.Module, Batch], Outpu
 
 
 class Attached(Tuner):
-    """What a loop of one's own calls: `penalty`, `step`, `fold`; on-policy also `rollout` and `acting`."""
+    """What a loop of one's own calls: `penalty`, `step`, `fold`; on-policy also `rollout` and `acting`.
+
+    Methods that act or bring data are reached by `act` and `minibatch`.
+    """
 
     updates: int | None = None
     """How many times `step` will be called."""
     _grouped = False
     _edited = False
+    _acted = False
 
     def groups(self, lr: float) -> list[dict[str, Any]]:
         """Return parameter groups to make an optimizer from: what is trained, each at its own rate.
@@ -141,6 +147,16 @@ class Attached(Tuner):
         self._edited = True
         self.composition.gradient()
 
+    def act(self, decision: Decision) -> Decision:
+        """Return what the methods do in a step of a rollout, in the place of what the policy has sampled."""
+        self._acted = True
+        with torch.no_grad():
+            return self.composition.act(decision)
+
+    def minibatch(self, batch: Batch) -> Batch:
+        """Return what an off-policy update is to be computed from, in the place of what was sampled."""
+        return self.composition.minibatch(batch)
+
     @contextmanager
     def acting(self) -> Iterator[None]:
         """Surround the choice of actions that on-policy networks are then trained on."""
@@ -159,8 +175,11 @@ class Attached(Tuner):
             progress: the share of the run that is over, for schedules; by default that of `updates`.
 
         Raises:
-            TrainingError: if a method edits gradients and had no chance to.
+            TrainingError: if a method edits gradients, or acts, and had no chance to.
         """
+        actors = [part.method.name for part, view in self.composition.each("act") if view.decides]
+        if actors and not self._acted:
+            raise TrainingError(f"`{actors[0]}` acts in rollouts; call tuner.act() where an action is sampled")
         if not self._adopted:
             editors = [part.method.name for part, _ in self.composition.each("gradient")]
             if editors and not self._edited:

@@ -234,4 +234,4 @@ class Composition:
                 f"the checkpoint is of the methods {theirs}, not {ours}; resume with the recipe it was made by"
             )
         for part, item in zip(self.parts, data, strict=True):
-            part.states.update(unpack(item["states"], parameters))
+            part.states.update(unpack(item["states"], parameters, part.states))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.composition import Composition
-from acclimate.errors import SurgeryError
 from acclimate.experience import Decision
 
 
@@ -19,21 +18,9 @@ class Decisions:
     """Asks the methods at each step of a rollout, and remembers which steps were the policy's own."""
 
     def __init__(self, model: BaseAlgorithm, composition: Composition) -> None:
-        """Find out whether any method decides.
-
-        Raises:
-            SurgeryError: if one changes the minibatches of a replay buffer that the algorithm does not have.
-        """
-        for part, _ in composition.each("minibatch"):
-            if getattr(model, "replay_buffer", None) is None:
-                raise SurgeryError(
-                    f"`{part.method.name}` changes the minibatches of a replay buffer, and {type(model).__name__} "
-                    "has none; tune a SAC, TD3, DDPG, TQC, CrossQ, DQN or QR-DQN agent with it"
-                )
-        self.wanted = any(True for _ in composition.each("act"))
+        """Find out whether any method decides."""
+        self.wanted = any(view.decides for _, view in composition.each("act"))
         """Whether a method decides what is done."""
-        self.starts = np.ones(getattr(model, "n_envs", 1), dtype=bool)
-        """Which environments begin an episode at the next step; off-policy algorithms do not keep it."""
         self._model, self._composition = model, composition
         self._own: list[NDArray[np.bool_]] = []
 
@@ -44,37 +31,43 @@ class Decisions:
     @property
     def own(self) -> NDArray[np.bool_] | None:
         """Which rows of an on-policy rollout were the policy's own, (steps, environments); None if all were."""
-        if not self._own or all(own.all() for own in self._own):
+        if all(own.all() for own in self._own):
             return None
         return np.stack(self._own)
 
     @property
-    def any_own(self) -> bool:
-        """Whether the policy itself decided anything in the last rollout."""
-        return not self._own or any(own.any() for own in self._own)
+    def enough(self) -> bool:
+        """Whether the last rollout leaves an update something: one row alone has no advantage over any other."""
+        own = self.own
+        return own is None or int(own.sum()) > 1
 
     def instead(self, policy: Any, args: tuple[Any, ...], output: Any) -> Any:
         """Put what the methods decide in the place of what an on-policy policy puts out: a forward hook."""
-        actions, values, log_probs = output
-        decision = self._decided(args[0], actions, np.asarray(self._model._last_episode_starts, dtype=bool))
-        self._own.append(decision.own.cpu().numpy())
+        sampled, values, log_probs = output
+        decision = self._decided(args[0], sampled)
+        # The likelihood that goes into the buffer is that of the sampled action.
+        kept = (decision.actions == sampled).reshape(len(sampled), -1).all(-1)
+        self._own.append((decision.own & kept).cpu().numpy())
         return decision.actions, values, log_probs
 
     def stored(self, sampled: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the action for the environments and the one for the buffer, in the place of an off-policy sample.
 
         Args:
-            sampled: (environments, axes), as the buffer stores it.
+            sampled: (environments, axes), as the buffer stores it; (environments,) if discrete.
         """
         policy = self._model.policy
         observations, _ = policy.obs_to_tensor(self._model._last_obs)  # type: ignore[arg-type]
-        decision = self._decided(observations, torch.as_tensor(sampled, device=policy.device), self.starts)
-        stored = decision.actions.cpu().numpy().astype(sampled.dtype)
+        decision = self._decided(observations, torch.as_tensor(sampled, device=policy.device))
+        stored = decision.actions.cpu().numpy()
         if isinstance(self._model.action_space, Box):
             return policy.unscale_action(stored), stored
         return stored, stored
 
     @torch.no_grad()
-    def _decided(self, observations: Any, actions: torch.Tensor, starts: NDArray[np.bool_]) -> Decision:
-        begun = torch.as_tensor(starts, device=actions.device)
-        return self._composition.act(Decision(observations, actions, begun, torch.ones_like(begun)))
+    def _decided(self, observations: Any, sampled: torch.Tensor) -> Decision:
+        """Ask the methods; actions come back in the shape and kind of the sampled ones, which stay as they are."""
+        starts = torch.as_tensor(np.asarray(self._model._last_episode_starts, dtype=bool), device=sampled.device)
+        found = self._composition.act(Decision(observations, sampled.clone(), starts, torch.ones_like(starts)))
+        actions = found.actions.reshape(sampled.shape).to(sampled)
+        return Decision(observations, actions, starts, found.own.to(starts))

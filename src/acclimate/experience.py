@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -29,11 +30,26 @@ class Batch:
         """Return the chosen rows: a slice, a mask or indices."""
         return Batch(*(_rows(getattr(self, field.name), index) for field in dataclasses.fields(self)))
 
+    def replaced(self, rows: Tensor, by: Batch) -> Batch:
+        """Return the batch with other steps in these rows; its shapes and kinds of numbers stay."""
+        names = (field.name for field in dataclasses.fields(self))
+        return Batch(*(_replaced(getattr(self, name), rows, getattr(by, name)) for name in names))
+
 
 def _rows(value: Any, index: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rows(part, index) for key, part in value.items()}
     return None if value is None else value[index]
+
+
+def _replaced(value: Any, rows: Tensor, by: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(part, rows, by[key]) for key, part in value.items()}
+    if value is None:
+        return None
+    value = value.clone()
+    value[rows] = by.reshape(len(rows), *value.shape[1:]).to(value)
+    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,4 +65,11 @@ class Decision:
     """(environments,) of bool: whether an episode begins here."""
     own: Tensor
     """(environments,) of bool: whether the row is the policy's own choice. An on-policy update leaves out the
-    others, because their likelihood under the policy is not that of their being taken."""
+    others, because their likelihood under the policy is not that of their being taken; a row whose action is not the
+    sampled one is never its own. What is stored off-policy needs no such likelihood."""
+
+    def instead(self, rows: Tensor, actions: Tensor) -> Decision:
+        """Return the decision with other actions in some rows, a mask, which are then not the policy's own."""
+        new = actions.reshape(self.actions.shape).to(self.actions)
+        wide = rows.reshape(-1, *(1 for _ in self.actions.shape[1:]))
+        return dataclasses.replace(self, actions=torch.where(wide, new, self.actions), own=self.own & ~rows)

@@ -72,7 +72,7 @@ class Method:
 
     name: ClassVar[str]
     family: ClassVar[str]
-    """regularisation, dropout, channel, adapter, layer, reset, normalisation, or learning-rate."""
+    """regularisation, dropout, channel, adapter, layer, reset, normalisation, learning-rate, or data."""
     preserves: ClassVar[bool] = True
     """Injecting it leaves the network's function unchanged."""
     foldable: ClassVar[bool] = True

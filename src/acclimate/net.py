@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import nn
+from gymnasium import Space
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import SurgeryError
@@ -27,6 +28,32 @@ class View(Protocol):
 
     def back(self, observations: Any) -> Any:
         """Turn observations as the pretrained networks read them into what the networks read now."""
+        ...
+
+
+class Intake(Protocol):
+    """How training scales what environments give and take, as it stands now."""
+
+    @property
+    def observation_space(self) -> Space[Any]:
+        """What the environments show."""
+        ...
+
+    @property
+    def action_space(self) -> Space[Any]:
+        """What the environments take."""
+        ...
+
+    def observations(self, raw: Any) -> Any:
+        """Turn arrays of observations, as environments give them, into what the networks read now."""
+        ...
+
+    def actions(self, raw: Any) -> Tensor:
+        """Turn arrays of actions, as environments take them, into the policy's own units."""
+        ...
+
+    def rewards(self, raw: Tensor) -> Tensor:
+        """Turn rewards, as environments give them, into those of a minibatch."""
         ...
 
 
@@ -98,6 +125,11 @@ class Net:
     normaliser moved."""
     reference: nn.Module | None = None
     """A frozen copy of the module as it was pretrained."""
+    rates: Callable[[Batch], Tensor] | None = None
+    """Of an actor: what each critic, (batch, critics), expects of the actions of a batch. None where no critic rates
+    actions."""
+    intake: Intake | None = None
+    """How training scales what environments give; None where nobody tells."""
     acting: Acting = dataclasses.field(default_factory=Acting)
     """Is on while the network chooses the actions that it is trained on, and off while it is evaluated."""
     selection: Select = dataclasses.field(default_factory=Select)
@@ -131,7 +163,12 @@ class Net:
         return self.apply(self.reference, batch)
 
     def now(self, stored: Batch) -> Batch:
-        """Return a batch of `Context`, which is normalised as in pretraining, as the network reads it now."""
+        """Return a batch of `Context` as the network reads it now.
+
+        There observations are normalised as in pretraining, and rewards are those of the environment.
+        """
+        if self.intake is not None and stored.rewards is not None:
+            stored = dataclasses.replace(stored, rewards=self.intake.rewards(stored.rewards))
         if self.seen_as is None:
             return stored
         after = stored.next_observations

@@ -8,6 +8,7 @@ that a method on the actor does not change the critic by the way. Paths are thos
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -22,13 +23,14 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
 from acclimate.depth import height
 from acclimate.errors import SurgeryError
+from acclimate.intake import SB3Intake
 from acclimate.method import Batch
 from acclimate.net import Acting, Net
 from acclimate.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Outputs, Point, Values
@@ -44,6 +46,11 @@ def find(model: BaseAlgorithm) -> tuple[Net, ...]:
     Raises:
         SurgeryError: if the policy is of a kind whose networks are not known.
     """
+    intake = SB3Intake(model)
+    return tuple(dataclasses.replace(net, intake=intake) for net in _find(model))
+
+
+def _find(model: BaseAlgorithm) -> tuple[Net, ...]:
     policy = model.policy
     if isinstance(policy, ActorCriticPolicy) and not isinstance(policy, RecurrentActorCriticPolicy):
         return _actor_critic(policy)
@@ -106,6 +113,7 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
             actor_twin,
             _actor_heads(actor),
             decides=True,
+            rates=_rates(critic),
             acting=acting,
         ),
         Net("critic", critic, _action_state_values, _scope(critic, shared), critic_twin, _critic_heads(critic)),
@@ -115,6 +123,16 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
         above = max(height(net) for net in nets)
         nets.append(Net("trunk", critic, _action_state_values, (_EXTRACTOR,), critic_twin, ("",), above=above))
     return tuple(nets)
+
+
+def _rates(critic: Any) -> Callable[[Batch], Tensor]:
+    """Return what asks each critic for the value of actions; of a distribution, its mean."""
+
+    def rates(batch: Batch) -> Tensor:
+        values = critic(batch.observations, batch.actions)
+        return torch.cat(values, -1) if isinstance(values, tuple) else values.mean(-1)
+
+    return rates
 
 
 def _single(net: nn.Module, target: nn.Module, apply: Apply) -> Net:
@@ -164,7 +182,8 @@ def _from_sb3(distribution: Distribution, squashed: bool = False) -> Outputs:
 
 
 def _distribution(module: nn.Module, batch: Batch) -> Outputs:
-    return _from_sb3(module.get_distribution(batch.observations))  # type: ignore[operator]
+    # Of PPO and A2C only policies with gSDE can squash; what they then sample lies in [-1, 1].
+    return _from_sb3(module.get_distribution(batch.observations), squashed=module.squash_output)  # type: ignore[operator, arg-type]
 
 
 def _state_values(module: nn.Module, batch: Batch) -> Outputs:

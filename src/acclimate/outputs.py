@@ -41,6 +41,13 @@ class Gaussian:
         shift = (self.mean - other.mean).square() * torch.exp(-2.0 * other.log_std)
         return (gap + 0.5 * (spread + shift - 1.0)).sum(-1)
 
+    def choose(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return an action for each row: the mean, or one that the generator draws."""
+        action = self.mean
+        if generator is not None:
+            action = action + self.log_std.exp() * torch.randn(action.shape, generator=generator).to(action)
+        return action.tanh() if self.squashed else action
+
 
 @dataclasses.dataclass(frozen=True)
 class Categorical:
@@ -60,6 +67,17 @@ class Categorical:
             total = total + (log_p.exp() * (log_p - log_q)).sum(-1)
         return total
 
+    def choose(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return an option for each row, (batch,), or of each choice: the likeliest, or one that is drawn."""
+        chosen = []
+        for logits in self.logits.split(self.sizes or (self.logits.shape[-1],), -1):
+            if generator is not None:
+                odds = F.softmax(logits, -1).cpu()
+                chosen.append(torch.multinomial(odds, 1, generator=generator)[:, 0].to(logits.device))
+            else:
+                chosen.append(logits.argmax(-1))
+        return torch.stack(chosen, -1) if self.sizes else chosen[0]
+
 
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:
@@ -75,6 +93,14 @@ class Bernoulli:
         loss = F.logsigmoid(-self.logits) - F.logsigmoid(-other.logits)
         return (yes * gain + (1.0 - yes) * loss).sum(-1)
 
+    def choose(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return 1 or 0 for each action: the likelier, or one that the generator draws."""
+        if generator is None:
+            return (self.logits > 0).to(self.logits)
+        return (torch.rand(self.logits.shape, generator=generator).to(self.logits) < self.logits.sigmoid()).to(
+            self.logits
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Point:
@@ -87,6 +113,10 @@ class Point:
         """Return the normal distribution of this standard deviation around the action."""
         return Gaussian(self.action, torch.full_like(self.action, math.log(std)))
 
+    def choose(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return the action; there is nothing to draw."""
+        return self.action
+
 
 @dataclasses.dataclass(frozen=True)
 class ActionValues:
@@ -98,6 +128,10 @@ class ActionValues:
     def softmax(self, temperature: float) -> Categorical:
         """Return the policy that prefers actions by the exponential of their value over the temperature."""
         return Categorical(self.values / temperature)
+
+    def choose(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return the best action of each row, (batch,); there is nothing to draw."""
+        return self.values.argmax(-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,3 +181,14 @@ def divergence(first: Policy, second: Policy) -> Tensor:
     raise SurgeryError(
         f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; give two policies of one kind"
     )
+
+
+def choose(outputs: Outputs, generator: torch.Generator | None = None) -> Tensor:
+    """Return an action for each row, in the policy's own units: the likeliest, or one that the generator draws.
+
+    Raises:
+        SurgeryError: for values of states, which say nothing of actions.
+    """
+    if isinstance(outputs, Values):
+        raise SurgeryError("a critic puts out no action; choose the `actor`, or a Q-network")
+    return outputs.choose(generator)

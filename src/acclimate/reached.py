@@ -26,9 +26,11 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
                 return super().collect_rollouts(*args, **kwargs)
 
         def train(self, *args: Any, **kwargs: Any) -> None:
-            if seam.decisions.any_own:
-                with seam.update():
-                    super().train(*args, **kwargs)
+            if not seam.decisions.enough:
+                seam.skip()
+                return
+            with seam.update():
+                super().train(*args, **kwargs)
 
         def _sample_action(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
             action, stored = super()._sample_action(*args, **kwargs)
@@ -38,7 +40,8 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
             self, buffer: Any, action: Any, new_obs: Any, reward: Any, dones: Any, infos: Any
         ) -> None:
             super()._store_transition(buffer, action, new_obs, reward, dones, infos)
-            seam.decisions.starts = np.asarray(dones, dtype=bool)
+            # Off-policy, SB3 sets these when the environments are reset and never again.
+            self._last_episode_starts = np.asarray(dones, dtype=bool)
 
     Reached.__name__, Reached.__qualname__ = stock.__name__, stock.__qualname__
     return Reached

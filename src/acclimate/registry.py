@@ -133,6 +133,10 @@ METHODS = Registry(
         "plateau": "acclimate.methods.plateau:Plateau",
         "warmup": "acclimate.methods.warmup:Warmup",
         "cosine": "acclimate.methods.cosine:Cosine",
+        "prior-replay": "acclimate.methods.prior_replay:PriorReplay",
+        "offline": "acclimate.methods.offline:Offline",
+        "jump-start": "acclimate.methods.jump_start:JumpStart",
+        "policy-expansion": "acclimate.methods.policy_expansion:PolicyExpansion",
     },
     entry_points="acclimate.methods",
 )

@@ -37,7 +37,7 @@ from acclimate.method import Batch, Context, Method, Signals
 from acclimate.net import View
 from acclimate.networks import find
 from acclimate.reached import mark_acting, reached
-from acclimate.tap import tapped
+from acclimate.tap import refuse_untappable, tapped
 from acclimate.tuner import Tuner
 
 
@@ -78,6 +78,7 @@ class Seam:
             raise SurgeryError(
                 "TRPO steps its actor past the optimizer, where no method reaches it; tune the agent as PPO"
             )
+        refuse_untappable(model, method)
         self.model = model
         self.total_steps = total_steps
         self.tuner = Tuner(method, find(model), context=context, seen_as=seen_as)
@@ -229,6 +230,10 @@ class Seam:
                 del groups.optimizer.zero_grad
                 groups.settle()
         self._read_log()
+
+    def skip(self) -> None:
+        """Count the steps of a rollout that no update is made of."""
+        self._read_steps()
 
     def _see(self, batch: Batch) -> None:
         self.signals.batch = batch

@@ -7,7 +7,8 @@ same agent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,14 @@ from acclimate.errors import TrainingError
 
 _BY_PARAMETER = "by parameter"
 _TUPLE = "tuple"
+_REMADE = "remade"
+
+
+@dataclasses.dataclass(frozen=True)
+class Remade:
+    """What `init` makes the same again, such as a data set: a checkpoint leaves it out."""
+
+    value: Any
 
 
 def pack(state: Any, parameters: Sequence[Parameter]) -> Any:
@@ -35,6 +44,8 @@ def _pack(state: Any, places: dict[int, int]) -> Any:
         return state.detach().clone()
     if state is None or isinstance(state, (bool, int, float, str)):
         return state
+    if isinstance(state, Remade):
+        return {_REMADE: None}
     if isinstance(state, tuple):
         return {_TUPLE: [_pack(item, places) for item in state]}
     if isinstance(state, list):
@@ -49,14 +60,29 @@ def _pack(state: Any, places: dict[int, int]) -> Any:
     )
 
 
-def unpack(data: Any, parameters: Sequence[Parameter]) -> Any:
-    """Return the state that `pack` made the data of, with the parameters of now."""
+def unpack(data: Any, parameters: Sequence[Parameter], fresh: Any = None) -> Any:
+    """Return the state that `pack` made the data of, with the parameters of now.
+
+    Args:
+        data: what `pack` returned.
+        parameters: those of the networks, in the same order.
+        fresh: the state that `init` returned here; what is made anew is taken from it.
+    """
     if isinstance(data, list):
-        return [unpack(item, parameters) for item in data]
+        return [unpack(item, parameters, part) for item, part in zip(data, _items(fresh, len(data)), strict=True)]
     if not isinstance(data, dict):
         return data.clone() if isinstance(data, torch.Tensor) else data
+    if set(data) == {_REMADE}:
+        return fresh
     if set(data) == {_TUPLE}:
-        return tuple(unpack(item, parameters) for item in data[_TUPLE])
+        return tuple(unpack(data[_TUPLE], parameters, fresh))
     if set(data) == {_BY_PARAMETER}:
         return {parameters[place]: unpack(value, parameters) for place, value in data[_BY_PARAMETER].items()}
-    return {key: unpack(value, parameters) for key, value in data.items()}
+    known = fresh if isinstance(fresh, Mapping) else {}
+    return {key: unpack(value, parameters, known.get(key)) for key, value in data.items()}
+
+
+def _items(fresh: Any, length: int) -> Sequence[Any]:
+    """Return what stands at each place of a fresh state, None where it has another length by now."""
+    same = isinstance(fresh, (list, tuple)) and len(fresh) == length
+    return fresh if same else [None] * length

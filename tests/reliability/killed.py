@@ -13,18 +13,27 @@ from stable_baselines3.common.callbacks import BaseCallback
 from acclimate import training
 from acclimate.finetune import finetune
 from acclimate.methods.channel import ChannelScale
+from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.policy_expansion import PolicyExpansion
+from acclimate.methods.prior_replay import PriorReplay
 from acclimate.recipe import Recipe
 from acclimate.schedule import Linear
 from tests.unit.driver.world import agent, recipe, task
 
 STEPS = 420
 _KL = KLToPrior(weight=Linear(0.5, 0.1))
+_DATA = (
+    PriorReplay(steps=40, share=0.25, serves="all"),
+    JumpStart(horizon=Linear(6, 2), deterministic=False),
+    PolicyExpansion(),
+)
 CASES: dict[str, tuple[str, Recipe]] = {
     "ppo": ("ppo", recipe(steps=STEPS, n_envs=2, methods=(ChannelScale(), _KL), algorithm={"n_steps": 16})),
     "sac": ("sac", recipe(steps=STEPS, methods=(_KL,), averaging=0.5)),
     "dqn": ("dqn", recipe(steps=STEPS, methods=(ChannelScale(train_base=True),), algorithm={"train_freq": 3})),
     "td3": ("td3", recipe(steps=STEPS, warm_start={"critic_warmup": 60})),
+    "data": ("sac", recipe(steps=STEPS, methods=_DATA)),
 }
 
 
@@ -45,10 +54,17 @@ def run(case: str, folder: Path, *, every: float = 0.0, callback: Any = None, re
     """Run a case with a checkpoint every so many seconds."""
     name, asked = CASES[case]
     given, usual = agent(name, normalize=name in ("ppo", "sac")), training.CHECKPOINT_SECONDS
+    source = task(name) if case == "data" else None
     training.CHECKPOINT_SECONDS = every
     try:
         return finetune(
-            given, task(name, offset=0.5), asked.override(**more), out=folder, resume=resume, callback=callback
+            given,
+            task(name, offset=0.5),
+            asked.override(**more),
+            source=source,
+            out=folder,
+            resume=resume,
+            callback=callback,
         )
     finally:
         training.CHECKPOINT_SECONDS = usual

@@ -131,7 +131,7 @@ def equal(first: Any, second: Any, path: str = "") -> None:
         assert first == second, path
 
 
-@pytest.mark.parametrize("case", ["ppo", "dqn"])
+@pytest.mark.parametrize("case", ["ppo", "dqn", "data"])
 def test_all_of_a_checkpoint_is_put_back(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, moments, states of methods, normaliser, average, counters: saved again at once, they are the same."""
     folder = tmp_path / "run"
@@ -155,8 +155,23 @@ def test_all_of_a_checkpoint_is_put_back(case: str, tmp_path: Path, monkeypatch:
     equal(saved.tensors, again.tensors)
     equal({**saved.progress, "seconds": 0}, {**again.progress, "seconds": 0})
     assert saved.progress["counters"]["_n_updates"] > 0
-    if case == "dqn":
+    if case != "ppo":
         assert all(np.array_equal(values, again.replay[name]) for name, values in saved.replay.items())
+
+
+def test_steps_that_a_method_asked_for_are_charged_once(tmp_path: Path) -> None:
+    """A resumed run plays them again, which costs no more than the first time in the report."""
+    folder = tmp_path / "run"
+
+    def kill(scope: dict[str, Any], _: dict[str, Any]) -> bool:
+        if scope["self"].num_timesteps >= 230:
+            raise Killed
+        return True
+
+    with pytest.raises(Killed):
+        run("data", folder, callback=kill)
+    done = run("data", folder)
+    assert done.report.steps_charged == STEPS + 40
 
 
 def test_another_recipe_a_finished_run_and_a_damaged_one(tmp_path: Path) -> None:
@@ -184,4 +199,4 @@ def test_another_recipe_a_finished_run_and_a_damaged_one(tmp_path: Path) -> None
 
 def test_the_cases_cover_what_they_claim() -> None:
     methods = {method.name for _, recipe in CASES.values() for method in recipe.methods}
-    assert methods == {"channel", "kl"}
+    assert methods == {"channel", "kl", "prior-replay", "jump-start", "policy-expansion"}

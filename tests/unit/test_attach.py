@@ -13,10 +13,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
+from acclimate.experience import Decision
 from acclimate.method import Batch, Method, Signals, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import ConsistentDropout, Dropout, PlainDropout
 from acclimate.methods.full import Full
+from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.net import Net
@@ -173,6 +175,20 @@ def test_edits_that_would_be_missed() -> None:
     tuner.step(progress=0.5)
     assert all(torch.equal(value, before[name]) for name, value in q.state_dict().items())
     assert tuner.signals.progress == 0.5
+
+
+def test_a_loop_asks_what_is_done() -> None:
+    """The prior leads into an episode of two environments: the learner's 7 is replaced at their starts."""
+    q = network()
+    best = q(torch.ones(2, 4)).argmax(-1)
+    tuner = attach(JumpStart(horizon=1), {"q": q})
+    with pytest.raises(TrainingError, match=r"`jump-start` acts in rollouts; call tuner\.act\(\)"):
+        tuner.step()
+    own = torch.ones(2, dtype=torch.bool)
+    decided = tuner.act(Decision(torch.ones(2, 4), torch.tensor([7, 7]), torch.tensor([True, False]), own))
+    assert decided.actions.tolist() == [int(best[0]), 7]
+    assert decided.own.tolist() == [False, True]
+    tuner.step()
 
 
 def test_an_optimizer_of_something_else() -> None:

@@ -6,9 +6,13 @@ import math
 
 import pytest
 import torch
+from tests.tiny import model as tiny
 from torch import distributions as td
 
+from acclimate.draw import generator
 from acclimate.errors import SurgeryError
+from acclimate.experience import Batch
+from acclimate.networks import find
 from acclimate.outputs import (
     ActionValues,
     Bernoulli,
@@ -18,6 +22,7 @@ from acclimate.outputs import (
     Policy,
     Values,
     as_policy,
+    choose,
     divergence,
 )
 
@@ -94,3 +99,43 @@ def test_what_cannot_be_compared() -> None:
         as_policy(Values(A), temperature=1.0, std=0.2)
     with pytest.raises(SurgeryError, match="a Gaussian and a Categorical cannot be compared"):
         divergence(Gaussian(A, C), Categorical(B))
+
+
+def test_choosing_the_likeliest() -> None:
+    mean = torch.tensor([[0.5, -2.0]])
+    assert choose(Gaussian(mean, torch.zeros(2))).tolist() == [[0.5, -2.0]]
+    torch.testing.assert_close(choose(Gaussian(mean, torch.zeros(2), squashed=True)), torch.tanh(mean))
+    logits = torch.tensor([[0.0, 3.0, 1.0, 5.0, 2.0], [4.0, 3.0, 1.0, 5.0, 9.0]])
+    assert choose(Categorical(logits)).tolist() == [3, 4]
+    assert choose(Categorical(logits, (3, 2))).tolist() == [[1, 0], [0, 1]]
+    assert choose(Bernoulli(torch.tensor([[1.0, -1.0]]))).tolist() == [[1.0, 0.0]]
+    assert choose(Point(mean)).tolist() == mean.tolist()
+    assert choose(ActionValues(logits)).tolist() == [3, 4]
+    with pytest.raises(SurgeryError, match="a critic puts out no action"):
+        choose(Values(mean))
+
+
+def test_drawing_has_the_frequencies_of_the_distribution() -> None:
+    n = 20_000
+    normal = choose(Gaussian(torch.full((n, 1), 2.0), torch.log(torch.tensor([0.5]))), generator(0))
+    assert float(normal.mean()) == pytest.approx(2.0, abs=0.02)
+    assert float(normal.std()) == pytest.approx(0.5, abs=0.02)
+    squashed = choose(Gaussian(torch.full((n, 1), 2.0), torch.log(torch.tensor([0.5])), squashed=True), generator(0))
+    torch.testing.assert_close(squashed, normal.tanh())
+    odds = torch.tensor([0.2, 0.3, 0.5, 0.9, 0.1])
+    several = choose(Categorical(odds.log().expand(n, 5), (3, 2)), generator(1))
+    assert torch.bincount(several[:, 0]).div(n).tolist() == pytest.approx([0.2, 0.3, 0.5], abs=0.02)
+    assert torch.bincount(several[:, 1]).div(n).tolist() == pytest.approx([0.9, 0.1], abs=0.02)
+    one = choose(Categorical(odds[:3].log().expand(n, 3)), generator(2))
+    assert torch.bincount(one).div(n).tolist() == pytest.approx([0.2, 0.3, 0.5], abs=0.02)
+    yes = choose(Bernoulli(torch.logit(torch.tensor([0.2, 0.7])).expand(n, 2)), generator(3))
+    assert yes.mean(0).tolist() == pytest.approx([0.2, 0.7], abs=0.02)
+
+
+def test_a_squashing_policy_with_gsde_is_drawn_within_its_bounds() -> None:
+    model = tiny("ppo-gsde", policy_kwargs={"net_arch": [8], "squash_output": True})
+    net = find(model)[0]
+    outputs = net.apply(net.module, Batch(torch.zeros(4, 3)))
+    assert outputs.squashed
+    assert float(choose(outputs, generator(0)).abs().max()) <= 1.0
+    assert not find(tiny("ppo"))[0].apply(find(tiny("ppo"))[0].module, Batch(torch.zeros(4, 3))).squashed
