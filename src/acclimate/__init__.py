@@ -32,12 +32,18 @@ if TYPE_CHECKING:
     from acclimate.load import load
     from acclimate.method import Method, chain
     from acclimate.methods.channel import ChannelScale
+    from acclimate.methods.dora import DoRA
     from acclimate.methods.dropout import Dropout
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
+    from acclimate.methods.ia3 import IA3
     from acclimate.methods.kl import KLToPrior
     from acclimate.methods.l2sp import L2SP
+    from acclimate.methods.lora import LoRA
+    from acclimate.methods.peft import PEFT
+    from acclimate.methods.residual import Residual
+    from acclimate.methods.side import Side
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
     from acclimate.select import Select
@@ -76,7 +82,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "IA3",
     "L2SP",
+    "PEFT",
     "AcclimateError",
     "ActionDelay",
     "ActionGain",
@@ -90,6 +98,7 @@ __all__ = [
     "ConfigError",
     "Damping",
     "DivergenceError",
+    "DoRA",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
@@ -108,12 +117,14 @@ __all__ = [
     "KLToPrior",
     "Length",
     "Linear",
+    "LoRA",
     "MainEngine",
     "MaskVelocity",
     "Mass",
     "Method",
     "PoleMass",
     "Recipe",
+    "Residual",
     "RewardScale",
     "RewardWeights",
     "Run",
@@ -122,6 +133,7 @@ __all__ = [
     "SensorDropout",
     "SensorNoise",
     "SensorPermutation",
+    "Side",
     "SideEngine",
     "SourceError",
     "SpaceMismatchError",
@@ -153,12 +165,18 @@ _EXPORTS = {
     "load": "load",
     "method": "Method chain",
     "methods.channel": "ChannelScale",
+    "methods.dora": "DoRA",
     "methods.dropout": "Dropout",
     "methods.freeze": "Freeze",
     "methods.full": "Full",
     "methods.hold": "Hold",
+    "methods.ia3": "IA3",
     "methods.kl": "KLToPrior",
     "methods.l2sp": "L2SP",
+    "methods.lora": "LoRA",
+    "methods.peft": "PEFT",
+    "methods.residual": "Residual",
+    "methods.side": "Side",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

@@ -115,6 +115,12 @@ METHODS = Registry(
         "kl": "acclimate.methods.kl:KLToPrior",
         "dropout": "acclimate.methods.dropout:Dropout",
         "channel": "acclimate.methods.channel:ChannelScale",
+        "ia3": "acclimate.methods.ia3:IA3",
+        "lora": "acclimate.methods.lora:LoRA",
+        "dora": "acclimate.methods.dora:DoRA",
+        "peft": "acclimate.methods.peft:PEFT",
+        "residual": "acclimate.methods.residual:Residual",
+        "side": "acclimate.methods.side:Side",
     },
     entry_points="acclimate.methods",
 )
