@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from acclimate import replay
 from acclimate.agent import Agent
 from acclimate.errors import AcclimateError, SourceError
+from acclimate.graft import graft
 from acclimate.normalizer import Normalizer
 from acclimate.plan import OFF_POLICY, ON_POLICY, VALUE_BASED, Plan
 from acclimate.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
@@ -76,6 +77,7 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
             verbose=0,
             **plan.hyperparameters,
         )
+        graft(model, prior.methods)
         # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
         venv.seed(seed)
         _carry_weights(prior, model, carried)
@@ -104,9 +106,10 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
     shared = {name: value for name, value in agent.blueprint.hyperparameters.items() if name in known}
     blueprint = replace(agent.blueprint, algorithm=algorithm, hyperparameters=shared)
     model = blueprint.build(device=agent.device)
+    graft(model, agent.methods)
     model.policy.load_state_dict(agent.model.policy.state_dict(), strict=True)
     model.policy.set_training_mode(False)
-    return Agent(blueprint, model, agent.normalizer, agent.origin)
+    return Agent(blueprint, model, agent.normalizer, agent.origin, agent.methods)
 
 
 def _normalizer(
