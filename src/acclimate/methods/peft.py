@@ -17,7 +17,7 @@ from acclimate.method import Context, Method, Scales, Signals
 from acclimate.methods.lora import drawing, own
 from acclimate.net import Layer, Net
 from acclimate.select import Select
-from acclimate.surgery import LAYERS, bake, hand_back, take_over
+from acclimate.surgery import LAYERS, Computing, bake, hand_back, take_over
 
 ADAPTER = "default"
 CHOSEN_BY_ON = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")
@@ -34,6 +34,8 @@ class Adapter(nn.Module):
         self.inner = inner
         self.trained = tuple(n for n, p in self.named_parameters() if p.requires_grad)
         """The names of what PEFT trains."""
+        self.passes = True
+        """Whether the layer's own weight has a gradient through it; some types read its bare data."""
         self._set(None, None)
 
     def forward(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -127,18 +129,15 @@ class PEFT(Method):
                 warnings.simplefilter("ignore")
                 torch.manual_seed(seed)
                 adapter = Adapter(_wrapped(layer, self.type, self.config))
-                merged = adapter.merged(layer)
+                wrong = _fault(adapter, _plain(layer), steady=not any("dropout" in key for key in self.config))
         except ModuleNotFoundError as error:
-            if error.name != "peft":
+            if (error.name or "").partition(".")[0] != "peft":
                 raise _refusal(self.type, where, error) from error
             raise SurgeryError("`peft` needs the PEFT library: pip install acclimate[peft]") from error
         except FAILURES as error:
             raise _refusal(self.type, where, error) from error
-        stored: Tensor = layer.weight.detach()  # type: ignore[assignment, operator]
-        if not torch.allclose(merged[0], stored, rtol=1e-5, atol=1e-6):
-            raise SurgeryError(
-                f"`peft` of type {self.type} changes `{where}` at the start; choose fields by which it does not"
-            )
+        if wrong:
+            raise SurgeryError(f"`peft` of type {self.type} on `{where}` {wrong}; choose another config or type")
         return adapter
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
@@ -150,6 +149,20 @@ class PEFT(Method):
                 trained = set(adapter.trained)
                 scales |= {p: self.rate if n in trained else 0.0 for n, p in adapter.named_parameters()}
         return scales
+
+    def init(self, net: Net, context: Context) -> tuple[()]:
+        """Return no state.
+
+        Raises:
+            SurgeryError: if another method trains numbers behind an adapter that passes no gradient on.
+        """
+        for layer in net.layers():
+            if isinstance(layer.module, Computing) and not all(adapter.passes for adapter in _adapters(layer)):
+                raise SurgeryError(
+                    f"`peft` of type {self.type} on `{net.role}:{layer.path}` passes no gradient on to weights that "
+                    "`channel`, `ia3`, `lora` or `dora` compute; choose other layers for one of the two"
+                )
+        return ()
 
     def constrains(self, net: Net) -> list[nn.Parameter]:
         """Return the parameters of the layers, those of the adapters among them."""
@@ -197,8 +210,11 @@ def _wrapped(layer: nn.Module, kind: str, config: Mapping[str, Any]) -> nn.Modul
         raise SurgeryError(f"`peft`: PEFT has no adapter `{kind}`. {suggest(kind.lower(), known)}")
     name = known[kind.lower()]
     fields = PEFT_TYPE_TO_CONFIG_MAPPING[name]
+    has = {field.name for field in dataclasses.fields(fields)}
+    if "target_modules" not in has:
+        raise SurgeryError(f"`peft` of type {kind} adapts no linear or convolutional layer; choose another type")
     # IA3 wants to be told which layers count as feedforward ones: none.
-    needs: dict[str, Any] = {f.name: [] for f in dataclasses.fields(fields) if f.name == "feedforward_modules"}
+    needs: dict[str, Any] = {"feedforward_modules": []} if "feedforward_modules" in has else {}
     holder = nn.ModuleDict({"layer": _plain(layer)})
     PEFT_TYPE_TO_TUNER_MAPPING[name](holder, fields(target_modules=["layer"], **needs, **config), ADAPTER)
     inner = holder["layer"]
@@ -225,8 +241,40 @@ def _plain(layer: Any) -> nn.Module:
     return plain
 
 
+def _fault(adapter: Adapter, plain: Any, *, steady: bool) -> str | None:
+    """Say why an adapter cannot be used: it is tried as it starts, and with something learnt, on random inputs."""
+    if isinstance(plain, nn.Linear):
+        inputs = torch.randn(4, plain.in_features)
+    else:
+        sides = [d * (k - 1) + s + 1 for d, k, s in zip(plain.dilation, plain.kernel_size, plain.stride, strict=True)]
+        inputs = torch.randn(4, plain.in_channels, *sides)
+    inputs = inputs.to(plain.weight)
+    tried = copy.deepcopy(adapter).eval()
+    if not _agree(tried(inputs, plain.weight, plain.bias), plain(inputs)):
+        return "changes the network at the start"
+    with torch.no_grad():
+        for name, parameter in tried.named_parameters():
+            if name in tried.trained:
+                parameter += 0.1 * torch.randn_like(parameter)
+    outputs = tried(inputs, plain.weight, plain.bias)
+    weight, bias = tried.merged(plain)
+    if _agree(tried(inputs, 2.0 * plain.weight, plain.bias), outputs):
+        return "takes the place of the layer and does not adapt it"
+    adapter.passes = torch.autograd.grad(outputs.sum(), plain.weight, allow_unused=True)[0] is not None
+    if steady and not _agree(tried.train()(inputs, plain.weight, plain.bias), outputs):
+        return "acts at random in training"
+    plain.weight.data.copy_(weight)
+    if bias is not None:
+        plain.bias.data.copy_(bias)
+    return None if _agree(plain(inputs), outputs) else "merges into something else than it computes"
+
+
+def _agree(first: Tensor, second: Tensor) -> bool:
+    return float((first - second).abs().max()) <= 1e-4 * max(1.0, float(second.abs().max()))
+
+
 def _refusal(kind: str, where: str, error: Exception) -> SurgeryError:
-    said = (str(error).splitlines() or [""])[0]
+    said = (str(error).splitlines() or [type(error).__name__])[0]
     return SurgeryError(
         f"`peft` of type {kind} cannot be used on `{where}`: PEFT says {said!r}; change `config`, or choose other "
         "layers by `on`"

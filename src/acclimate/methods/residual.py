@@ -98,8 +98,12 @@ class Residual(Method):
                 raise ConfigError(f"residual.{field} is {getattr(self, field)}; give a number above 0")
 
     def inject(self, net: Net, context: Context) -> None:
-        """Put the same network beside each head and beside its twin."""
-        for place, way in enumerate(net.ways()):
+        """Put the same network beside each head and beside its twin.
+
+        Raises:
+            SurgeryError: if no linear head is in view.
+        """
+        for place, way in enumerate(ways(net, self.name)):
             for head, inlet in zip(way.head.pair, way.inlets, strict=True):
                 extra = Correction(way, self.width, self.scale, drawing(context.seed, net.role, place))
                 insert(head, extra)
@@ -117,6 +121,20 @@ class Residual(Method):
     def constrains(self, net: Net) -> list[Parameter]:
         """Return the parameters of the networks beside the heads."""
         return [parameter for module in added(net, Correction) for parameter in module.parameters()]
+
+
+def ways(net: Net, culprit: str) -> tuple[Way, ...]:
+    """Return how features become outputs.
+
+    Raises:
+        SurgeryError: if no linear head is in view; it names the culprit.
+    """
+    found = net.ways()
+    if not found:
+        raise SurgeryError(
+            f"`{culprit}` on `{net.role}`: no linear layer in view puts out what it does; choose another network by `on`"
+        )
+    return found
 
 
 def added(net: Net, kind: type[nn.Module]) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Method, Scales, Signals
 from acclimate.methods.lora import drawing, own
-from acclimate.methods.residual import Beside, added
+from acclimate.methods.residual import Beside, added, ways
 from acclimate.net import Net, Way
 from acclimate.select import Select
 from acclimate.surgery import insert
@@ -69,8 +69,12 @@ class Side(Method):
             raise ConfigError(f"side.rate is {self.rate}; give a number above 0")
 
     def inject(self, net: Net, context: Context) -> None:
-        """Put the same column before each head and before its twin."""
-        for place, way in enumerate(net.ways()):
+        """Put the same column before each head and before its twin.
+
+        Raises:
+            SurgeryError: if no linear head is in view.
+        """
+        for place, way in enumerate(ways(net, self.name)):
             for head, inlet in zip(way.head.pair, way.inlets, strict=True):
                 extra = Column(way, self.width, drawing(context.seed, net.role, place))
                 # In front of the head's own hook: where features go straight into a head, it sees them first.
