@@ -25,6 +25,7 @@ from acclimate.methods.channel import ChannelScale
 from acclimate.methods.channel_rates import ChannelRates
 from acclimate.methods.cosine import Cosine
 from acclimate.methods.discriminative import Discriminative
+from acclimate.methods.dora import DoRA
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.ewc import EWC
 from acclimate.methods.features import FeatureDistillation
@@ -34,6 +35,7 @@ from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
 from acclimate.methods.jump_start import JumpStart
+from acclimate.methods.ia3 import IA3
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.kl_adaptive import KLAdaptive
 from acclimate.methods.l2 import L2
@@ -48,6 +50,10 @@ from acclimate.methods.surgical import Surgical
 from acclimate.methods.unfreeze import Unfreeze
 from acclimate.methods.warmup import Warmup
 from acclimate.methods.wise import WiSE
+from acclimate.methods.lora import LoRA
+from acclimate.methods.peft import PEFT
+from acclimate.methods.residual import Residual
+from acclimate.methods.side import Side
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
@@ -107,6 +113,23 @@ METHODS: dict[str, Method] = {
 }
 
 FREEZES = {"freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"}
+    "ia3": IA3(rate=2.0),
+    "ia3/inputs": IA3(of="inputs", on="critic|q"),
+    "lora": LoRA(rank=2, alpha=4.0),
+    "lora/bias": LoRA(rank=1, train_bias=True, rate=3.0, on="critic|q"),
+    "dora": DoRA(rank=2),
+    "peft": PEFT(type="lora", config={"r": 2}),
+    "peft/loha": PEFT(type="LoHa", config={"r": 2}, rate=2.0, on="critic|q"),
+    "residual": Residual(width=4),
+    "residual/all": Residual(width=4, scale=0.5, rate=2.0, on="actor|critic|q"),
+    "side": Side(width=4, rate=2.0),
+    "side/head": Side(width=4, train_head=False, on="critic|q"),
+}
+
+FREEZES = {
+    *("freeze", "channel", "ia3", "ia3/inputs", "lora", "lora/bias", "dora", "peft", "peft/loha"),
+    *("residual", "residual/all", "side", "side/head"),
+}
 """The cases that keep weights as they are, on each agent that they apply to."""
 
 REFUSED: dict[str, Callable[[str], bool]] = {

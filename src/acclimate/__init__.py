@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from acclimate.methods.channel_rates import ChannelRates
     from acclimate.methods.cosine import Cosine
     from acclimate.methods.discriminative import Discriminative
+    from acclimate.methods.dora import DoRA
     from acclimate.methods.dropout import Dropout
     from acclimate.methods.ewc import EWC
     from acclimate.methods.features import FeatureDistillation
@@ -45,17 +46,22 @@ if TYPE_CHECKING:
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.hold import Hold
+    from acclimate.methods.ia3 import IA3
     from acclimate.methods.jump_start import JumpStart
     from acclimate.methods.kl import KLToPrior
     from acclimate.methods.kl_adaptive import KLAdaptive
     from acclimate.methods.l2 import L2
     from acclimate.methods.l2sp import L2SP
     from acclimate.methods.last_layer import LastLayer
+    from acclimate.methods.lora import LoRA
     from acclimate.methods.mas import MAS
     from acclimate.methods.offline import Offline
+    from acclimate.methods.peft import PEFT
     from acclimate.methods.plateau import Plateau
     from acclimate.methods.policy_expansion import PolicyExpansion
     from acclimate.methods.prior_replay import PriorReplay
+    from acclimate.methods.residual import Residual
+    from acclimate.methods.side import Side
     from acclimate.methods.surgical import Surgical
     from acclimate.methods.unfreeze import Unfreeze
     from acclimate.methods.warmup import Warmup
@@ -100,9 +106,11 @@ __version__ = "0.1.0"
 __all__ = [
     "BC",
     "EWC",
+    "IA3",
     "L2",
     "L2SP",
     "MAS",
+    "PEFT",
     "AcclimateError",
     "ActionDelay",
     "ActionGain",
@@ -120,6 +128,7 @@ __all__ = [
     "Damping",
     "Discriminative",
     "DivergenceError",
+    "DoRA",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
@@ -144,6 +153,7 @@ __all__ = [
     "LastLayer",
     "Length",
     "Linear",
+    "LoRA",
     "MainEngine",
     "MaskVelocity",
     "Mass",
@@ -154,6 +164,7 @@ __all__ = [
     "PolicyExpansion",
     "PriorReplay",
     "Recipe",
+    "Residual",
     "RewardScale",
     "RewardWeights",
     "Run",
@@ -162,6 +173,7 @@ __all__ = [
     "SensorDropout",
     "SensorNoise",
     "SensorPermutation",
+    "Side",
     "SideEngine",
     "SourceError",
     "SpaceMismatchError",
@@ -210,6 +222,7 @@ _EXPORTS = {
     "methods.plateau": "Plateau",
     "methods.warmup": "Warmup",
     "methods.cosine": "Cosine",
+    "methods.dora": "DoRA",
     "methods.dropout": "Dropout",
     "methods.ewc": "EWC",
     "methods.features": "FeatureDistillation",
@@ -217,6 +230,7 @@ _EXPORTS = {
     "methods.full": "Full",
     "methods.hold": "Hold",
     "methods.jump_start": "JumpStart",
+    "methods.ia3": "IA3",
     "methods.kl": "KLToPrior",
     "methods.l2": "L2",
     "methods.l2sp": "L2SP",
@@ -225,6 +239,10 @@ _EXPORTS = {
     "methods.offline": "Offline",
     "methods.policy_expansion": "PolicyExpansion",
     "methods.prior_replay": "PriorReplay",
+    "methods.lora": "LoRA",
+    "methods.peft": "PEFT",
+    "methods.residual": "Residual",
+    "methods.side": "Side",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gymnasium import spaces
     from stable_baselines3.common.base_class import BaseAlgorithm
 
+    from acclimate.method import Method
     from acclimate.normalizer import Normalizer, Observation
 
 OPTIMIZERS = ("policy.optimizer", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer")
@@ -57,6 +58,8 @@ class Parts:
     variables: Mapping[str, torch.Tensor] = field(default_factory=dict)
     counters: Mapping[str, float] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
+    methods: tuple[Method, ...] = ()
+    """Those that its networks carry, in the order of their injection."""
 
     def from_revision(self, commit: str) -> Parts:
         """Return the same parts, known to come from this commit of a Hub repository."""
@@ -71,6 +74,7 @@ class Agent:
         model: The SB3 model; it has no environment.
         normalizer: How raw observations are scaled before the model sees them, if they are.
         origin: Where it came from.
+        methods: Those of its fine-tuning that stay in its networks, because they cannot end as stock ones; mostly none.
     """
 
     def __init__(
@@ -79,12 +83,14 @@ class Agent:
         model: BaseAlgorithm,
         normalizer: Normalizer | None = None,
         origin: Origin | None = None,
+        methods: tuple[Method, ...] = (),
     ) -> None:
         """Hold the parts of an agent; `load` makes them from a file."""
         self.blueprint = blueprint
         self.model = model
         self.normalizer = normalizer
         self.origin = origin or Origin()
+        self.methods = methods
 
     @property
     def algorithm(self) -> str:
@@ -158,6 +164,7 @@ class Agent:
             variables={n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)},
             counters={name: getattr(model, name) for name in (*COUNTERS, *RATES) if hasattr(model, name)},
             origin=self.origin,
+            methods=self.methods,
         )
 
     def copy(self) -> Agent:
@@ -166,10 +173,14 @@ class Agent:
         return assemble(self.parts(), normalizer=normalizer, device=self.device)
 
     def save(self, path: str | Path) -> Path:
-        """Write a plain SB3 zip, with ``vecnormalize.pkl`` in SB3's format beside it; return the zip's path.
+        """Write the agent, and return where.
+
+        Args:
+            path: Ends in ``.zip`` for a plain SB3 zip, with ``vecnormalize.pkl`` in SB3's format beside it; without an
+                ending it is the folder of a bundle, which `load` reads.
 
         Raises:
-            ExportError: The format is unknown, or the folder cannot be written.
+            ExportError: The format is unknown or cannot hold this agent, or the folder cannot be written.
         """
         from acclimate import export
 
@@ -183,11 +194,14 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
         SourceError: The weights are not those of the described network.
         UnsafeFileError: The described network is far larger than its weights.
     """
+    from acclimate.graft import graft
+
     blueprint, where = parts.blueprint, parts.origin.path or parts.blueprint.algorithm
     # Weights are drawn and thrown away; the caller's random numbers must not depend on that.
     try:
         with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
             model = blueprint.build(device=device)
+            graft(model, parts.methods)
     except UnsafeFileError:
         raise
     except SourceError as error:
@@ -207,7 +221,7 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     origin = dataclasses.replace(parts.origin, unread=tuple(unread))
     if normalizer is not None:
         normalizer.check(blueprint.observation_space, where)
-    return Agent(blueprint, model, normalizer, origin)
+    return Agent(blueprint, model, normalizer, origin, parts.methods)
 
 
 class _Budget(TorchFunctionMode):

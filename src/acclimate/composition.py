@@ -212,7 +212,7 @@ class Composition:
         for part in self.parts:
             if not part.method.foldable:
                 raise SurgeryError(
-                    f"`{part.method.name}` cannot end as a stock network; save the run's bundle or export ONNX instead"
+                    f"`{part.method.name}` cannot end as a stock network; save the bundle, a folder, instead"
                 )
         for part in reversed(self.parts):
             for view in reversed(part.views):

@@ -88,6 +88,8 @@ class Findings:
     """Versions of what the run depended on."""
     normalized: bool = False
     """Whether a normaliser is saved beside the tuned agent."""
+    stock: bool = True
+    """Whether it is a stock network, in a zip; otherwise the bundle alone holds it."""
     notes: tuple[str, ...] = ()
     """What is missing from this report, and why."""
 

@@ -28,7 +28,7 @@ from acclimate.findings import Measured, Point
 from acclimate.folder import RunFolder, environment, read_json
 from acclimate.load import load
 from acclimate.method import chain
-from acclimate.plan import Plan, make_plan
+from acclimate.plan import make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
 from acclimate.report import Report
@@ -196,7 +196,7 @@ class _Session:
             shown = trained.show(last)
             others["target"] = self._final(shown, self.task)
             others["source"] = None if self.source is None else self._final(shown, self.source)
-        kept = self._kept_agent(job.plan, trained, chosen)
+        kept = self._kept_agent(job, trained, chosen)
         after_target = before.target if chosen is None else self._final(kept, self.task)
         after_source = before.source
         if chosen is not None and self.source is not None:
@@ -228,6 +228,7 @@ class _Session:
             recipe=self.recipe.to_dict(),
             environment=environment(),
             normalized=kept.normalizer is not None,
+            stock=not kept.methods,
             notes=() if trained.diverged is None else (trained.diverged,),
         )
         if folder is not None:
@@ -251,19 +252,12 @@ class _Session:
                 best, best_lower = snapshot, lower
         return best
 
-    def _kept_agent(self, plan: Plan, trained: Trained, chosen: Snapshot | None) -> Agent:
+    def _kept_agent(self, job: Job, trained: Trained, chosen: Snapshot | None) -> Agent:
         spaces = task_spaces(self.agent, self.task)
-        if chosen is None:
-            same = dataclasses.replace(self.agent.blueprint, **spaces)
-            return Agent(same, self.agent.model, self.agent.normalizer, self.agent.origin).copy()
-        agent = trained.show(chosen)
-        model = trained.seam.fold()
-        # Whoever trains on goes on as this run did, with a buffer of the agent's own size.
-        used = {name: value for name, value in plan.hyperparameters.items() if name != "buffer_size"}
-        blueprint = dataclasses.replace(
-            agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used}, **spaces
-        )
-        return Agent(blueprint, model, agent.normalizer, agent.origin).copy()
+        agent = self.agent if chosen is None else trained.tuned(chosen, job)
+        return Agent(
+            dataclasses.replace(agent.blueprint, **spaces), agent.model, agent.normalizer, agent.origin, agent.methods
+        ).copy()
 
     def _curve(self, before: Before, trained: Trained) -> tuple[Point, ...]:
         seeds = before.selection.seeds
@@ -274,13 +268,17 @@ class _Session:
         return tuple(rows)
 
     def _write(self, folder: RunFolder, kept: Agent, report: Report) -> Report:
-        kept.save(folder.path / "agent.zip")
+        if not kept.methods:
+            kept.save(folder.path / "agent.zip")
         bundle.save(kept, folder.path / "bundle")
         clips = (
             record(self.agent, self.task, folder.path / "before.mp4", seed=FINAL_SEED),
             record(kept, self.task, folder.path / "after.mp4", seed=FINAL_SEED),
         )
         notes = tuple(dict.fromkeys(clip.reason for clip in clips if clip.reason))
+        if kept.methods:
+            names = " and ".join(dict.fromkeys(f"`{method.name}`" for method in kept.methods))
+            notes += (f"no agent.zip: {names} in its networks cannot end as a stock network; load the bundle",)
         report = dataclasses.replace(report, notes=(*report.notes, *notes))
         report.write(folder.path)
         return report

@@ -38,7 +38,7 @@ class Groups:
         self.optimizer = optimizer
         self.nets = tuple(nets)
         self.original = [p for group in optimizer.param_groups for p in group["params"]]
-        self.added = _added(self.original, nets)
+        self.added = added(self.original, nets)
         self._options = [
             {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
         ]
@@ -130,7 +130,8 @@ class Groups:
         self._after(self)
 
 
-def _added(original: Sequence[Parameter], nets: Sequence[Net]) -> list[Parameter]:
+def added(original: Sequence[Parameter], nets: Sequence[Net]) -> list[Parameter]:
+    """List the parameters of networks that an optimizer did not come with."""
     known = {id(p) for p in original}
     candidates = {id(p): p for net in nets for p in net.parameters()}
     return [p for key, p in candidates.items() if key not in known]

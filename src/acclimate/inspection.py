@@ -19,7 +19,8 @@ def describe(agent: Agent) -> dict[str, Any]:
     """Return what an agent is made of, JSON-able.
 
     The fields: ``algorithm``, ``policy``, ``policy_kwargs``, ``env_id``, ``steps``, ``source`` (path, sha256,
-    revision), ``versions``, ``observation_space``, ``action_space``, ``networks`` (each with its layers and
+    revision), ``versions``, ``observation_space``, ``action_space``, ``methods`` (those that its networks carry
+    because they cannot end as stock ones), ``networks`` (each with its layers and
     number of parameters), ``parameters``, ``normalizer``, ``hyperparameters``, ``config`` (hints beside the
     file) and ``unread`` (each with ``field`` and ``reason``).
     """
@@ -35,6 +36,7 @@ def describe(agent: Agent) -> dict[str, Any]:
             "versions": dict(origin.versions),
             "observation_space": str(agent.observation_space),
             "action_space": str(agent.action_space),
+            "methods": [method.to_config() for method in agent.methods],
             "networks": [_network(name, module) for name, module in agent.model.policy.named_children()],
             "parameters": sum(parameter.numel() for parameter in agent.model.policy.parameters()),
             "normalizer": None if agent.normalizer is None else _normalizer(agent.normalizer),
@@ -97,6 +99,8 @@ def render(description: dict[str, Any]) -> str:
         if network["parameters"]:
             lines.append(f"  {network['name']}: {network['parameters']:,} parameters")
             lines += [f"    {layer['name'] or network['name']}: {layer['layer']}" for layer in network["layers"]]
+    carried = [{item: {}} if isinstance(item, str) else item for item in description["methods"]]
+    lines += _section("methods in its networks", {name: fields for item in carried for name, fields in item.items()})
     lines += _section("policy arguments", description["policy_kwargs"])
     lines += _section("hyperparameters", description["hyperparameters"])
     lines += _section("said beside the file", description["config"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from acclimate.agent import Agent
 from acclimate.callbacks.selection import Record, Snapshot
 from acclimate.evaluate import Evaluation
 from acclimate.folder import RunFolder
+from acclimate.graft import kept
 from acclimate.method import Method, chain
 from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
@@ -91,10 +92,25 @@ class Trained:
         """Make the model act as it did at a snapshot, and return it as an agent."""
         self.started.model.policy.load_state_dict(snapshot.policy, strict=True)
         prior = self.started.blueprint_agent
-        return Agent(prior.blueprint, self.started.model, snapshot.normalizer, prior.origin)
+        return Agent(prior.blueprint, self.started.model, snapshot.normalizer, prior.origin, prior.methods)
+
+    def tuned(self, snapshot: Snapshot, job: Job) -> Agent:
+        """Return the agent of a snapshot as a stock one, or with its methods in place where it cannot be one.
+
+        One method that stays keeps all: folding those around it would change what it was trained on.
+        """
+        agent = self.show(snapshot)
+        if job.method.foldable and not agent.methods:
+            model, methods = self.seam.fold(), ()
+        else:
+            model, methods = self.seam.keep(), (*agent.methods, *kept(job.method))
+        # Whoever trains on goes on as this run did, with a buffer of the agent's own size.
+        used = {name: value for name, value in job.plan.hyperparameters.items() if name != "buffer_size"}
+        blueprint = replace(agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used})
+        return Agent(blueprint, model, agent.normalizer, agent.origin, methods)
 
 
 def live_agent(started: WarmStarted) -> Agent:
     """Return the model in training as an agent, with a copy of its normaliser as it stands."""
     prior = started.blueprint_agent
-    return Agent(prior.blueprint, started.model, save_vec_normalize(started.normalize), prior.origin)
+    return Agent(prior.blueprint, started.model, save_vec_normalize(started.normalize), prior.origin, prior.methods)

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from acclimate.errors import SurgeryError
 from acclimate.outputs import Outputs
 from acclimate.select import Select
-from acclimate.surgery import LAYERS, following_activation
+from acclimate.surgery import following_activation, layer_paths
 
 if TYPE_CHECKING:
     from acclimate.method import Batch
@@ -94,6 +94,18 @@ class Layer:
         return first, self.twin_activation or self.twin
 
 
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How features become one of a network's outputs."""
+
+    head: Layer
+    """The linear layer that the output comes from."""
+    inlets: tuple[nn.Module, ...]
+    """What the features go into, and its double in the target network, as `head.pair`."""
+    features: int
+    """How many features there are."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Net:
     """A trainable network, its target twin and what it was before training.
@@ -114,6 +126,9 @@ class Net:
     """The target network's module, with the same paths."""
     heads: tuple[str, ...] = ()
     """The paths of the layers whose outputs are the network's; by default its last layer."""
+    inlets: tuple[str, ...] = ()
+    """For each head the path of the module that takes the features it is computed from; by default the first linear
+    layer."""
     on_policy: bool = False
     """Whether training compares its outputs with those of the rollout, so that both must be made alike."""
     above: int = 0
@@ -205,12 +220,28 @@ class Net:
         heads = self.heads or self._last()
         return tuple(self._layer(path, heads) for path in self._layer_paths() if self.holds(path))
 
+    def ways(self) -> tuple[Way, ...]:
+        """List how features become outputs: one for each linear head in view."""
+        inlets = dict(zip(self.heads, self.inlets, strict=True)) if self.inlets else {}
+        linear = [path for path in self._layer_paths() if isinstance(self.module.get_submodule(path), nn.Linear)]
+        first = next((path for path in linear if self._within(path)), "")
+        heads = [layer for layer in self.layers() if layer.head and layer.path in linear]
+        return tuple(self._way(layer, inlets.get(layer.path, first)) for layer in heads)
+
+    def _way(self, head: Layer, inlet: str) -> Way:
+        pair = [self.module.get_submodule(inlet)]
+        if self.twin is not None:
+            pair.append(self.twin.get_submodule(inlet))
+        inside = [pair[0].get_submodule(path) for path in layer_paths(pair[0])]
+        first = next((layer for layer in inside if isinstance(layer, nn.Linear)), head.module)
+        return Way(head, tuple(pair), int(first.in_features))  # type: ignore[arg-type]
+
     def paths(self) -> list[str]:
         """List the paths of the parameters, for messages."""
         return [path for path, _ in self.named_parameters()]
 
     def _layer_paths(self) -> list[str]:
-        return [path for path, module in self.module.named_modules() if isinstance(module, LAYERS)]
+        return layer_paths(self.module)
 
     def _last(self) -> tuple[str, ...]:
         return tuple(path for path in self._layer_paths() if self._within(path))[-1:]

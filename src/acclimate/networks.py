@@ -34,6 +34,7 @@ from acclimate.intake import SB3Intake
 from acclimate.method import Batch
 from acclimate.net import Acting, Net
 from acclimate.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Outputs, Point, Values
+from acclimate.surgery import layer_paths
 
 Apply = Callable[[nn.Module, Batch], Outputs]
 
@@ -59,9 +60,9 @@ def _find(model: BaseAlgorithm) -> tuple[Net, ...]:
     if isinstance(policy, TD3Policy):
         return _off_policy(policy, _deterministic)
     if isinstance(policy, DQNPolicy):
-        return (_single(policy.q_net, policy.q_net_target, _action_values),)
+        return (_single(policy.q_net, policy.q_net_target, _action_values, "q_net"),)
     if isinstance(policy, QRDQNPolicy):
-        return (_single(policy.quantile_net, policy.quantile_net_target, _mean_action_values),)
+        return (_single(policy.quantile_net, policy.quantile_net_target, _mean_action_values, "quantile_net"),)
     raise SurgeryError(
         f"{type(model).__name__} with {type(policy).__name__}: its networks are not known to the methods; "
         "fine-tune PPO, A2C, SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with an MLP or CNN policy"
@@ -84,11 +85,19 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
             _distribution,
             tuple(actor),
             heads=("action_net",),
+            inlets=("mlp_extractor.policy_net",),
             on_policy=True,
             decides=True,
             acting=acting,
         ),
-        Net("critic", policy, _state_values, tuple(critic), heads=("value_net",)),
+        Net(
+            "critic",
+            policy,
+            _state_values,
+            tuple(critic),
+            heads=("value_net",),
+            inlets=("mlp_extractor.value_net",),
+        ),
     ]
     if shared and _has_weights(policy.features_extractor):
         scope = (_EXTRACTOR,)
@@ -104,6 +113,7 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
     actor_twin, critic_twin = getattr(policy, "actor_target", None), getattr(policy, "critic_target", None)
     shared = policy.share_features_extractor
     acting = Acting()
+    heads = _actor_heads(actor)
     nets = [
         Net(
             "actor",
@@ -111,12 +121,21 @@ def _off_policy(policy: Any, apply: Apply) -> tuple[Net, ...]:
             apply,
             _scope(actor, shared),
             actor_twin,
-            _actor_heads(actor),
+            heads,
+            ("latent_pi" if hasattr(actor, "latent_pi") else "mu",) * len(heads),
             decides=True,
             rates=_rates(critic),
             acting=acting,
         ),
-        Net("critic", critic, _action_state_values, _scope(critic, shared), critic_twin, _critic_heads(critic)),
+        Net(
+            "critic",
+            critic,
+            _action_state_values,
+            _scope(critic, shared),
+            critic_twin,
+            _critic_heads(critic),
+            tuple(f"qf{index}" for index in range(critic.n_critics)),
+        ),
     ]
     if shared and _has_weights(critic.features_extractor):
         # The extractor is one object in both; of the targets' own ones the critic's is averaged.
@@ -135,8 +154,9 @@ def _rates(critic: Any) -> Callable[[Batch], Tensor]:
     return rates
 
 
-def _single(net: nn.Module, target: nn.Module, apply: Apply) -> Net:
-    return Net("q", net, apply, twin=target, decides=True)
+def _single(net: nn.Module, target: nn.Module, apply: Apply, child: str) -> Net:
+    heads = tuple(_last_linear(net, child))
+    return Net("q", net, apply, twin=target, heads=heads, inlets=(child,) * len(heads), decides=True)
 
 
 def _has_weights(module: nn.Module) -> bool:
@@ -162,7 +182,7 @@ def _last_linear(module: nn.Module, child: str) -> list[str]:
     part = getattr(module, child, None)
     if not isinstance(part, nn.Module):
         return []
-    inside = [name for name, layer in part.named_modules() if isinstance(layer, nn.Linear)]
+    inside = [name for name in layer_paths(part) if isinstance(part.get_submodule(name), nn.Linear)]
     return [f"{child}.{inside[-1]}" if inside[-1] else child]
 
 

@@ -137,6 +137,12 @@ METHODS = Registry(
         "offline": "acclimate.methods.offline:Offline",
         "jump-start": "acclimate.methods.jump_start:JumpStart",
         "policy-expansion": "acclimate.methods.policy_expansion:PolicyExpansion",
+        "ia3": "acclimate.methods.ia3:IA3",
+        "lora": "acclimate.methods.lora:LoRA",
+        "dora": "acclimate.methods.dora:DoRA",
+        "peft": "acclimate.methods.peft:PEFT",
+        "residual": "acclimate.methods.residual:Residual",
+        "side": "acclimate.methods.side:Side",
     },
     entry_points="acclimate.methods",
 )

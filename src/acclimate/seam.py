@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -159,12 +160,22 @@ class Seam:
         """
         self.detach()
         self.tuner.fold()
+        self._renew(self._orders)
+        return self.model
+
+    def keep(self) -> BaseAlgorithm:
+        """Return the model with what the methods injected in place, and fresh optimizers that train it too."""
+        self.detach()
+        self.tuner.keep()
+        self._renew({name: [*order, *self._groups[name].added] for name, order in self._orders.items()})
+        return self.model
+
+    def _renew(self, orders: Mapping[str, list[Parameter]]) -> None:
         policy = self.model.policy
-        for name, order in self._orders.items():
+        for name, order in orders.items():
             fresh = policy.optimizer_class(order, lr=self.model.lr_schedule(1), **policy.optimizer_kwargs)
             owner, _, attribute = name.rpartition(".")
             setattr(_follow(self.model, owner), attribute, fresh)
-        return self.model
 
     # Checkpoints
 

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _INSERTED = "inserted_"
 _COMPUTES = "computes_"
 _HOLDS = "holds_statistics"
+_COMPUTER = "computer"
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -126,8 +127,22 @@ def bake(layer: nn.Module) -> None:
     layer.__class__ = layer.stock
 
 
-def insert(host: nn.Module, extra: nn.Module) -> None:
+def layer_paths(root: nn.Module) -> list[str]:
+    """List the paths of the linear and convolutional layers, those left out that methods put into a layer."""
+    found: list[str] = []
+    for path, module in root.named_modules():
+        if isinstance(module, LAYERS) and not any(path.startswith(f"{outer}." if outer else "") for outer in found):
+            found.append(path)
+    return found
+
+
+def insert(host: nn.Module, extra: nn.Module, *, before: bool = False) -> None:
     """Run `extra` on what `host` puts out from now on, as part of `host`.
+
+    Args:
+        host: it keeps its place, its class and its parameters.
+        extra: of one tensor, returns one.
+        before: run it on what `host` takes instead.
 
     Raises:
         SurgeryError: if `host` is a sequence, whose members would change.
@@ -138,11 +153,11 @@ def insert(host: nn.Module, extra: nn.Module) -> None:
     # A target network is put into evaluation mode once and for all, so what joins it takes its mode over.
     host.add_module(name, extra.train(host.training))
 
-    def run(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        del args
-        return module.get_submodule(name)(output)
+    def run(module: nn.Module, args: tuple[Any, ...], output: Tensor | None = None) -> Tensor:
+        return module.get_submodule(name)(args[0] if output is None else output)
 
-    extra._insertion = host.register_forward_hook(run)  # type: ignore[assignment]
+    hook = host.register_forward_pre_hook if before else host.register_forward_hook
+    extra._insertion = hook(run)  # type: ignore[assignment]
 
 
 def extract(host: nn.Module, kind: type[nn.Module]) -> None:
@@ -155,6 +170,29 @@ def extract(host: nn.Module, kind: type[nn.Module]) -> None:
                 handle.remove()
             delattr(host, name)
             return
+
+
+def take_over(host: nn.Module, extra: nn.Module) -> None:
+    """Let `extra(input, weight, bias)` compute what a layer puts out from now on, as part of the layer.
+
+    Raises:
+        SurgeryError: if another module does so already.
+    """
+    if _COMPUTER in host._modules:
+        raise SurgeryError("another module computes this layer already; give it one")
+    host.add_module(_COMPUTER, extra.train(host.training))
+    # A method bound to the layer: a deep copy of the layer gets one that is bound to the copy.
+    host.forward = MethodType(_computed_by, host)
+
+
+def hand_back(host: nn.Module) -> nn.Module | None:
+    """Let a layer compute what it puts out by itself again; return what did it, None if nothing did."""
+    host.__dict__.pop("forward", None)
+    return host._modules.pop(_COMPUTER, None)
+
+
+def _computed_by(host: nn.Module, inputs: Tensor) -> Tensor:
+    return host.get_submodule(_COMPUTER)(inputs, host.weight, host.bias)
 
 
 def statistics_modules(module: nn.Module) -> tuple[nn.Module, ...]:

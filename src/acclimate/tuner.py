@@ -172,6 +172,13 @@ class Tuner:
                 parameter.requires_grad_(True)
                 parameter.grad = None
 
+    def keep(self) -> None:
+        """Leave every injection in place, and give the networks back trainable as they are."""
+        self.release()
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+            parameter.grad = None
+
     @property
     def trainable_parameters(self) -> int:
         """How many numbers are trained."""

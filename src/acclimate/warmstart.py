@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from acclimate import replay
 from acclimate.agent import Agent
 from acclimate.errors import AcclimateError, SourceError
+from acclimate.graft import graft
 from acclimate.normalizer import Normalizer
 from acclimate.plan import OFF_POLICY, ON_POLICY, VALUE_BASED, Plan
 from acclimate.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
@@ -76,6 +77,7 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
             verbose=0,
             **plan.hyperparameters,
         )
+        graft(model, prior.methods)
         # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
         venv.seed(seed)
         _carry_weights(prior, model, carried)
@@ -92,7 +94,7 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
         if plan.algorithm in VALUE_BASED:
             first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
             reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
-    _explore(model, plan, carried, reset)
+    _explore(prior, model, plan, carried, reset)
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
 
 
@@ -104,9 +106,10 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
     shared = {name: value for name, value in agent.blueprint.hyperparameters.items() if name in known}
     blueprint = replace(agent.blueprint, algorithm=algorithm, hyperparameters=shared)
     model = blueprint.build(device=agent.device)
+    graft(model, agent.methods)
     model.policy.load_state_dict(agent.model.policy.state_dict(), strict=True)
     model.policy.set_training_mode(False)
-    return Agent(blueprint, model, agent.normalizer, agent.origin)
+    return Agent(blueprint, model, agent.normalizer, agent.origin, agent.methods)
 
 
 def _normalizer(
@@ -182,7 +185,7 @@ def _fill(model: BaseAlgorithm, recipe: Recipe, plan: Plan, carried: list[Row], 
     reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
 
 
-def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
+def _explore(prior: Agent, model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
     log_std = getattr(model.policy, "log_std", None)
     if isinstance(model, TD3) and model.action_noise is None and plan.std is not None:
         shape = model.action_space.shape
@@ -196,7 +199,9 @@ def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[R
             with torch.no_grad():
                 log_std.clamp_(min=math.log(plan.std))
             reset.append(("exploration std", f"{before:.3g} -> {float(log_std.detach().exp().mean()):.3g}"))
-    if plan.temperature != 1.0:
+    if plan.temperature != 1.0 and prior.methods:
+        carried.append(("softmax temperature", "1: methods in its networks make the logits, which no division reaches"))
+    elif plan.temperature != 1.0:
         # Dividing the logits leaves the most likely action as it is: the deterministic policy is unchanged.
         with torch.no_grad():
             for parameter in model.policy.action_net.parameters():

@@ -135,7 +135,7 @@ def costs(findings: Findings) -> list[tuple[str, str]]:
 
 
 def usage(findings: Findings) -> list[tuple[str, str]]:
-    """Return code that uses the tuned agent: with Acclimate, and with stock SB3 alone."""
+    """Return code that uses the tuned agent: with Acclimate, and with stock SB3 alone where that can load it."""
     name = CLASSES.get(findings.algorithm, findings.algorithm.upper())
     package = "sb3_contrib" if findings.algorithm in CONTRIB else "stable_baselines3"
     ours = (
@@ -143,6 +143,8 @@ def usage(findings: Findings) -> list[tuple[str, str]]:
         'agent = ac.load("agent.zip")  # its normaliser is found beside it\n'
         "action, _ = agent.predict(observation, deterministic=True)  # raw observations"
     )
+    if not findings.stock:
+        return [("With Acclimate", ours.replace('"agent.zip")  # its', '"bundle")  # its'))]
     if not findings.normalized:
         stock = (
             f'from {package} import {name}\n\nmodel = {name}.load("agent.zip")\n'

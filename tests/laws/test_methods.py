@@ -6,6 +6,8 @@ The normal suite takes a sample; `make test-all` takes every pair of a case and 
 from __future__ import annotations
 
 import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from acclimate.agent import Agent, Parts
 from acclimate.config import to_dict
-from acclimate.errors import SurgeryError
+from acclimate.errors import ExportError, SurgeryError
+from acclimate.graft import kept
+from acclimate.load import load
 from acclimate.method import Method, chain
+from acclimate.networks import find
 from acclimate.registry import METHODS as REGISTERED
 from acclimate.seam import Seam
+from acclimate.sources import live
 from tests.cases import (
     AGENTS,
     FREEZES,
@@ -56,6 +63,18 @@ TRAINED = 16
 every_case = pytest.mark.parametrize(("name", "case"), PAIRS)
 
 
+def _where(foldable: bool) -> list[Any]:
+    def mine(pair: tuple[str, str]) -> bool:
+        return METHODS[pair[1]].foldable is foldable
+
+    nightly = [pytest.param(*pair, marks=pytest.mark.nightly) for pair in REST if mine(pair)]
+    return [*(pair for pair in SAMPLE if mine(pair)), *nightly]
+
+
+every_case_that_folds = pytest.mark.parametrize(("name", "case"), _where(True))
+every_case_that_stays = pytest.mark.parametrize(("name", "case"), _where(False))
+
+
 def weights(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
@@ -73,6 +92,12 @@ def train(model: BaseAlgorithm, method: Method, steps: int = TRAINED) -> Seam:
 
 def reach(model: BaseAlgorithm, method: Method, **more: Any) -> Seam:
     return Seam(model, method, context=context(model), **more)
+
+
+def bundled(stock: Parts, model: BaseAlgorithm, methods: tuple[Method, ...], folder: Path) -> Agent:
+    """Return a tuned model with methods in its networks as it comes back from a bundle."""
+    Agent(stock.blueprint, model, methods=methods).save(folder / "bundle")
+    return load(folder / "bundle")
 
 
 def test_every_registered_method_has_a_case() -> None:
@@ -97,20 +122,47 @@ def test_what_cannot_work_is_refused_by_name(name: str, case: str) -> None:
 
 @every_case
 def test_inject_preserves_and_folds_back(name: str, case: str) -> None:
-    """Outputs, twins included, are those of before the injection, and the fold is a stock network."""
+    """Outputs, twins included, are those of before the injection, and the fold is a stock one or names who stays."""
     model = agent(name)
     seam_nets = Seam(model, chain()).tuner.nets
     before, stock, shown = weights(model), responses(seam_nets, batch(model)), batch(model)
     seam = reach(model, METHODS[case])
     if METHODS[case].preserves:
         assert close(stock, responses(seam.tuner.nets, shown))
+    if not METHODS[case].foldable:
+        with pytest.raises(SurgeryError, match=f"`{METHODS[case].name}` cannot end as a stock network"):
+            seam.fold()
+        assert not METHODS[case].preserves or close(stock, responses(seam.tuner.nets, shown))
+        return
     seam.fold()
     if METHODS[case].preserves:
         assert same(before, weights(model))
     assert all(p.requires_grad and p.grad is None for net in seam.tuner.nets for p in net.pretrained)
 
 
-@every_case
+@every_case_that_stays
+def test_what_stays_is_kept_in_a_bundle(name: str, case: str, tmp_path: Path) -> None:
+    """It acts and values as in training, is trainable as a whole, and no zip is written of it."""
+    model = agent(name)
+    stock, shown = live.read(model), batch(model)
+    seam = train(model, METHODS[case])
+    learnt = responses(seam.tuner.nets, shown)
+    assert seam.keep() is model
+    again = bundled(stock, model, kept(METHODS[case]), tmp_path)
+    assert again.methods == (METHODS[case],)
+    assert same(weights(model), weights(again.model))
+    for mine, theirs in zip(learnt.values(), responses(find(again.model), shown).values(), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    observations = np.asarray(shown.observations)
+    acts = [m.predict(observations, deterministic=True)[0] for m in (model, again, again.copy())]
+    assert all(np.array_equal(acts[0], other) for other in acts[1:])
+    trained = {id(p) for o in optimizers_of(again.model) for group in o.param_groups for p in group["params"]}
+    assert all(id(p) in trained and p.requires_grad for net in find(again.model) for p in net.parameters())
+    with pytest.raises(ExportError, match=f"`{METHODS[case].name}` in its networks"):
+        again.save(tmp_path / "agent.zip")
+
+
+@every_case_that_folds
 def test_fold_after_training_keeps_what_was_learnt(name: str, case: str) -> None:
     model = agent(name)
     names, kinds = list(model.policy.state_dict()), [type(module) for module in model.policy.modules()]
@@ -138,7 +190,7 @@ def test_frozen_tensors_stay_bit_for_bit(name: str, case: str) -> None:
     assert bool(frozen) == (case in FREEZES)
 
 
-@every_case
+@every_case_that_folds
 def test_stock_sb3_loads_and_trains_on(name: str, case: str) -> None:
     model = agent(name)
     tuned = train(model, METHODS[case]).fold()
@@ -155,7 +207,7 @@ def test_stock_sb3_loads_and_trains_on(name: str, case: str) -> None:
 
 @every_case
 def test_same_seed_same_weights(name: str, case: str) -> None:
-    first, second = (train(agent(name), METHODS[case]).fold() for _ in range(2))
+    first, second = (train(agent(name), METHODS[case]).model for _ in range(2))
     assert same(weights(first), weights(second))
 
 
@@ -186,6 +238,11 @@ def _flat(data: object) -> list[torch.Tensor]:
     return [torch.as_tensor(data)] if isinstance(data, (torch.Tensor, int, float)) else []
 
 
+def optimizers_of(model: BaseAlgorithm) -> list[torch.optim.Optimizer]:
+    owners = [model.policy, *(getattr(model.policy, name, None) for name in ("actor", "critic"))]
+    return [owner.optimizer for owner in owners if isinstance(getattr(owner, "optimizer", None), torch.optim.Optimizer)]
+
+
 def test_the_original_is_untouched() -> None:
     model = agent("ppo-mlp")
     before, rollout = weights(model), model.rollout_buffer
@@ -198,7 +255,7 @@ def test_the_original_is_untouched() -> None:
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(AGENTS), st.lists(st.sampled_from(NAMES), min_size=2, max_size=3))
 def test_chains_drawn_at_random_work(name: str, drawn: list[str]) -> None:
-    """They train, fold to a stock network that loads, or are refused with the name of a culprit."""
+    """They train, end as a stock network or in a bundle, or are refused with the name of a culprit."""
     check_chain(name, drawn)
 
 
@@ -212,6 +269,7 @@ def test_many_chains_drawn_at_random_work(name: str, drawn: list[str]) -> None:
 def check_chain(name: str, drawn: list[str]) -> None:
     method = chain(*(METHODS[case] for case in drawn))
     model = agent(name)
+    stock = live.read(model)
     names, shown = list(model.policy.state_dict()), batch(model)
     try:
         seam = train(model, method)
@@ -221,12 +279,20 @@ def check_chain(name: str, drawn: list[str]) -> None:
             raise
         return
     learnt = responses(seam.tuner.nets, shown)
+    observations = np.asarray(shown.observations)
+    if not method.foldable:
+        with tempfile.TemporaryDirectory() as folder:
+            again = bundled(stock, seam.keep(), kept(method), Path(folder))
+        assert close(learnt, responses(find(again.model), shown))
+        acts = [each.predict(observations, deterministic=True)[0] for each in (model, again)]
+        np.testing.assert_array_equal(*acts)
+        return
     tuned = seam.fold()
     assert close(learnt, responses(seam.tuner.nets, shown))
     assert list(tuned.policy.state_dict()) == names
     np.testing.assert_array_equal(
-        tuned.predict(np.asarray(shown.observations), deterministic=True)[0],
-        reloaded(tuned).predict(np.asarray(shown.observations), deterministic=True)[0],
+        tuned.predict(observations, deterministic=True)[0],
+        reloaded(tuned).predict(observations, deterministic=True)[0],
     )
 
 

@@ -221,6 +221,13 @@ def test_the_code_to_use_the_agent_compiles_and_imports(algorithm: str, line: st
     exec("\n".join(row for row in stock.splitlines() if row.startswith("from ")), {})
 
 
+def test_what_no_zip_can_hold_is_loaded_from_its_bundle() -> None:
+    ((title, code),) = wording.usage(report(stock=False))
+    assert title == "With Acclimate"
+    assert 'ac.load("bundle")' in code
+    assert "agent.zip" not in html(report(stock=False))
+
+
 HOSTILE = "<script>alert(1)</script> | `x` [y](javascript:z)\n# head"
 
 

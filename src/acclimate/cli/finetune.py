@@ -113,7 +113,8 @@ def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flag
     )
     click.echo(str(done.report))
     if done.folder is not None:
-        click.echo(f"\n{done.folder / 'report.html'}\n{done.folder / 'agent.zip'}")
+        kept = "bundle" if done.agent.methods else "agent.zip"
+        click.echo(f"\n{done.folder / 'report.html'}\n{done.folder / kept}")
 
 
 def source_task(flags: Mapping[str, Any], task: Task) -> Task | None:

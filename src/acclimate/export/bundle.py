@@ -1,8 +1,8 @@
 """An agent as a folder of safetensors and JSON: no pickle, every file with its hash.
 
-``manifest.json`` holds the blueprint, the origin, the settings of the normaliser and, for each file, its size
-and SHA-256; ``weights.safetensors`` the networks; ``state.safetensors`` the optimizers' moments and the other
-tensors of training; ``normalizer.safetensors`` the statistics.
+``manifest.json`` holds the blueprint, the methods that the networks carry, by name, the origin, the settings of the
+normaliser and, for each file, its size and SHA-256; ``weights.safetensors`` the networks; ``state.safetensors`` the
+optimizers' moments and the other tensors of training; ``normalizer.safetensors`` the statistics.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 
 from acclimate.errors import ExportError
 from acclimate.files import atomic_folder
+from acclimate.registry import METHODS
 
 if TYPE_CHECKING:
     from acclimate.agent import Agent
@@ -56,6 +57,7 @@ def save(agent: Agent, folder: Path) -> Path:
         "version": VERSION,
         "blueprint": parts.blueprint.to_json(),
         "origin": dataclasses.asdict(parts.origin),
+        "methods": [METHODS.config(method) for method in parts.methods],
         "counters": dict(parts.counters),
         "optimizers": scalars,
         "normalizer": None if agent.normalizer is None else _settings(agent.normalizer),

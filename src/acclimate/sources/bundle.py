@@ -15,9 +15,10 @@ import torch
 
 from acclimate.agent import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 from acclimate.blueprint import Blueprint
-from acclimate.errors import SourceError, UnsafeFileError
+from acclimate.errors import ConfigError, SourceError, UnsafeFileError
 from acclimate.export.bundle import FORMAT, MANIFEST, STATE, STATISTICS, VERSION, WEIGHTS
 from acclimate.normalizer import Normalizer
+from acclimate.registry import METHODS
 
 _MAX_MANIFEST = 16 * 2**20
 _MAX_FILE = 2 * 2**30
@@ -49,6 +50,7 @@ def read(folder: Path) -> tuple[Parts, Normalizer | None]:
             variables={n: state[f"variable/{n}"] for n in VARIABLES if f"variable/{n}" in state},
             counters={n: v for n, v in manifest["counters"].items() if _is_counter(n, v)},
             origin=_origin(manifest["origin"], folder),
+            methods=_methods(manifest.get("methods", []), folder),
         )
     except _BROKEN as error:
         raise SourceError(f"{folder}: broken bundle ({str(error)[:120]}); load the zip beside it.") from error
@@ -83,6 +85,16 @@ def _optimizer(name: str, scalars: Mapping[str, Any], tensors: Mapping[str, torc
 
 def _is_counter(name: str, value: Any) -> bool:
     return (name in COUNTERS and type(value) is int) or (name in RATES and isinstance(value, (int, float)))
+
+
+def _methods(data: Any, folder: Path) -> tuple[Any, ...]:
+    """Make the methods that the networks carry, by their registered names."""
+    if not isinstance(data, list):
+        raise TypeError("methods is no list")
+    try:
+        return tuple(METHODS.build(item, f"methods[{place}]") for place, item in enumerate(data))
+    except ConfigError as error:
+        raise SourceError(f"{folder}: its networks carry methods that are not known here: {error}") from error
 
 
 def _origin(data: Mapping[str, Any], folder: Path) -> Origin:
