@@ -64,8 +64,12 @@ class WiSE(Method):
 
     def finish(self, nets: Sequence[Net], states: Mapping[str, Any], context: Context) -> None:
         """Take the share of the way that evaluates best."""
-        live = [tensor for net in nets for tensor in (*net.parameters(), *_others(net))]
-        starts = [t for net in nets for t in (*states[net.role]["weights"].values(), *states[net.role]["others"])]
+        live: list[Tensor] = []
+        starts: list[Tensor] = []
+        for net in nets:
+            before = states[net.role]
+            live += [*net.parameters(), *_others(net)]
+            starts += [*(before["weights"][p] for p in net.parameters()), *before["others"]]
         ends = [tensor.detach().clone() for tensor in live]
         best, most = 1.0, context.evaluate()
         for share in sorted(set(self.shares), reverse=True):
