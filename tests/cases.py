@@ -110,9 +110,6 @@ METHODS: dict[str, Method] = {
     "jump-start": JumpStart(horizon=Linear(4, 0, fraction=0.5)),
     "jump-start/drawn": JumpStart(horizon=2, deterministic=False),
     "policy-expansion": PolicyExpansion(temperature=Linear(1.0, 0.1)),
-}
-
-FREEZES = {"freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"}
     "ia3": IA3(rate=2.0),
     "ia3/inputs": IA3(of="inputs", on="critic|q"),
     "lora": LoRA(rank=2, alpha=4.0),
@@ -127,18 +124,12 @@ FREEZES = {"freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"}
 }
 
 FREEZES = {
-    *("freeze", "channel", "ia3", "ia3/inputs", "lora", "lora/bias", "dora", "peft", "peft/loha"),
+    *("freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"),
+    *("ia3", "ia3/inputs", "lora", "lora/bias", "dora", "peft", "peft/loha"),
     *("residual", "residual/all", "side", "side/head"),
 }
 """The cases that keep weights as they are, on each agent that they apply to."""
 
-REFUSED: dict[str, Callable[[str], bool]] = {
-    # The features that an off-policy actor shares are trained by its critic, which puts out no policy.
-    "ewc": lambda name: name.endswith("-shared"),
-    # The features that an off-policy actor shares are its critic's, and no policy.
-    "fisher-channels/layer": lambda name: name in ("sac-cnn-shared", "td3-cnn-shared"),
-}
-"""Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 _ON_POLICY = ("ppo", "a2c")
 _VALUE_BASED = ("dqn", "qrdqn")
 
@@ -148,7 +139,14 @@ def _without(*algorithms: str, kind: str = "") -> Callable[[str], bool]:
     return lambda name: name.startswith(algorithms) or kind not in name
 
 
+def _shares_off_policy(name: str) -> bool:
+    # The features that an off-policy actor shares are trained by its critic, which puts out no policy.
+    return name in ("sac-cnn-shared", "td3-cnn-shared")
+
+
 REFUSED: dict[str, Callable[[str], bool]] = {
+    "ewc": _shares_off_policy,
+    "fisher-channels/layer": _shares_off_policy,
     "prior-replay": _without(*_ON_POLICY),
     "prior-replay/all": _without(*_ON_POLICY),
     "offline": _without(*_ON_POLICY, *_VALUE_BASED, kind="mlp"),
