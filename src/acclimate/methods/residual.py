@@ -132,7 +132,7 @@ def ways(net: Net, culprit: str) -> tuple[Way, ...]:
     found = net.ways()
     if not found:
         raise SurgeryError(
-            f"`{culprit}` on `{net.role}`: no linear layer in view puts out what it does; choose another network by `on`"
+            f"`{culprit}` on `{net.role}`: no linear layer in view puts out what it does; choose another by `on`"
         )
     return found
 

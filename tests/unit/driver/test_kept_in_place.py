@@ -90,7 +90,7 @@ def test_it_is_tuned_again_with_all_in_place(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_run_that_keeps_the_pretrained_agent_writes_its_zip(tmp_path: Path) -> None:
-    asked = recipe(steps=120, methods=(Residual(width=2),), algorithm={"learning_rate": 1e-9})
+    asked = recipe(steps=120, methods=(Residual(width=2),), algorithm={"learning_rate": 0.0})
     done = finetune(agent("ppo"), task("ppo"), asked, out=tmp_path / "run")
     assert done.report.kept == "pretrained"
     assert done.agent.methods == ()
