@@ -212,11 +212,19 @@ class Composition:
         for part in self.parts:
             if not part.method.foldable:
                 raise SurgeryError(
-                    f"`{part.method.name}` cannot end as a stock network; save the bundle, a folder, instead"
+                    f"`{part.method.name}` cannot end as a stock network; `keep` it in place, and save the agent as a "
+                    "bundle, a folder"
                 )
         for part in reversed(self.parts):
             for view in reversed(part.views):
                 part.method.fold(view, part.states[view.role], self.context)
+
+    def keep(self) -> None:
+        """Leave what the parts injected in place, and take out what only training needed."""
+        for part in reversed(self.parts):
+            if not part.method.lasting:
+                for view in reversed(part.views):
+                    part.method.fold(view, part.states[view.role], self.context)
 
     def state_dict(self, parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
         """Return the states as plain data and tensors."""

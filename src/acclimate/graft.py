@@ -36,5 +36,5 @@ def graft(model: BaseAlgorithm, methods: Sequence[Method]) -> None:
 
 
 def kept(method: Method) -> tuple[Method, ...]:
-    """Return the parts of a method that leave something in the networks."""
-    return tuple(part for part in method.parts() if part.has("inject"))
+    """Return the parts of a method that leave something in the networks they were kept in."""
+    return tuple(part for part in method.parts() if part.lasting and part.has("inject"))

@@ -77,6 +77,9 @@ class Method:
     """Injecting it leaves the network's function unchanged."""
     foldable: ClassVar[bool] = True
     """It ends as a stock network."""
+    lasting: ClassVar[bool] = True
+    """What it injects is part of what the network computes once training is over. Otherwise its `fold` takes it out of
+    an agent that cannot end as a stock network, too."""
     vacuous: ClassVar[bool] = False
     """It may act on no trained weight at all. Elsewhere that is an error, because it has then no effect."""
 

@@ -79,7 +79,13 @@ def is_discrete_actor(agent: Agent) -> bool:
     """Return whether the agent's policy is a softmax over actions, which a temperature can open."""
     head = getattr(agent.model.policy, "action_net", None)
     discrete = isinstance(agent.action_space, spaces.Discrete | spaces.MultiDiscrete)
-    return discrete and isinstance(head, torch.nn.Linear) and hasattr(agent.model.policy, "get_distribution")
+    # Dividing the head's numbers divides the logits only where nothing else makes them.
+    return (
+        discrete
+        and not agent.methods
+        and isinstance(head, torch.nn.Linear)
+        and hasattr(agent.model.policy, "get_distribution")
+    )
 
 
 def _spread(agent: Agent, target: Task) -> dict[str, float | None]:

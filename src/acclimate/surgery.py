@@ -8,6 +8,7 @@ policy, still holds the right one, and undoing leaves a stock network.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -152,12 +153,14 @@ def insert(host: nn.Module, extra: nn.Module, *, before: bool = False) -> None:
     name = f"{_INSERTED}{sum(key.startswith(_INSERTED) for key in host._modules)}"
     # A target network is put into evaluation mode once and for all, so what joins it takes its mode over.
     host.add_module(name, extra.train(host.training))
-
-    def run(module: nn.Module, args: tuple[Any, ...], output: Tensor | None = None) -> Tensor:
-        return module.get_submodule(name)(args[0] if output is None else output)
-
     hook = host.register_forward_pre_hook if before else host.register_forward_hook
-    extra._insertion = hook(run)  # type: ignore[assignment]
+    # A method bound to the module: in a deep copy of the host it is bound to the copy.
+    extra._insertion = hook(MethodType(_run, extra))  # type: ignore[assignment]
+
+
+def _run(extra: nn.Module, host: nn.Module, args: tuple[Any, ...], output: Tensor | None = None) -> Tensor:
+    del host
+    return extra(args[0] if output is None else output)
 
 
 def extract(host: nn.Module, kind: type[nn.Module]) -> None:
@@ -169,7 +172,17 @@ def extract(host: nn.Module, kind: type[nn.Module]) -> None:
             if isinstance(handle, RemovableHandle):
                 handle.remove()
             delattr(host, name)
+            _number(host)
             return
+
+
+def _number(host: nn.Module) -> None:
+    """Name what is inserted as if nothing else had been: weights are stored under these names."""
+    modules = list(host._modules.items())
+    places = itertools.count()
+    host._modules.clear()
+    for name, module in modules:
+        host._modules[f"{_INSERTED}{next(places)}" if name.startswith(_INSERTED) else name] = module
 
 
 def take_over(host: nn.Module, extra: nn.Module) -> None:

@@ -173,7 +173,8 @@ class Tuner:
                 parameter.grad = None
 
     def keep(self) -> None:
-        """Leave every injection in place, and give the networks back trainable as they are."""
+        """Leave in place what is part of the networks now, and give them back trainable as they are."""
+        self.composition.keep()
         self.release()
         for parameter in self.parameters:
             parameter.requires_grad_(True)

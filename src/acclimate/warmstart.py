@@ -94,7 +94,7 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
         if plan.algorithm in VALUE_BASED:
             first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
             reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
-    _explore(prior, model, plan, carried, reset)
+    _explore(model, plan, carried, reset)
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
 
 
@@ -185,7 +185,7 @@ def _fill(model: BaseAlgorithm, recipe: Recipe, plan: Plan, carried: list[Row], 
     reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
 
 
-def _explore(prior: Agent, model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
+def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
     log_std = getattr(model.policy, "log_std", None)
     if isinstance(model, TD3) and model.action_noise is None and plan.std is not None:
         shape = model.action_space.shape
@@ -199,9 +199,7 @@ def _explore(prior: Agent, model: BaseAlgorithm, plan: Plan, carried: list[Row],
             with torch.no_grad():
                 log_std.clamp_(min=math.log(plan.std))
             reset.append(("exploration std", f"{before:.3g} -> {float(log_std.detach().exp().mean()):.3g}"))
-    if plan.temperature != 1.0 and prior.methods:
-        carried.append(("softmax temperature", "1: methods in its networks make the logits, which no division reaches"))
-    elif plan.temperature != 1.0:
+    if plan.temperature != 1.0:
         # Dividing the logits leaves the most likely action as it is: the deterministic policy is unchanged.
         with torch.no_grad():
             for parameter in model.policy.action_net.parameters():

@@ -12,12 +12,15 @@ from acclimate.surgery import (
     extract,
     following_activation,
     frozen_copy,
+    hand_back,
     hold_statistics,
     insert,
+    layer_paths,
     release_statistics,
     reparameterise,
     statistics_modules,
     still,
+    take_over,
 )
 
 
@@ -136,3 +139,63 @@ def test_held_statistics_stay_until_they_were_released_as_often() -> None:
     norm(torch.randn(8, 2))
     assert not torch.equal(norm.running_mean, torch.zeros(2))
     release_statistics(norm)
+
+
+def test_inserted_before_a_layer_it_runs_on_what_that_takes() -> None:
+    layer = nn.Linear(2, 2)
+    plain = copy.deepcopy(layer)
+    insert(layer, Times(3.0), before=True)
+    insert(layer, Plus())
+    x = torch.randn(4, 2)
+    torch.testing.assert_close(layer(x), plain(3.0 * x) + 1.0)
+    extract(layer, Times)
+    torch.testing.assert_close(layer(x), plain(x) + 1.0)
+
+
+def test_what_is_left_is_named_as_if_it_had_come_alone() -> None:
+    layer, alone = nn.Linear(2, 2), nn.Linear(2, 2)
+    insert(layer, Plus())
+    insert(layer, Times(2.0))
+    insert(alone, Times(2.0))
+    extract(layer, Plus)
+    assert list(layer.state_dict()) == list(alone.state_dict()) == ["weight", "bias", "inserted_0.factor"]
+    extract(layer, Times)
+    assert list(layer.state_dict()) == ["weight", "bias"]
+
+
+def test_a_copy_runs_its_own_insertions() -> None:
+    layer, x = nn.Linear(2, 2), torch.ones(1, 2)
+    insert(layer, Times(2.0))
+    twin = copy.deepcopy(layer)
+    before = twin(x)
+    with torch.no_grad():
+        layer.inserted_0.factor.fill_(5.0)
+    assert torch.equal(twin(x), before)
+
+
+class Twice(nn.Module):
+    def forward(self, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return 2.0 * nn.functional.linear(inputs, weight, bias)
+
+
+def test_a_layer_is_computed_by_another_module_on_its_own_tensors() -> None:
+    layer, x = nn.Linear(2, 2), torch.randn(4, 2)
+    plain = layer(x)
+    insert(layer, Plus())
+    take_over(layer, Twice())
+    torch.testing.assert_close(layer(x), 2.0 * plain + 1.0)
+    reparameterise(layer, "weight", Times(0.0))
+    torch.testing.assert_close(layer(x), (2.0 * layer.bias + 1.0).expand(4, 2))
+    with pytest.raises(SurgeryError, match="another module computes this layer already"):
+        take_over(layer, Twice())
+    assert isinstance(hand_back(layer), Twice)
+    assert hand_back(layer) is None
+    torch.testing.assert_close(layer(x), (layer.bias + 1.0).expand(4, 2))
+
+
+def test_layers_that_methods_put_into_a_layer_are_none_of_the_network() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Conv1d(1, 1, 1)), nn.ReLU(), nn.Linear(2, 2))
+    insert(net[0], nn.Linear(2, 2))
+    insert(net[2], nn.Linear(2, 2))
+    assert layer_paths(net) == ["0", "1.0", "2.inserted_0", "3"]
+    assert layer_paths(net[0]) == [""]

@@ -71,6 +71,7 @@ class Dropout(Method):
 
     name: ClassVar[str] = "dropout"
     family: ClassVar[str] = "dropout"
+    lasting: ClassVar[bool] = False
 
     p: float = 0.05
     """Probability that a unit is dropped. Higher: more regular, less overfitting to few data, noisier values.

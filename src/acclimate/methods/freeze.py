@@ -27,6 +27,7 @@ class Freeze(Method):
 
     name: ClassVar[str] = "freeze"
     family: ClassVar[str] = "layer"
+    lasting: ClassVar[bool] = False
     vacuous: ClassVar[bool] = True
 
     on: Select = field()

@@ -8,29 +8,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.unit.driver.world import agent, linear, observations, recipe, same, task, weights
+from tests import cases
+from tests.unit.driver.world import agent, observations, recipe, same, task, weights
 
 from acclimate import inspection
+from acclimate.agent import assemble
 from acclimate.cli import main
 from acclimate.errors import ExportError, SourceError
 from acclimate.evaluate import evaluate
 from acclimate.finetune import Run, finetune
 from acclimate.load import load
+from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.lora import LoRA
 from acclimate.methods.residual import Residual
 from acclimate.methods.side import Side
+from acclimate.probe import is_discrete_actor
+from acclimate.seam import Seam
 
-# It puts out nothing but zeros, which a residual can mend quickly.
 RATES = {"learning_rate": 0.02, "gamma": 0.8}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    methods = (LoRA(rank=1, train_bias=True), KLToPrior(weight=0.001), Residual(width=4))
+    kept = (LoRA(rank=1, train_bias=True), Residual(width=4))
+    methods = (Freeze(on="critic:*.bias"), Dropout(on="critic"), kept[0], KLToPrior(weight=0.001), kept[1])
     asked = recipe(steps=1_500, methods=methods, algorithm=RATES, averaging=0.5)
-    done = finetune(linear(0.0, 0.6, normalize=True), task("ppo"), asked, out=tmp_path_factory.mktemp("runs") / "run")
+    done = finetune(agent("ppo", normalize=True), task("ppo"), asked, out=tmp_path_factory.mktemp("runs") / "run")
     assert done.report.kept == "tuned"
     return done
 
@@ -90,7 +95,7 @@ def test_it_is_tuned_again_with_all_in_place(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_run_that_keeps_the_pretrained_agent_writes_its_zip(tmp_path: Path) -> None:
-    asked = recipe(steps=120, methods=(Residual(width=2),), algorithm={"learning_rate": 1e-9})
+    asked = recipe(steps=120, methods=(Residual(width=2),), algorithm={"learning_rate": 0.0})
     done = finetune(agent("ppo"), task("ppo"), asked, out=tmp_path / "run")
     assert done.report.kept == "pretrained"
     assert done.agent.methods == ()
@@ -131,3 +136,13 @@ def test_a_bundle_cannot_ask_for_more_memory_than_its_weights(run: Run, tmp_path
     path.write_text(json.dumps({**json.loads(path.read_text()), "methods": methods}))
     with pytest.raises(SourceError, match="far larger than its weights"):
         load(folder)
+
+
+def test_a_softmax_that_methods_make_is_not_divided() -> None:
+    """The numbers of a residual divided by a temperature are another function, not cooler logits."""
+    plain = load(cases.agent("ppo-mlp-discrete"))
+    carrying = assemble(plain.parts())
+    Seam(carrying.model, Residual(width=2)).keep()
+    carrying.methods = (Residual(width=2),)
+    assert is_discrete_actor(plain)
+    assert not is_discrete_actor(carrying)
