@@ -23,9 +23,14 @@ from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
+from acclimate.methods.head_reset import HeadReset
 from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.l2_init import L2Init
 from acclimate.methods.l2sp import L2SP
+from acclimate.methods.mixout import Mixout
+from acclimate.methods.redo import ReDo
+from acclimate.methods.shrink_perturb import ShrinkPerturb
 from acclimate.net import Net
 from acclimate.schedule import Geometric, Linear
 from acclimate.sources.vocabulary import ALGORITHMS
@@ -44,12 +49,37 @@ METHODS: dict[str, Method] = {
     "dropout/all": Dropout(p=0.3, on="*"),
     "channel": ChannelScale(rate=2.0),
     "channel/base": ChannelScale(train_base=True, on="critic|q"),
+    "dropout/channels": Dropout(p=0.3, channels=True, on="*"),
+    "mixout": Mixout(p=0.3),
+    "mixout/all": Mixout(p=0.5, on="*"),
+    "head-reset": HeadReset(),
+    "head-reset/all": HeadReset(on="actor|critic|q"),
+    "shrink-perturb": ShrinkPerturb(every=2),
+    "shrink-perturb/all": ShrinkPerturb(shrink=0.5, perturb=0.5, on="*"),
+    "redo": ReDo(tau=0.3, saturated=0.5, every=2),
+    "redo/all": ReDo(tau=0.5, saturated=0.3, every=3, on="*"),
+    "l2-init": L2Init(weight=Linear(0.1, 0.0)),
+    "l2-init/all": L2Init(on="*"),
 }
 
 FREEZES = {"freeze", "channel"}
 """The cases that keep weights as they are, on each agent that they apply to."""
 
-REFUSED: dict[str, Callable[[str], bool]] = {}
+
+def _without_critic(name: str) -> bool:
+    return name.startswith(("dqn", "qrdqn"))
+
+
+def _normalised(name: str) -> bool:
+    return name.startswith("crossq")
+
+
+REFUSED: dict[str, Callable[[str], bool]] = {
+    "head-reset": _without_critic,
+    "shrink-perturb": _without_critic,
+    "redo": _normalised,
+    "redo/all": _normalised,
+}
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 
 _FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)

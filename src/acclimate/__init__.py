@@ -35,9 +35,14 @@ if TYPE_CHECKING:
     from acclimate.methods.dropout import Dropout
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
+    from acclimate.methods.head_reset import HeadReset
     from acclimate.methods.hold import Hold
     from acclimate.methods.kl import KLToPrior
+    from acclimate.methods.l2_init import L2Init
     from acclimate.methods.l2sp import L2SP
+    from acclimate.methods.mixout import Mixout
+    from acclimate.methods.redo import ReDo
+    from acclimate.methods.shrink_perturb import ShrinkPerturb
     from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
     from acclimate.schedule import Geometric, Linear
     from acclimate.select import Select
@@ -103,16 +108,20 @@ __all__ = [
     "Geometric",
     "Gravity",
     "GuardRefusal",
+    "HeadReset",
     "Hold",
     "JointLimits",
     "KLToPrior",
+    "L2Init",
     "Length",
     "Linear",
     "MainEngine",
     "MaskVelocity",
     "Mass",
     "Method",
+    "Mixout",
     "PoleMass",
+    "ReDo",
     "Recipe",
     "RewardScale",
     "RewardWeights",
@@ -122,6 +131,7 @@ __all__ = [
     "SensorDropout",
     "SensorNoise",
     "SensorPermutation",
+    "ShrinkPerturb",
     "SideEngine",
     "SourceError",
     "SpaceMismatchError",
@@ -159,6 +169,11 @@ _EXPORTS = {
     "methods.hold": "Hold",
     "methods.kl": "KLToPrior",
     "methods.l2sp": "L2SP",
+    "methods.mixout": "Mixout",
+    "methods.head_reset": "HeadReset",
+    "methods.shrink_perturb": "ShrinkPerturb",
+    "methods.redo": "ReDo",
+    "methods.l2_init": "L2Init",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

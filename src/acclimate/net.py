@@ -91,6 +91,8 @@ class Net:
     """Whether training compares its outputs with those of the rollout, so that both must be made alike."""
     decides: bool = False
     """Whether actions follow from what it puts out."""
+    orthogonal: bool = False
+    """Whether its layers began as orthogonal matrices, as those of PPO and A2C do, and not as PyTorch makes them."""
     seen_as: View | None = None
     """Maps observations as the network reads them now to what its frozen copy was pretrained on, where the
     normaliser moved."""

@@ -68,7 +68,7 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
     if not shared:
         actor.insert(0, _EXTRACTOR)
         critic.insert(0, "vf_features_extractor")
-    acting = Acting()
+    acting, orthogonal = Acting(), policy.ortho_init
     nets = [
         Net(
             "actor",
@@ -78,14 +78,26 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
             heads=("action_net",),
             on_policy=True,
             decides=True,
+            orthogonal=orthogonal,
             acting=acting,
         ),
-        Net("critic", policy, _state_values, tuple(critic), heads=("value_net",)),
+        Net("critic", policy, _state_values, tuple(critic), heads=("value_net",), orthogonal=orthogonal),
     ]
     if shared and _has_weights(policy.features_extractor):
         scope = (_EXTRACTOR,)
         # What the actor reads must be the same in the rollout and in its updates: the trunk is on-policy too.
-        nets.append(Net("trunk", policy, _distribution, scope, heads=("",), on_policy=True, acting=acting))
+        nets.append(
+            Net(
+                "trunk",
+                policy,
+                _distribution,
+                scope,
+                heads=("",),
+                on_policy=True,
+                orthogonal=orthogonal,
+                acting=acting,
+            )
+        )
     return tuple(nets)
 
 

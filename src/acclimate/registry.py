@@ -115,6 +115,11 @@ METHODS = Registry(
         "kl": "acclimate.methods.kl:KLToPrior",
         "dropout": "acclimate.methods.dropout:Dropout",
         "channel": "acclimate.methods.channel:ChannelScale",
+        "mixout": "acclimate.methods.mixout:Mixout",
+        "head-reset": "acclimate.methods.head_reset:HeadReset",
+        "shrink-perturb": "acclimate.methods.shrink_perturb:ShrinkPerturb",
+        "redo": "acclimate.methods.redo:ReDo",
+        "l2-init": "acclimate.methods.l2_init:L2Init",
     },
     entry_points="acclimate.methods",
 )

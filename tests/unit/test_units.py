@@ -12,7 +12,7 @@ from acclimate.net import Net
 from acclimate.outputs import ActionValues
 from acclimate.seam import Seam
 from acclimate.select import Select
-from acclimate.units import hidden
+from acclimate.units import hidden, readers
 
 
 class Functional(nn.Module):
@@ -39,6 +39,7 @@ def test_units_of_a_perceptron_are_those_of_its_activations() -> None:
     assert list(seen) == ["0", "2"], "the head is left out"
     torch.testing.assert_close(seen["0"], first)
     torch.testing.assert_close(seen["2"], second)
+    torch.testing.assert_close(hidden(net_of(module), Batch(x), activated=False)["0"].tanh(), first)
     assert not any(value.requires_grad for value in seen.values())
     assert hidden(net_of(module), Batch(x), gradients=True)["2"].requires_grad
     assert not [part for part in module.modules() if part._forward_hooks]
@@ -88,3 +89,31 @@ def test_the_selection_narrows_and_masks_are_left_out() -> None:
     narrow = net.narrow(Select("critic:qf0.2"))
     assert list(hidden(narrow, shown)) == ["qf0.2"]
     torch.testing.assert_close(hidden(narrow, shown)["qf0.2"], hidden(net, shown, net.reference)["qf0.2"])
+
+
+def test_who_reads_a_perceptron() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+    found = readers(net_of(module), Batch(torch.full((6, 3), 1000.0)))
+    assert {path: {reader: index.tolist() for reader, index in by.items()} for path, by in found.items()} == {
+        "0": {"2": [0, 1, 2, 3]},
+        "2": {"4": [0, 1, 2, 3, 4]},
+    }
+    assert not [part for part in module.modules() if part._forward_hooks or part._forward_pre_hooks]
+
+
+def test_who_reads_units_and_an_action_side_by_side_and_a_flattened_convolution() -> None:
+    seam = Seam(agent("td3-cnn"), chain())
+    (critic,) = (net for net in seam.tuner.nets if net.role == "critic")
+    found = readers(critic, batch(seam.model))
+    extractor = "features_extractor"
+    assert found[f"{extractor}.cnn.0"][f"{extractor}.cnn.2"].tolist() == list(range(32))
+    last = found[f"{extractor}.cnn.4"][f"{extractor}.linear.0"]
+    assert last.tolist() == [channel for channel in range(64) for _ in range(len(last) // 64)]
+    assert found[f"{extractor}.linear.0"]["qf0.0"].tolist() == [*range(7), -1, -1]
+    assert set(found[f"{extractor}.linear.0"]) == {"qf0.0", "qf1.0"}
+
+
+def test_both_heads_of_an_actor_read_it_and_a_normalisation_hides_who_reads() -> None:
+    sac, crossq = (Seam(agent(name), chain()) for name in ("sac-mlp", "crossq-mlp"))
+    assert set(readers(sac.tuner.nets[0], batch(sac.model))["latent_pi.2"]) == {"mu", "log_std"}
+    assert not any(readers(crossq.tuner.nets[0], batch(crossq.model)).values())
