@@ -19,8 +19,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.method import Batch, Context, Method
+from acclimate.methods.batchnorm import BatchNorm
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
+from acclimate.methods.droq import DroQ
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.head_reset import HeadReset
@@ -52,6 +54,10 @@ METHODS: dict[str, Method] = {
     "dropout/channels": Dropout(p=0.3, channels=True, on="*"),
     "mixout": Mixout(p=0.3),
     "mixout/all": Mixout(p=0.5, on="*"),
+    "droq": DroQ(p=0.2, states=40, fits=5, on="critic"),
+    "batchnorm": BatchNorm(states=40, momentum=0.2),
+    "batchnorm/affine": BatchNorm(train="affine", states=40, on="*"),
+    "batchnorm/statistics": BatchNorm(train="statistics", momentum=0.3, states=40, on="*"),
     "head-reset": HeadReset(),
     "head-reset/all": HeadReset(on="actor|critic|q"),
     "shrink-perturb": ShrinkPerturb(every=2),
@@ -62,7 +68,7 @@ METHODS: dict[str, Method] = {
     "l2-init/all": L2Init(on="*"),
 }
 
-FREEZES = {"freeze", "channel"}
+FREEZES = {"freeze", "channel", "batchnorm/affine", "batchnorm/statistics"}
 """The cases that keep weights as they are, on each agent that they apply to."""
 
 
@@ -75,6 +81,10 @@ def _normalised(name: str) -> bool:
 
 
 REFUSED: dict[str, Callable[[str], bool]] = {
+    "droq": _without_critic,
+    "batchnorm": _normalised,
+    "batchnorm/affine": _normalised,
+    "batchnorm/statistics": _normalised,
     "head-reset": _without_critic,
     "shrink-perturb": _without_critic,
     "redo": _normalised,

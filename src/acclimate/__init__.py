@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from acclimate.finetune import Run, finetune
     from acclimate.load import load
     from acclimate.method import Method, chain
+    from acclimate.methods.batchnorm import BatchNorm
     from acclimate.methods.channel import ChannelScale
     from acclimate.methods.dropout import Dropout
+    from acclimate.methods.droq import DroQ
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
     from acclimate.methods.head_reset import HeadReset
@@ -89,12 +91,14 @@ __all__ = [
     "ActuatorGear",
     "Agent",
     "Atari",
+    "BatchNorm",
     "BrokenJoint",
     "CartMass",
     "ChannelScale",
     "ConfigError",
     "Damping",
     "DivergenceError",
+    "DroQ",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
@@ -174,6 +178,8 @@ _EXPORTS = {
     "methods.shrink_perturb": "ShrinkPerturb",
     "methods.redo": "ReDo",
     "methods.l2_init": "L2Init",
+    "methods.droq": "DroQ",
+    "methods.batchnorm": "BatchNorm",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",

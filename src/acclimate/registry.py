@@ -116,6 +116,8 @@ METHODS = Registry(
         "dropout": "acclimate.methods.dropout:Dropout",
         "channel": "acclimate.methods.channel:ChannelScale",
         "mixout": "acclimate.methods.mixout:Mixout",
+        "droq": "acclimate.methods.droq:DroQ",
+        "batchnorm": "acclimate.methods.batchnorm:BatchNorm",
         "head-reset": "acclimate.methods.head_reset:HeadReset",
         "shrink-perturb": "acclimate.methods.shrink_perturb:ShrinkPerturb",
         "redo": "acclimate.methods.redo:ReDo",

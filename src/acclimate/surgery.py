@@ -153,6 +153,11 @@ def insert(host: nn.Module, extra: nn.Module) -> None:
     extra._insertion = host.register_forward_hook(run)  # type: ignore[assignment]
 
 
+def additions(host: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the modules that methods added to a layer, those that compute its tensors left out."""
+    return tuple(module for name, module in host.named_children() if not name.startswith(_COMPUTES))
+
+
 def extract(host: nn.Module, kind: type[nn.Module]) -> None:
     """Take out the module of this class that was inserted last; without one it does nothing."""
     for name in reversed([key for key in host._modules if key.startswith(_INSERTED)]):

@@ -8,6 +8,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from acclimate.masks import Masked
 from acclimate.method import Method
+from acclimate.methods.batchnorm import BatchNorm
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.mixout import Mixout
 from acclimate.seam import Seam
@@ -17,6 +18,7 @@ METHODS: dict[str, Method] = {
     "dropout": Dropout(p=0.5, on="*"),
     "dropout-channels": Dropout(p=0.5, channels=True, on="*"),
     "mixout": Mixout(p=0.5, on="*"),
+    "batchnorm": BatchNorm(states=40, momentum=0.5, on="*"),
 }
 
 
