@@ -1,5 +1,9 @@
 """How sure a network is of what it puts out, by what changes if some of its units are missing.
 
+Source: Gal and Ghahramani 2016, "Dropout as a Bayesian Approximation" (arXiv:1506.02142), where the network was trained
+with that dropout. One that was not tells how much its outputs hang on single units; which deviation is too much has to
+be found on observations that it knows.
+
 Example:
     >>> import torch
     >>> from acclimate.net import Net
@@ -13,6 +17,8 @@ Example:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,12 +58,8 @@ def mc_dropout(
     """Return mean and standard deviation of what a network puts out while a part of its hidden units is dropped.
 
     Each pass drops the same units for all rows, drawn from the seed: the answer for a row does not depend on the
-    others, and repeats. What is read is the mean of a Gaussian before squashing, logits, an action or values.
-
-    Source: Gal and Ghahramani 2016, "Dropout as a Bayesian Approximation" (arXiv:1506.02142), where the network was
-    trained with that dropout. One that was not gives a measure of how much its outputs hang on single units; what
-    deviation is too much has to be found on observations that it knows. The network must not be used by anybody else
-    meanwhile.
+    others, and repeats. What is read is the mean of a Gaussian before squashing, logits, an action or values. The
+    network must not be used by anybody else meanwhile.
 
     Args:
         subject: an agent, or a network of one.
@@ -65,8 +67,7 @@ def mc_dropout(
         actions: what a critic of states and actions reads, in the policy's own units.
         role: which network of an agent; by default the one that decides.
         p: probability that a unit is dropped. Higher: larger deviations.
-        passes: how many masks. More: the deviation is more exact (to 1 / sqrt(2 passes) of itself), and it takes
-            longer.
+        passes: how many masks. More: the deviation is more exact (to 1 / sqrt(2 passes) of itself), in more time.
         seed: of the masks.
 
     Raises:
@@ -78,24 +79,29 @@ def mc_dropout(
     if passes < 2:
         raise ConfigError(f"passes is {passes}; a deviation needs 2 at least, 30 for example")
     net, inputs = (subject, observations) if isinstance(subject, Net) else _network(subject, observations, role)
-    # Whatever the module runs on the way to these outputs counts, a trunk too; that has no heads of its own.
+    with _masked(net, p) as (whole, masks):
+        outputs = torch.stack([_drawn(whole, Batch(inputs, actions), masks, seed, number) for number in range(passes)])
+    return Spread(outputs.mean(0), outputs.std(0))
+
+
+@contextmanager
+def _masked(net: Net, p: float) -> Iterator[tuple[Net, list[Dropping]]]:
+    """Put a mask on all hidden units on the way to the outputs, and take them away again."""
+    # What the module runs before this network's own layers counts too, a trunk; that itself has no heads.
     scope = net.scope if net.heads == ("",) else ("",)
-    net = dataclasses.replace(net, twin=None, scope=scope).whole()
-    places = outlets(net)
+    whole = dataclasses.replace(net, twin=None, scope=scope).whole()
+    places = outlets(whole)
     if not places:
         raise SurgeryError(f"`{net.role}` has no hidden layer whose units could be dropped; choose another network")
     masks = [Dropping(p, Acting()) for _ in places]
-    batch = Batch(inputs, actions)
     with still(tuple(net.module.modules())):
         for place, mask in zip(places, masks, strict=True):
             insert(place, mask)
         try:
-            outputs = [_drawn(net, batch, masks, seed, number) for number in range(passes)]
+            yield whole, masks
         finally:
             for place in places:
                 extract(place, Dropping)
-    stacked = torch.stack(outputs)
-    return Spread(stacked.mean(0), stacked.std(0))
 
 
 def _drawn(net: Net, batch: Batch, masks: list[Dropping], seed: int, number: int) -> Tensor:

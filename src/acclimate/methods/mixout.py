@@ -37,17 +37,17 @@ class Mixout(Method):
     """Put the pretrained value theta0 in the place of each weight with probability p, in training.
 
     w_i = (m_i * theta_i + (1 - m_i) * theta0_i - p * theta0_i) / (1 - p), where m_i = 0 with probability p, else 1;
-    the mean of w is theta. Acting and evaluating use theta itself. It begins without effect, as theta = theta0 then,
-    and grows with the way gone: in a quadratic loss it adds p / (1 - p) times a squared distance to theta0 that
-    is weighted by the curvature of each weight, an L2-SP that fits itself to the loss.
+    the mean of w is theta, its variance p / (1 - p) * (theta_i - theta0_i)^2. Acting and evaluating use theta itself.
+    It begins without effect, as theta = theta0 then, and grows with the way gone: to second order it adds
+    1/2 * p / (1 - p) * sum_i H_ii * (theta_i - theta0_i)^2 to the loss, an L2-SP whose strength is the curvature H of
+    each weight.
 
     Weights and biases of layers are mixed element by element, as in the paper. Masks are fresh at each pass on critics
     and Q-networks; on actors of PPO and A2C they stay through a rollout and its updates, as those of `dropout`.
 
     Source: Lee, Cho and Kang 2020, "Mixout: Effective Regularization to Finetune Large-scale Pretrained Language
-    Models" (arXiv:1909.11299). There p is large; the noise of w grows with p / (1 - p) times the way gone, and targets
-    that a critic makes for itself bear less of it, so the default is small. No value for reinforcement learning is
-    published.
+    Models" (arXiv:1909.11299). There p is large; a critic learns from values of its own, which such noise would drown,
+    so the default is small. No value for reinforcement learning is published.
 
     Use it in the place of `l2sp` where a few data should not carry weights far away. It loses where the new task needs
     far weights: the noise grows with the distance.
