@@ -53,13 +53,16 @@ def readers(net: Net, batch: Batch) -> dict[str, dict[str, Tensor]]:
     """Return which layers read the units of each hidden layer in view, and where.
 
     The network runs twice with numbers in the place of its units, and who reads them is seen at the inputs of its
-    layers. What changes units on the way, a normalisation or an adapter, hides who reads them.
+    layers. What changes units on the way, a normalisation or an adapter, hides who reads them, and so does an
+    activation that layers share.
 
     Returns:
         By the path of the hidden layer, and the path of the layer that reads it: for each input of the latter (for
         each input channel of a convolution) the number of the unit that it is, -1 where it is something else.
     """
-    paths = [path for path in _hidden_paths(net) if following_activation(net.module, path) is not None]
+    activations = {path: following_activation(net.module, path) for path in _hidden_paths(net)}
+    shared = [layer.activation for layer in net.whole().layers()]
+    paths = [path for path, outlet in activations.items() if outlet is not None and shared.count(outlet) == 1]
     widths = [net.module.get_submodule(path)._parameters["weight"].shape[0] for path in paths]
     total = sum(widths)
     # Exact in float32; and since the two runs share no number, what is the same in both is no unit.

@@ -52,6 +52,7 @@ def test_an_activation_that_layers_share_and_one_that_is_a_function() -> None:
     seen = hidden(net_of(module), Batch(x))
     torch.testing.assert_close(seen["0"], module[:2](x))
     torch.testing.assert_close(seen["2"], module[:4](x))
+    assert readers(net_of(module), Batch(x)) == {}
     loose = Functional()
     torch.testing.assert_close(hidden(net_of(loose), Batch(x))["first"], loose.first(x))
 

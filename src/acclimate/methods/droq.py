@@ -110,6 +110,8 @@ class DroQ(Method):
 
     def _fit(self, net: Net, batch: Batch, stored: Batch, source: torch.Generator) -> None:
         trained = [p for p in net.parameters() if p.requires_grad]
+        if not trained:
+            return
         with torch.no_grad():
             wanted = _values(net, net.reference, stored)  # type: ignore[arg-type]
         scale = wanted.var().clamp(min=1e-8)

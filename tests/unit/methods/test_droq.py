@@ -104,6 +104,9 @@ def test_it_says_what_it_cannot_do() -> None:
     seam = Seam(model, DroQ(states=30, fits=1), context=context(model))
     with pytest.raises(SurgeryError, match="`droq` cannot end as a stock network"):
         seam.fold()
+    model = agent("sac-mlp")
+    with pytest.raises(SurgeryError, match="`droq` on `critic` constrains 0 trainable weights: `freeze` froze all"):
+        Seam(model, chain(DroQ(states=30), Freeze(on="critic")), context=context(model))
     with pytest.raises(SurgeryError, match="`droq` on `actor`: it changes what the policy does"):
         Seam(agent("ppo-mlp"), DroQ(on="actor"))
     with pytest.raises(SurgeryError, match="`droq` on `actor`: it fits values"):
