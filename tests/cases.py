@@ -19,6 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.method import Batch, Context, Method
+from acclimate.methods.batchnorm import BatchNorm
 from acclimate.methods.bc import BC
 from acclimate.methods.bitfit import BitFit
 from acclimate.methods.channel import ChannelScale
@@ -27,28 +28,34 @@ from acclimate.methods.cosine import Cosine
 from acclimate.methods.discriminative import Discriminative
 from acclimate.methods.dora import DoRA
 from acclimate.methods.dropout import Dropout
+from acclimate.methods.droq import DroQ
 from acclimate.methods.ewc import EWC
 from acclimate.methods.features import FeatureDistillation
 from acclimate.methods.film import FiLM
 from acclimate.methods.fisher_channels import FisherChannels
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
+from acclimate.methods.head_reset import HeadReset
 from acclimate.methods.hold import Hold
 from acclimate.methods.ia3 import IA3
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.kl_adaptive import KLAdaptive
 from acclimate.methods.l2 import L2
+from acclimate.methods.l2_init import L2Init
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.last_layer import LastLayer
 from acclimate.methods.lora import LoRA
 from acclimate.methods.mas import MAS
+from acclimate.methods.mixout import Mixout
 from acclimate.methods.offline import Offline
 from acclimate.methods.peft import PEFT
 from acclimate.methods.plateau import Plateau
 from acclimate.methods.policy_expansion import PolicyExpansion
 from acclimate.methods.prior_replay import PriorReplay
+from acclimate.methods.redo import ReDo
 from acclimate.methods.residual import Residual
+from acclimate.methods.shrink_perturb import ShrinkPerturb
 from acclimate.methods.side import Side
 from acclimate.methods.surgical import Surgical
 from acclimate.methods.unfreeze import Unfreeze
@@ -121,12 +128,28 @@ METHODS: dict[str, Method] = {
     "residual/all": Residual(width=4, scale=0.5, rate=2.0, on="actor|critic|q"),
     "side": Side(width=4, rate=2.0),
     "side/head": Side(width=4, train_head=False, on="critic|q"),
+    "dropout/channels": Dropout(p=0.3, channels=True, on="*"),
+    "mixout": Mixout(p=0.3),
+    "mixout/all": Mixout(p=0.5, on="*"),
+    "droq": DroQ(p=0.2, states=40, fits=5, on="critic"),
+    "batchnorm": BatchNorm(states=40, momentum=0.2),
+    "batchnorm/affine": BatchNorm(train="affine", states=40, on="*"),
+    "batchnorm/statistics": BatchNorm(train="statistics", momentum=0.3, states=40, on="*"),
+    "head-reset": HeadReset(),
+    "head-reset/all": HeadReset(on="actor|critic|q"),
+    "shrink-perturb": ShrinkPerturb(every=2),
+    "shrink-perturb/all": ShrinkPerturb(shrink=0.5, perturb=0.5, on="*"),
+    "redo": ReDo(tau=0.3, saturated=0.5, every=2),
+    "redo/all": ReDo(tau=0.5, saturated=0.3, every=3, on="*"),
+    "l2-init": L2Init(weight=Linear(0.1, 0.0)),
+    "l2-init/all": L2Init(on="*"),
 }
 
 FREEZES = {
     *("freeze", "channel", "bitfit", "film", "last-layer", "unfreeze"),
     *("ia3", "ia3/inputs", "lora", "lora/bias", "dora", "peft", "peft/loha"),
     *("residual", "residual/all", "side", "side/head"),
+    *("batchnorm/affine", "batchnorm/statistics"),
 }
 """The cases that keep weights as they are, on each agent that they apply to."""
 
@@ -144,6 +167,10 @@ def _shares_off_policy(name: str) -> bool:
     return name in ("sac-cnn-shared", "td3-cnn-shared")
 
 
+def _normalised(name: str) -> bool:
+    return name.startswith("crossq")
+
+
 REFUSED: dict[str, Callable[[str], bool]] = {
     "ewc": _shares_off_policy,
     "fisher-channels/layer": _shares_off_policy,
@@ -153,6 +180,14 @@ REFUSED: dict[str, Callable[[str], bool]] = {
     "offline/discrete": lambda name: name not in ("dqn-mlp", "qrdqn-mlp"),
     "offline/image": _without(*_ON_POLICY, *_VALUE_BASED, kind="cnn"),
     "policy-expansion": _without(*_ON_POLICY, *_VALUE_BASED),
+    "droq": _without(*_VALUE_BASED),
+    "batchnorm": _normalised,
+    "batchnorm/affine": _normalised,
+    "batchnorm/statistics": _normalised,
+    "head-reset": _without(*_VALUE_BASED),
+    "shrink-perturb": _without(*_VALUE_BASED),
+    "redo": _normalised,
+    "redo/all": _normalised,
 }
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from acclimate.finetune import Run, finetune
     from acclimate.load import load
     from acclimate.method import Method, chain
+    from acclimate.methods.batchnorm import BatchNorm
     from acclimate.methods.bc import BC
     from acclimate.methods.bitfit import BitFit
     from acclimate.methods.channel import ChannelScale
@@ -39,28 +40,34 @@ if TYPE_CHECKING:
     from acclimate.methods.discriminative import Discriminative
     from acclimate.methods.dora import DoRA
     from acclimate.methods.dropout import Dropout
+    from acclimate.methods.droq import DroQ
     from acclimate.methods.ewc import EWC
     from acclimate.methods.features import FeatureDistillation
     from acclimate.methods.film import FiLM
     from acclimate.methods.fisher_channels import FisherChannels
     from acclimate.methods.freeze import Freeze
     from acclimate.methods.full import Full
+    from acclimate.methods.head_reset import HeadReset
     from acclimate.methods.hold import Hold
     from acclimate.methods.ia3 import IA3
     from acclimate.methods.jump_start import JumpStart
     from acclimate.methods.kl import KLToPrior
     from acclimate.methods.kl_adaptive import KLAdaptive
     from acclimate.methods.l2 import L2
+    from acclimate.methods.l2_init import L2Init
     from acclimate.methods.l2sp import L2SP
     from acclimate.methods.last_layer import LastLayer
     from acclimate.methods.lora import LoRA
     from acclimate.methods.mas import MAS
+    from acclimate.methods.mixout import Mixout
     from acclimate.methods.offline import Offline
     from acclimate.methods.peft import PEFT
     from acclimate.methods.plateau import Plateau
     from acclimate.methods.policy_expansion import PolicyExpansion
     from acclimate.methods.prior_replay import PriorReplay
+    from acclimate.methods.redo import ReDo
     from acclimate.methods.residual import Residual
+    from acclimate.methods.shrink_perturb import ShrinkPerturb
     from acclimate.methods.side import Side
     from acclimate.methods.surgical import Surgical
     from acclimate.methods.unfreeze import Unfreeze
@@ -118,6 +125,7 @@ __all__ = [
     "ActuatorGear",
     "Agent",
     "Atari",
+    "BatchNorm",
     "BitFit",
     "BrokenJoint",
     "CartMass",
@@ -129,6 +137,7 @@ __all__ = [
     "Discriminative",
     "DivergenceError",
     "DoRA",
+    "DroQ",
     "Dropout",
     "Evaluation",
     "EvaluationPlan",
@@ -145,11 +154,13 @@ __all__ = [
     "Geometric",
     "Gravity",
     "GuardRefusal",
+    "HeadReset",
     "Hold",
     "JointLimits",
     "JumpStart",
     "KLAdaptive",
     "KLToPrior",
+    "L2Init",
     "LastLayer",
     "Length",
     "Linear",
@@ -158,11 +169,13 @@ __all__ = [
     "MaskVelocity",
     "Mass",
     "Method",
+    "Mixout",
     "Offline",
     "Plateau",
     "PoleMass",
     "PolicyExpansion",
     "PriorReplay",
+    "ReDo",
     "Recipe",
     "Residual",
     "RewardScale",
@@ -173,6 +186,7 @@ __all__ = [
     "SensorDropout",
     "SensorNoise",
     "SensorPermutation",
+    "ShrinkPerturb",
     "Side",
     "SideEngine",
     "SourceError",
@@ -208,49 +222,10 @@ _EXPORTS = {
     "finetune": "Run finetune",
     "load": "load",
     "method": "Method chain",
-    "methods.bc": "BC",
-    "methods.channel": "ChannelScale",
-    "methods.bitfit": "BitFit",
-    "methods.film": "FiLM",
-    "methods.fisher_channels": "FisherChannels",
-    "methods.channel_rates": "ChannelRates",
-    "methods.last_layer": "LastLayer",
-    "methods.surgical": "Surgical",
-    "methods.unfreeze": "Unfreeze",
-    "methods.discriminative": "Discriminative",
-    "methods.kl_adaptive": "KLAdaptive",
-    "methods.plateau": "Plateau",
-    "methods.warmup": "Warmup",
-    "methods.cosine": "Cosine",
-    "methods.dora": "DoRA",
-    "methods.dropout": "Dropout",
-    "methods.ewc": "EWC",
-    "methods.features": "FeatureDistillation",
-    "methods.freeze": "Freeze",
-    "methods.full": "Full",
-    "methods.hold": "Hold",
-    "methods.jump_start": "JumpStart",
-    "methods.ia3": "IA3",
-    "methods.kl": "KLToPrior",
-    "methods.l2": "L2",
-    "methods.l2sp": "L2SP",
-    "methods.mas": "MAS",
-    "methods.wise": "WiSE",
-    "methods.offline": "Offline",
-    "methods.policy_expansion": "PolicyExpansion",
-    "methods.prior_replay": "PriorReplay",
-    "methods.lora": "LoRA",
-    "methods.peft": "PEFT",
-    "methods.residual": "Residual",
-    "methods.side": "Side",
     "recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
     "select": "Select",
-    "shifts": "ActionDelay ActionGain ActionNoise ActuatorGear BrokenJoint CartMass Damping Force FrameSkip "
-    "Friction Gravity JointLimits Length MainEngine Mass PoleMass RewardScale RewardWeights "
-    "SensorBias SensorDropout SensorNoise SensorPermutation SideEngine Speed Torque Turbulence Wind",
     "task": "Task",
-    "wrappers": "Atari FrameStack MaskVelocity TimeFeature",
 }
 _HOME = {name: f"acclimate.{module}" for module, names in _EXPORTS.items() for name in names.split()}
 
@@ -258,11 +233,20 @@ _HOME = {name: f"acclimate.{module}" for module, names in _EXPORTS.items() for n
 def __getattr__(name: str) -> Any:
     if name == "shifts":
         return importlib.import_module("acclimate.shifts")
-    if name not in _HOME:
-        raise AttributeError(f"module `acclimate` has no attribute `{name}`")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(_home(name)), name)
     globals()[name] = value
     return value
+
+
+def _home(name: str) -> str:
+    """Return the module of a public name; those of methods, shifts and wrappers stand in the tables of names."""
+    if name in _HOME:
+        return _HOME[name]
+    if name in __all__:
+        from acclimate.registry import METHODS, SHIFTS, WRAPPERS
+
+        return next(homes[name] for table in (METHODS, SHIFTS, WRAPPERS) if name in (homes := table.homes()))
+    raise AttributeError(f"module `acclimate` has no attribute `{name}`")
 
 
 def __dir__() -> list[str]:

@@ -135,6 +135,8 @@ class Net:
     """How many layers of other networks stand between its last one and what is put out, as above a trunk."""
     decides: bool = False
     """Whether actions follow from what it puts out."""
+    orthogonal: bool = False
+    """Whether its layers began as orthogonal matrices, as those of PPO and A2C do, and not as PyTorch makes them."""
     seen_as: View | None = None
     """Maps observations as the network reads them now to what its frozen copy was pretrained on, where the
     normaliser moved."""

@@ -77,7 +77,7 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
     if not shared:
         actor.insert(0, _EXTRACTOR)
         critic.insert(0, "vf_features_extractor")
-    acting = Acting()
+    acting, orthogonal = Acting(), policy.ortho_init
     nets = [
         Net(
             "actor",
@@ -88,6 +88,7 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
             inlets=("mlp_extractor.policy_net",),
             on_policy=True,
             decides=True,
+            orthogonal=orthogonal,
             acting=acting,
         ),
         Net(
@@ -97,13 +98,15 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
             tuple(critic),
             heads=("value_net",),
             inlets=("mlp_extractor.value_net",),
+            orthogonal=orthogonal,
         ),
     ]
     if shared and _has_weights(policy.features_extractor):
         scope = (_EXTRACTOR,)
         # What the actor reads must be the same in the rollout and in its updates: the trunk is on-policy too.
         above = max(height(net) for net in nets)
-        nets.append(Net("trunk", policy, _distribution, scope, None, ("",), True, above, acting=acting))
+        trunk = Net("trunk", policy, _distribution, scope, None, ("",), True, above, acting=acting)
+        nets.append(dataclasses.replace(trunk, orthogonal=orthogonal))
     return tuple(nets)
 
 

@@ -47,6 +47,11 @@ class Registry:
         """List the names: our own in the order of the table, then those of entry points."""
         return (*self._entries, *sorted(set(self._found) - set(self._entries)))
 
+    def homes(self) -> dict[str, str]:
+        """Return the module of each class of our own, by the class's name."""
+        pairs = (entry.partition(":") for entry in self._entries.values())
+        return {attribute: module for module, _, attribute in pairs}
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._found
 
@@ -143,6 +148,13 @@ METHODS = Registry(
         "peft": "acclimate.methods.peft:PEFT",
         "residual": "acclimate.methods.residual:Residual",
         "side": "acclimate.methods.side:Side",
+        "mixout": "acclimate.methods.mixout:Mixout",
+        "droq": "acclimate.methods.droq:DroQ",
+        "batchnorm": "acclimate.methods.batchnorm:BatchNorm",
+        "head-reset": "acclimate.methods.head_reset:HeadReset",
+        "shrink-perturb": "acclimate.methods.shrink_perturb:ShrinkPerturb",
+        "redo": "acclimate.methods.redo:ReDo",
+        "l2-init": "acclimate.methods.l2_init:L2Init",
     },
     entry_points="acclimate.methods",
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -111,15 +112,23 @@ def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
     layer.get_submodule(name).append(by.train(layer.training))  # type: ignore[operator]
 
 
+def stored(layer: nn.Module, tensor: str) -> Parameter | None:
+    """Return the stored `weight` or `bias` of a layer, whether or not it is computed from it; None if it has none."""
+    return layer._parameters[tensor]
+
+
 @torch.no_grad()
 def bake(layer: nn.Module) -> None:
-    """Store the tensors that are computed now, and stop computing them.
+    """Store the tensors as they are computed in evaluation mode, and stop computing them.
 
     All modules that were put on the layer go at once, since the result of the last contains that of the others; on a
     layer without any it does nothing.
     """
     if not isinstance(layer, Computing):
         return
+    for name, modules in layer.named_children():
+        if name.startswith(_COMPUTES):
+            modules.eval()
     for tensor in ("weight", "bias"):
         stored = layer._parameters[tensor]
         if stored is not None:
@@ -161,6 +170,11 @@ def insert(host: nn.Module, extra: nn.Module, *, before: bool = False) -> None:
 def _run(extra: nn.Module, host: nn.Module, args: tuple[Any, ...], output: Tensor | None = None) -> Tensor:
     del host
     return extra(args[0] if output is None else output)
+
+
+def additions(host: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the modules that methods added to a layer, those that compute its tensors left out."""
+    return tuple(module for name, module in host.named_children() if not name.startswith(_COMPUTES))
 
 
 def extract(host: nn.Module, kind: type[nn.Module]) -> None:

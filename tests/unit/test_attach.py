@@ -16,7 +16,7 @@ from acclimate.errors import ConfigError, SurgeryError, TrainingError
 from acclimate.experience import Decision
 from acclimate.method import Batch, Method, Signals, chain
 from acclimate.methods.channel import ChannelScale
-from acclimate.methods.dropout import ConsistentDropout, Dropout, PlainDropout
+from acclimate.methods.dropout import Dropout, Dropping
 from acclimate.methods.full import Full
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
@@ -79,7 +79,7 @@ def test_a_loop_like_dqn(method: Method, own_groups: bool) -> None:
     torch.testing.assert_close(q(shown), learnt, rtol=1e-5, atol=1e-6)
     for net in (q, target):
         assert list(net.state_dict()) == list(network().state_dict())
-        assert not [m for m in net.modules() if isinstance(m, PlainDropout)]
+        assert not [m for m in net.modules() if isinstance(m, Dropping)]
     assert tuner.signals.progress == 1.0
     assert tuner.signals.updates == 60
 
@@ -133,7 +133,7 @@ def test_masks_of_an_on_policy_loop() -> None:
     assert torch.equal(actor(shown), taken)
     tuner.rollout()
     assert not torch.equal(actor(shown), taken)
-    assert any(isinstance(m, ConsistentDropout) for m in actor.modules())
+    assert any(isinstance(m, Dropping) for m in actor.modules())
 
 
 def test_a_critic_reads_actions_too() -> None:

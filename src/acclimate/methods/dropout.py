@@ -4,53 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from zlib import crc32
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
+from acclimate.masks import Masked, acting_of, redraw
 from acclimate.method import Context, Method, Signals
 from acclimate.net import Acting, Net
 from acclimate.select import Select
 from acclimate.surgery import extract, insert
 
 
-class PlainDropout(nn.Dropout):
-    """Draws a new mask at each forward pass in training mode."""
+class Dropping(Masked):
+    """Sets units to zero and divides those kept by 1 - p."""
 
-
-class ConsistentDropout(nn.Module):
-    """Drops the same units for every row and every pass until it is told to draw again.
-
-    It is at work in training mode and while the network acts in a rollout, so that the likelihood of an
-    action is the same when it is taken and when its update begins.
-    """
-
-    def __init__(self, p: float, acting: Acting) -> None:
-        super().__init__()
-        self.p = p
-        self.acting = acting
-        self.mask: Tensor | None = None
-        self._seed = 0
-
-    def draw(self, seed: int) -> None:
-        """Draw a new mask at the next pass, which tells its shape."""
-        self._seed = seed
-        self.mask = None
+    def __init__(self, p: float, acting: Acting | None = None, *, channels: bool = False) -> None:
+        super().__init__(p, acting)
+        self.channels = channels
 
     def forward(self, units: Tensor) -> Tensor:
-        """Return the units, (batch, ...), those kept divided by 1 - p."""
-        if not (self.training or self.acting.on):
+        """Return the units, (batch, units) or (batch, channels, ...), with some of them dropped."""
+        if not self.works:
             return units
-        if self.mask is None:
-            # A generator of its own: a resumed run has the same mask, and nobody's random numbers move.
-            generator = torch.Generator().manual_seed(self._seed)
-            kept = torch.rand(units.shape[1:], generator=generator) >= self.p
-            self.mask = (kept / (1.0 - self.p)).to(units)
-        return units * self.mask
+        shape = units.shape
+        if self.channels:
+            shape = (*units.shape[:2], *(1,) * (units.dim() - 2))
+        # A mask that stays is the same for every row.
+        return units * self.kept(shape if self.acting is None else shape[1:], units) / (1.0 - self.p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +43,18 @@ class Dropout(Method):
     fresh masks the probability ratio of the first update would not be 1, since SB3 collects in evaluation
     mode and trains in training mode.
 
+    The mask is on what a layer puts out after its activation. Where the activation is a function that no module tells
+    of, or a module that layers share, it is on what goes into it: for a ReLU that is the same, for others nearly, as
+    the division by 1 - p comes before the bend. After a convolution single units are dropped, as in the paper below,
+    or whole channels.
+
     Source: Srivastava et al. 2014 (JMLR 15); in deep Q-networks Farebrother, Machado and Bowling 2018,
     "Generalization and Regularization in DQN" (arXiv:1810.00123), with 0.05 after convolutions and 0.1 after
     the first linear layer, in the training before fine-tuning; in critics Hiraoka et al. 2022, "Dropout
-    Q-Functions for Doubly Efficient Reinforcement Learning" (arXiv:2110.02034), with 0.01. That it helps
-    *while* fine-tuning is not what these papers show: compare.
+    Q-Functions for Doubly Efficient Reinforcement Learning" (arXiv:2110.02034), with 0.01.
+
+    Use it on a critic that is updated often on few data. It loses where the data are many, and on actors, whose
+    rollouts it makes noisier. That it helps *while* fine-tuning is not what these papers show: compare.
     """
 
     name: ClassVar[str] = "dropout"
@@ -76,6 +64,9 @@ class Dropout(Method):
     p: float = 0.05
     """Probability that a unit is dropped. Higher: more regular, less overfitting to few data, noisier values.
     Much less than in supervised learning serves here."""
+    channels: bool = False
+    """Drop whole channels of convolutions. Neighbours in a channel say much the same, so that a single one that is
+    dropped is hardly missed: whole channels are the stronger noise, at the same p."""
     on: Select = Select("critic|q")
     """Which networks or layers; the layers that outputs come from are left out. On actors it also makes
     rollouts noisier."""
@@ -87,8 +78,8 @@ class Dropout(Method):
 
     def inject(self, net: Net, context: Context) -> None:
         """Put a mask after every hidden layer, and after its activation where that is known."""
-        for outlet in _outlets(net):
-            insert(outlet, ConsistentDropout(self.p, net.acting) if net.on_policy else PlainDropout(self.p))
+        for outlet, convolves in outlets(net).items():
+            insert(outlet, Dropping(self.p, acting_of(net), channels=self.channels and convolves))
 
     def init(self, net: Net, context: Context) -> int:
         """Return the seed of the masks."""
@@ -96,24 +87,26 @@ class Dropout(Method):
 
     def rollout(self, net: Net, state: int, signals: Signals) -> int:
         """Draw new masks for the rollout and its updates."""
-        for place, outlet in enumerate(_outlets(net)):
-            for module in outlet.children():
-                if isinstance(module, ConsistentDropout):
-                    entropy = [state, crc32(net.role.encode()), signals.rollout, place]
-                    module.draw(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        redraw(outlets(net), Dropping, seed=state, role=net.role, signals=signals)
         return state
 
     def constrains(self, net: Net) -> list[Parameter]:
         """Return the weights of networks that have a hidden layer here."""
-        return net.whole().parameters() if _outlets(net) else []
+        return net.whole().parameters() if outlets(net) else []
 
     def fold(self, net: Net, state: Any, context: Context) -> None:
         """Take the masks out."""
-        for outlet in _outlets(net):
-            extract(outlet, ConsistentDropout if net.on_policy else PlainDropout)
+        for outlet in outlets(net):
+            extract(outlet, Dropping)
 
 
-def _outlets(net: Net) -> list[nn.Module]:
-    """Return what hidden units come out of, in the network and in its twin, each once."""
-    outlets = [outlet for layer in net.layers() if not layer.head for outlet in layer.outlets]
-    return list({id(outlet): outlet for outlet in outlets}.values())
+def outlets(net: Net) -> dict[nn.Module, bool]:
+    """Return what hidden units come out of, in the network and in its twin, and whether a convolution made them."""
+    activations = [layer.activation for layer in net.whole().layers()]
+    found = {}
+    for layer in net.layers():
+        if not layer.head:
+            shared = activations.count(layer.activation) > 1
+            for outlet in layer.pair if shared else layer.outlets:
+                found[outlet] = not isinstance(layer.module, nn.Linear)
+    return found

@@ -34,14 +34,15 @@ class Freeze(Method):
     """What to freeze, to be said each time: more of it trains faster and forgets less, and can adapt less.
     `!` leaves a part out."""
 
-    def inject(self, net: Net, context: Context) -> None:
-        """Hold the running statistics of the chosen normalisation layers."""
-        for module in _normalisers(net):
-            hold_statistics(module)
-
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Return 0 for every chosen weight."""
         return dict.fromkeys(net.parameters(), 0.0)
+
+    def init(self, net: Net, context: Context) -> Any:
+        """Hold the running statistics of the chosen normalisation layers, those that other methods added too."""
+        for module in _normalisers(net):
+            hold_statistics(module)
+        return ()
 
     def fold(self, net: Net, state: Any, context: Context) -> None:
         """Let the running statistics move again."""

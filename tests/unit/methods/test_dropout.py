@@ -1,50 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import PPO
 from tests.cases import agent, batch
 from torch import nn
 
 from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.dropout import ConsistentDropout, Dropout, PlainDropout
+from acclimate.methods.dropout import Dropout, Dropping
 from acclimate.net import Acting
 from acclimate.seam import Seam
 
 
 def drops(module: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
     return [part for part in module.modules() if isinstance(part, kind)]
-
-
-@pytest.mark.parametrize("name", ["ppo-mlp", "ppo-mlp-discrete", "a2c-mlp", "ppo-cnn", "ppo-cnn-separate"])
-def test_the_ratio_is_one_before_the_first_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With masks that stay, an action is as likely when its update begins as when it was taken."""
-    model = agent(name)
-    ratios: list[float] = []
-    with Seam(model, Dropout(p=0.5, on="actor|trunk" if name == "ppo-cnn" else "actor")) as seam:
-        train = type(model).train
-
-        def look(self: PPO, *args: object, **kwargs: object) -> None:
-            policy, buffer = self.policy, self.rollout_buffer
-            policy.set_training_mode(True)
-            for data in buffer.get(buffer.buffer_size * buffer.n_envs):
-                actions = data.actions.long().flatten() if name.endswith("discrete") else data.actions
-                _, log_prob, _ = policy.evaluate_actions(data.observations, actions)
-                ratios.append(float((log_prob - data.old_log_prob).exp().sub(1).abs().max().detach()))
-            buffer.generator_ready = True
-            train(self, *args, **kwargs)
-
-        monkeypatch.setattr(type(model), "train", look)
-        model.learn(24)
-        masks = [module.mask for module in drops(model.policy, ConsistentDropout)]
-    assert len(ratios) >= 2
-    assert max(ratios) < 1e-5
-    assert masks
-    assert all(mask is not None for mask in masks)
-    assert any(float(mask.min()) == 0.0 for mask in masks)
-    assert seam.signals.rollout == len(ratios)
 
 
 def test_fresh_masks_would_break_the_ratio() -> None:
@@ -60,7 +32,7 @@ def test_fresh_masks_would_break_the_ratio() -> None:
 
 
 def test_masks_change_with_the_rollout_and_not_within() -> None:
-    layer = ConsistentDropout(0.5, Acting())
+    layer = Dropping(0.5, Acting())
     layer.draw(1)
     ones = torch.ones(3, 40)
     first, again = layer(ones), layer(ones)
@@ -92,14 +64,14 @@ def test_plain_masks_in_updates_only(name: str) -> None:
     seam = Seam(model, Dropout(p=0.25))
     net = seam.tuner.nets[-1]
     heads = 2 if net.role == "critic" else 1
-    assert len(drops(net.module, PlainDropout)) == len(drops(net.twin, PlainDropout)) == 2 * heads
+    assert len(drops(net.module, Dropping)) == len(drops(net.twin, Dropping)) == 2 * heads
     shown = batch(model)
     net.module.eval()
     quiet = next(iter(vars(net.apply(net.module, shown)).values()))
     assert torch.equal(quiet, next(iter(vars(net.apply(net.module, shown)).values())))
     net.module.train()
     assert not torch.equal(quiet, next(iter(vars(net.apply(net.module, shown)).values())))
-    assert not any(part.training for part in drops(net.twin, PlainDropout))
+    assert not any(part.training for part in drops(net.twin, Dropping))
 
 
 def test_kept_units_are_scaled_up() -> None:
@@ -121,9 +93,73 @@ def test_kept_units_are_scaled_up() -> None:
 def test_layers_can_be_chosen_and_heads_are_left_out() -> None:
     model = agent("sac-mlp")
     Seam(model, Dropout(on="critic:qf0.2"))
-    assert [n for n, m in model.critic.named_modules() if isinstance(m, PlainDropout)] == ["qf0.3.inserted_0"]
+    assert [n for n, m in model.critic.named_modules() if isinstance(m, Dropping)] == ["qf0.3.inserted_0"]
     with pytest.raises(SurgeryError, match="it finds nothing there to act on"):
         Seam(agent("sac-mlp"), Dropout(on="critic:qf*.4"))
+
+
+class Functional(nn.Module):
+    """Its activation is a function of torch, which no module tells of."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.first, self.last, self.function = nn.Linear(3, 8), nn.Linear(8, 2), function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+def test_an_activation_that_no_module_tells_of() -> None:
+    """The mask is on what goes into it: exact for a ReLU, and for others the division comes before the bend."""
+    x = torch.randn(5, 3)
+    for function in (torch.relu, torch.tanh):
+        net = Functional(function)
+        plain = net.first(x)
+        attach(Dropout(p=0.5, on="q"), {"q": net}, on_policy=["q"])
+        (mask,) = drops(net, Dropping)
+        out = net(x)
+        torch.testing.assert_close(out, net.last(function(plain * mask.mask / 0.5)))
+    unbent = Functional(torch.relu)
+    units = torch.relu(unbent.first(x))
+    attach(Dropout(p=0.5, on="q"), {"q": unbent}, on_policy=["q"])
+    out = unbent(x)
+    (mask,) = drops(unbent, Dropping)
+    torch.testing.assert_close(out, unbent.last(units * mask.mask / 0.5))
+
+
+def test_an_activation_that_layers_share_gets_a_mask_for_each_of_them() -> None:
+    relu = nn.ReLU()
+    net = nn.Sequential(nn.Linear(3, 8), relu, nn.Linear(8, 6), relu, nn.Linear(6, 2))
+    attach(Dropout(p=0.5, on="q"), {"q": net}, on_policy=["q"])
+    net(torch.randn(4, 3))
+    assert [n for n, m in net.named_modules() if isinstance(m, Dropping)] == ["0.inserted_0", "2.inserted_0"]
+    assert [tuple(mask.mask.shape) for mask in drops(net, Dropping)] == [(8,), (6,)]
+
+
+@pytest.mark.parametrize("consistent", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(nn.Conv1d, (9,)), (nn.Conv2d, (9, 8)), (nn.Conv3d, (5, 6, 7))], ids=["1d", "2d", "3d"]
+)
+def test_single_units_or_whole_channels_of_convolutions(
+    kind: Callable[..., nn.Module], shape: tuple[int, ...], consistent: bool
+) -> None:
+    """A channel is there in all of its places or in none; single units come and go by themselves."""
+    torch.manual_seed(0)
+    x = torch.rand(3, 2, *shape) + 0.5
+    for channels in (False, True):
+        layer, last = kind(2, 20, 3), kind(20, 1, 1)
+        layer.weight.data.abs_()
+        net = nn.Sequential(layer, nn.ReLU(), last)
+        plain = net[:2](x)
+        attach(Dropout(p=0.4, channels=channels, on="q"), {"q": net}, on_policy=["q"] if consistent else [])
+        out = net[:2](x)
+        kept = out != 0
+        torch.testing.assert_close(out[kept], plain[kept] / 0.6)
+        places = kept.flatten(2)
+        whole = places.all(-1) | ~places.any(-1)
+        assert bool(whole.all()) is channels
+        assert not bool(kept.all())
+        assert torch.equal(kept[0], kept[1]) is consistent
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, -0.1])
