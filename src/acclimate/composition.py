@@ -100,6 +100,14 @@ class Composition:
                 scales[parameter] *= scale
         return scales
 
+    def kept(self) -> dict[Parameter, int]:
+        """Return how many numbers of trained parameters stay as they are, by the part that keeps most of each."""
+        kept: dict[Parameter, int] = {}
+        for part, view in self.each("keeps"):
+            for parameter, count in part.method.keeps(view, part.states[view.role]).items():
+                kept[parameter] = max(kept.get(parameter, 0), count)
+        return kept
+
     def refuse_vacuous(self, scales: Mapping[Parameter, float]) -> None:
         """Refuse methods that act on no trained weight, and a run that trains nothing.
 

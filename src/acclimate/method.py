@@ -152,6 +152,10 @@ class Method:
         """Return the parameters it acts on; if not one of them is trained, that is an error."""
         return net.parameters()
 
+    def keeps(self, net: Net, state: Any) -> Mapping[Parameter, int]:
+        """Return how many numbers of a trained parameter stay as they are, where it keeps some of them only."""
+        return {}
+
     def parts(self) -> tuple[Method, ...]:
         """Return the single methods it consists of, in order."""
         return (self,)

@@ -183,7 +183,8 @@ class Tuner:
     @property
     def trainable_parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(p.numel() for p in self.parameters if self.scales[p] > 0)
+        kept = self.composition.kept()
+        return sum(p.numel() - kept.get(p, 0) for p in self.parameters if self.scales[p] > 0)
 
     @property
     def total_parameters(self) -> int:

@@ -101,6 +101,10 @@ class ChannelRates(Method):
                 parameter.copy_(torch.lerp(before, parameter, factors.expand_as(before)))
         return state
 
+    def keeps(self, net: Net, state: State) -> dict[Parameter, int]:
+        """Return how many numbers have the factor 0."""
+        return {p: int((factors.expand_as(before) == 0).sum()) for p, (factors, before) in state.items()}
+
     def constrains(self, net: Net) -> list[Parameter]:
         """Return the weights and biases of the layers."""
         return [parameter for layer in net.layers() for parameter in rows(layer)]

@@ -91,6 +91,10 @@ class FisherChannels(Method):
             parameter[where] = values
         return state
 
+    def keeps(self, net: Net, state: State) -> dict[Parameter, int]:
+        """Return how many numbers the frozen rows have."""
+        return {parameter: values.numel() for parameter, (_, values) in state.items()}
+
     def constrains(self, net: Net) -> list[Parameter]:
         """Return the weights and biases of the layers."""
         return [parameter for layer in net.layers() for parameter in rows(layer)]

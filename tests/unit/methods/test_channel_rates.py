@@ -70,6 +70,7 @@ def test_a_factor_of_zero_keeps_a_channel_bit_for_bit_and_one_changes_nothing() 
     optimizers = [torch.optim.AdamW(one.parameters(), lr=0.1, weight_decay=0.5) for one in (layer, plain)]
     tuner = tuned(layer, optimizers[0], ChannelRates(least=1.0, most=0.0, world="source", steps=2))
     assert tuner.context.charged == 2
+    assert tuner.trainable_parameters == 2 * (2 + 1)
     for _ in range(3):
         for one, optimizer in zip((layer, plain), optimizers, strict=True):
             optimizer.zero_grad()

@@ -47,6 +47,7 @@ def test_only_the_most_important_rows_move(share: float, trained: list[int]) -> 
         context=data,
     )
     assert data.charged == 4
+    assert tuner.trainable_parameters == len(trained) * (3 + 1)
     for _ in range(3):
         optimizer.zero_grad()
         layer(torch.randn(2, 3)).square().sum().backward()
