@@ -38,6 +38,8 @@ WARMUP_ROLLOUTS = 2
 """PPO and A2C rollouts in which the actor waits for its critic: two put it right enough, more cost too many steps."""
 WARMUP_SHARE = 0.05
 """The warm-up takes at most this share of the run."""
+MOST_PRIOR_STEPS = 2_000
+"""Steps that begin an off-policy buffer, the probe's and the prior's, at most; a tenth of the run where it is short."""
 AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
 NOISE = 0.1
@@ -113,7 +115,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", _temperature(recipe, situation, easy), shown=discrete)
     tie = decide("tie to the prior", _tie(recipe, easy))
-    filled = _prior_steps(recipe, algorithm, steps)
+    filled = _prior_steps(recipe, algorithm, steps, situation.steps)
     prior_steps = decide("steps by the prior", filled, shown=algorithm in OFF_POLICY)
     warmup = decide("critic warm-up", _critic_warmup(recipe, algorithm, steps))
     averaging = decide("averaging of weights", _averaging(recipe, algorithm))
@@ -217,15 +219,19 @@ def _epsilon(recipe: Recipe) -> tuple[float, str]:
     return 0.1, "never back to 1: the prior acts, with some random actions"
 
 
-def _prior_steps(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
+def _prior_steps(recipe: Recipe, algorithm: str, steps: int, probed: int) -> tuple[int, str]:
     if algorithm not in OFF_POLICY:
         return 0, ""
     wanted = recipe.warm_start.prior_steps
     if wanted != "auto":
         return min(int(wanted), steps), "asked for"
-    return min(
-        2_000, max(steps // 10, 1)
-    ), "the prior, not random actions, fills the buffer; the updates put off are made up for"
+    wanted = min(MOST_PRIOR_STEPS, max(steps // 10, 1))
+    # The probe's steps are of the policy's mode alone: half of the fill is the prior as it explores.
+    left = max(wanted - probed, -(-wanted // 2))
+    return (
+        left,
+        "after the probe's steps the prior, not random actions, fills the buffer; updates put off are made up for",
+    )
 
 
 def _critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
@@ -285,7 +291,7 @@ def _continued(
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
         critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm, steps)[0],
-        prior_steps=0 if wanted.prior_steps == "auto" else _prior_steps(recipe, algorithm, steps)[0],
+        prior_steps=0 if wanted.prior_steps == "auto" else _prior_steps(recipe, algorithm, steps, 0)[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),
     )

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from tests.unit.test_evaluate import Counter
 
+from acclimate.errors import SourceError
+from acclimate.evaluate import evaluate
+from acclimate.task import Task
+from acclimate.transitions import Transition, Transitions
+
 
 class Seer(Counter):
     """The same, with two numbers to look at."""
 
     observation_space = gym.spaces.Box(-1.0, 1e6, (2,))
-
-from acclimate.errors import SourceError
-from acclimate.evaluate import evaluate
-from acclimate.task import Task
-from acclimate.transitions import Transition, Transitions
 
 
 class OneArray(gym.Env):
