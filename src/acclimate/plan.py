@@ -13,6 +13,7 @@ from typing import Any
 
 from acclimate.agent import Agent
 from acclimate.errors import ConfigError
+from acclimate.off_policy import epsilon, falling, noise, prior_fill, value_scale
 from acclimate.probe import Situation
 from acclimate.recipe import Recipe
 from acclimate.settings import (
@@ -38,12 +39,10 @@ WARMUP_ROLLOUTS = 2
 """PPO and A2C rollouts in which the actor waits for its critic: two put it right enough, more cost too many steps."""
 WARMUP_SHARE = 0.05
 """The warm-up takes at most this share of the run."""
-MOST_PRIOR_STEPS = 2_000
-"""Steps that begin an off-policy buffer, the probe's and the prior's, at most; a tenth of the run where it is short."""
+HASTE = 1e-3
+"""Step size of off-policy actor-critics on a hard shift."""
 AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
-NOISE = 0.1
-"""Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,8 @@ class Plan:
     tie: float
     critic_warmup: int
     prior_steps: int
+    value_scale: float
+    """Multiplies what an off-policy critic puts out; 1 leaves it as it is."""
     averaging: float
     """Weight of the past in the average over updates that is measured and kept."""
     choices: tuple[Choice, ...] = field(default=())
@@ -107,18 +108,14 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
 
     hyper = {"learning_rate": decide("learning rate", _learning_rate(recipe, algorithm, saved, easy))}
     if algorithm in VALUE_BASED:
-        hyper |= _falling(decide("epsilon", _epsilon(recipe)), saved)
+        hyper |= falling(decide("epsilon", epsilon(recipe)), saved)
     hyper |= arguments(algorithm, steps, n_envs, saved, recipe.algorithm)
     discrete = situation.entropy is not None and algorithm in ON_POLICY
-    std, why = _noise(recipe) if algorithm in NOISY else _std(recipe, situation, easy)
+    std, why = noise(recipe) if algorithm in NOISY else _std(recipe, situation, easy)
     if std is not None or situation.std is not None:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", _temperature(recipe, situation, easy), shown=discrete)
-    tie = decide("tie to the prior", _tie(recipe, easy))
-    filled = _prior_steps(recipe, algorithm, steps, situation.steps)
-    prior_steps = decide("steps by the prior", filled, shown=algorithm in OFF_POLICY)
-    warmup = decide("critic warm-up", _critic_warmup(recipe, algorithm, steps))
-    averaging = decide("averaging of weights", _averaging(recipe, algorithm))
+    filled, scale = prior_fill(recipe, algorithm, steps, situation.steps), value_scale(recipe, algorithm, situation)
     return Plan(
         algorithm=algorithm,
         steps=whole_rollouts(steps, n_envs, rollout_steps(algorithm, hyper)),
@@ -127,10 +124,11 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         normalizer=recipe.warm_start.normalizer,
         std=std,
         temperature=temperature,
-        tie=tie,
-        critic_warmup=warmup,
-        prior_steps=prior_steps,
-        averaging=averaging,
+        tie=decide("tie to the prior", _tie(recipe, easy)),
+        prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
+        value_scale=decide("scale of values", scale, shown=algorithm in OFF_POLICY),
+        critic_warmup=decide("critic warm-up", _critic_warmup(recipe, algorithm, steps)),
+        averaging=decide("averaging of weights", _averaging(recipe, algorithm)),
         choices=tuple(choices),
     )
 
@@ -160,6 +158,8 @@ def _learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], eas
         return number, "as saved"
     if wanted != "auto":
         return float(wanted), "asked for"
+    if algorithm in OFF_POLICY and not easy and algorithm not in VALUE_BASED:
+        return HASTE, "larger steps than usual: on the changed world's few samples they learnt more"
     if algorithm in OFF_POLICY:
         return (number, "as saved") if number is not None else (3e-4, "the file holds a function; 3e-4 instead")
     if algorithm == "a2c":
@@ -198,40 +198,6 @@ def _tie(recipe: Recipe, easy: bool) -> tuple[float, str]:
     if easy:
         return 0.5, "little was lost in the changed world: stay near the prior at first"
     return 0.0, "the prior is not a teacher in this world"
-
-
-def _noise(recipe: Recipe) -> tuple[float, str]:
-    wanted = recipe.warm_start.std
-    if isinstance(wanted, str):
-        return NOISE, "of the action noise; what the file holds of it is never decoded"
-    return float(wanted), "asked for"
-
-
-def _falling(start: float, saved: Mapping[str, Any]) -> dict[str, float]:
-    final = min(start, float(saved.get("exploration_final_eps", 0.05)))
-    return {"exploration_initial_eps": start, "exploration_fraction": 0.1, "exploration_final_eps": final}
-
-
-def _epsilon(recipe: Recipe) -> tuple[float, str]:
-    wanted = recipe.warm_start.epsilon
-    if wanted != "auto":
-        return float(wanted), "asked for"
-    return 0.1, "never back to 1: the prior acts, with some random actions"
-
-
-def _prior_steps(recipe: Recipe, algorithm: str, steps: int, probed: int) -> tuple[int, str]:
-    if algorithm not in OFF_POLICY:
-        return 0, ""
-    wanted = recipe.warm_start.prior_steps
-    if wanted != "auto":
-        return min(int(wanted), steps), "asked for"
-    wanted = min(MOST_PRIOR_STEPS, max(steps // 10, 1))
-    # The probe's steps are of the policy's mode alone: half of the fill is the prior as it explores.
-    left = max(wanted - probed, -(-wanted // 2))
-    return (
-        left,
-        "after the probe's steps the prior, not random actions, fills the buffer; updates put off are made up for",
-    )
 
 
 def _critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
@@ -287,11 +253,12 @@ def _continued(
         n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=wanted.normalizer,
-        std=_noise(recipe)[0] if algorithm in NOISY else std,
+        std=noise(recipe)[0] if algorithm in NOISY else std,
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
         critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm, steps)[0],
-        prior_steps=0 if wanted.prior_steps == "auto" else _prior_steps(recipe, algorithm, steps, 0)[0],
+        prior_steps=0 if wanted.prior_steps == "auto" else prior_fill(recipe, algorithm, steps, 0)[0],
+        value_scale=1.0 if wanted.value_scale == "auto" else value_scale(recipe, algorithm, Situation())[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),
     )

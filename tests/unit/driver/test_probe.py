@@ -9,8 +9,10 @@ import pytest
 import torch
 from tests.unit.driver.world import agent, linear, observations, task, weights
 
+from acclimate.calibration import value_share
 from acclimate.probe import ENTROPY_STEPS, OPEN_ENTROPY, Situation, probe
 from acclimate.recipe import PROBE_SEED
+from acclimate.transitions import Transitions
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,11 @@ def test_long_episodes_are_fewer_where_the_budget_is_small() -> None:
     played = [probe(given, task(), None, episodes=4, budget=budget) for budget in (None, 640, 320, 10)]
     assert [found.episodes for found in played] == [4, 4, 2, 1]
     assert [found.steps for found in played] == [32, 32, 16, 8]
+
+
+def test_the_critic_is_looked_at_where_the_steps_are_kept() -> None:
+    given, record = agent("sac"), Transitions()
+    found = probe(given, task("sac"), None, episodes=2, record=record)
+    assert len(record) == found.steps == 16
+    assert found.value_share == value_share(given, record)
+    assert probe(given, task("sac"), None, episodes=2).value_share is None
