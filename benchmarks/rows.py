@@ -95,7 +95,7 @@ def scratch(case: Case, seed: int, zoo: Path) -> Cell:
     env = _normalised(agent, venv, False)
     hyper = dict(plan.hyperparameters)
     if plan.prior_steps:
-        hyper |= {"learning_starts": 1_000, **_own_schedules(case)}
+        hyper["learning_starts"] = 1_000
     if "exploration_initial_eps" in hyper:
         hyper |= {"exploration_initial_eps": 1.0, "exploration_fraction": 0.12}
     model = agent.blueprint.build(env=env, seed=seed, verbose=0, **hyper)

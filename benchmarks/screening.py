@@ -1,7 +1,7 @@
 """Screen settings of the warm start, several seeds each, on a case that is not reported.
 
     python -m benchmarks.screening sac/HalfCheetah-v3_1/HalfCheetah-v3.zip HalfCheetah-v5 gear=0.5
-    python -m benchmarks.screening ... --set warm_start.value_scale=1 --set warm_start.learning_rate=saved
+    python -m benchmarks.screening ... --set warm_start.prior_steps=1900 --set warm_start.learning_rate=1e-3
 
 A run of `--steps` is begun and measured on the way, until `--until` of its target steps are spent; the seeds begin at
 100, which no reported run has. One line of JSON a seed: the mean return at each measurement. A few seeds guide a choice

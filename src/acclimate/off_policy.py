@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from acclimate.probe import Situation
 from acclimate.recipe import Recipe
-from acclimate.settings import OFF_POLICY, VALUE_BASED
+from acclimate.settings import OFF_POLICY
 
 NOISE = 0.1
 """Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 MOST_PRIOR_STEPS = 2_000
 """Steps that begin an off-policy buffer, the probe's and the prior's, at most; a tenth of the run where it is short."""
-LEAST_SCALE = 0.1
-"""Values are not scaled below this: by then the critic is wrong in more than its scale."""
 
 
 def noise(recipe: Recipe) -> tuple[float, str]:
@@ -53,22 +50,3 @@ def prior_fill(recipe: Recipe, algorithm: str, steps: int, probed: int) -> tuple
         left,
         "after the probe the prior, not random actions, fills the buffer; updates put off are made up for",
     )
-
-
-def value_scale(recipe: Recipe, algorithm: str, situation: Situation) -> tuple[float, str]:
-    """Decide by what the critic's values are multiplied.
-
-    Only downwards: too much hope sends the actor where it has no data, too little is soon found out.
-    """
-    if algorithm not in OFF_POLICY:
-        return 1.0, ""
-    wanted, share = recipe.warm_start.value_scale, situation.value_share
-    if wanted != "auto":
-        return float(wanted), "asked for"
-    if algorithm in VALUE_BASED:
-        return 1.0, "kept: what acts is the order of its values, and no actor climbs them"
-    if share is None:
-        return 1.0, "kept: the probe could not tell what the critic's values are worth here"
-    if share >= 1.0:
-        return 1.0, "kept: the changed world pays what the critic says"
-    return max(share, LEAST_SCALE), f"the probe's steps were worth {share:.0%} of what the critic says of them"

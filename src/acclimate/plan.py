@@ -13,7 +13,7 @@ from typing import Any
 
 from acclimate.agent import Agent
 from acclimate.errors import ConfigError
-from acclimate.off_policy import epsilon, falling, noise, prior_fill, value_scale
+from acclimate.off_policy import epsilon, falling, noise, prior_fill
 from acclimate.probe import Situation
 from acclimate.recipe import Recipe
 from acclimate.settings import (
@@ -39,8 +39,6 @@ WARMUP_ROLLOUTS = 2
 """PPO and A2C rollouts in which the actor waits for its critic: two put it right enough, more cost too many steps."""
 WARMUP_SHARE = 0.05
 """The warm-up takes at most this share of the run."""
-HASTE = 1e-3
-"""Step size of off-policy actor-critics on a hard shift."""
 AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
 
@@ -73,8 +71,6 @@ class Plan:
     tie: float
     critic_warmup: int
     prior_steps: int
-    value_scale: float
-    """Multiplies what an off-policy critic puts out; 1 leaves it as it is."""
     averaging: float
     """Weight of the past in the average over updates that is measured and kept."""
     choices: tuple[Choice, ...] = field(default=())
@@ -115,7 +111,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     if std is not None or situation.std is not None:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", _temperature(recipe, situation, easy), shown=discrete)
-    filled, scale = prior_fill(recipe, algorithm, steps, situation.steps), value_scale(recipe, algorithm, situation)
+    filled = prior_fill(recipe, algorithm, steps, situation.steps)
     return Plan(
         algorithm=algorithm,
         steps=whole_rollouts(steps, n_envs, rollout_steps(algorithm, hyper)),
@@ -126,7 +122,6 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         temperature=temperature,
         tie=decide("tie to the prior", _tie(recipe, easy)),
         prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
-        value_scale=decide("scale of values", scale, shown=algorithm in OFF_POLICY),
         critic_warmup=decide("critic warm-up", _critic_warmup(recipe, algorithm, steps)),
         averaging=decide("averaging of weights", _averaging(recipe, algorithm)),
         choices=tuple(choices),
@@ -158,8 +153,6 @@ def _learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], eas
         return number, "as saved"
     if wanted != "auto":
         return float(wanted), "asked for"
-    if algorithm in OFF_POLICY and not easy and algorithm not in VALUE_BASED:
-        return HASTE, "larger steps than usual: on the changed world's few samples they learnt more"
     if algorithm in OFF_POLICY:
         return (number, "as saved") if number is not None else (3e-4, "the file holds a function; 3e-4 instead")
     if algorithm == "a2c":
@@ -258,7 +251,6 @@ def _continued(
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
         critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm, steps)[0],
         prior_steps=0 if wanted.prior_steps == "auto" else prior_fill(recipe, algorithm, steps, 0)[0],
-        value_scale=1.0 if wanted.value_scale == "auto" else value_scale(recipe, algorithm, Situation())[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),
     )

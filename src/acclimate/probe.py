@@ -10,7 +10,6 @@ import torch
 from gymnasium import spaces
 
 from acclimate.agent import Agent
-from acclimate.calibration import value_share
 from acclimate.evaluate import evaluate, evaluate_random
 from acclimate.recipe import PROBE_SEED
 from acclimate.rollouts import collect
@@ -49,8 +48,6 @@ class Situation:
     """Mean entropy of a discrete policy on target observations, as a share of the most it can have."""
     temperature: float | None = None
     """At this temperature of its softmax the entropy would be `OPEN_ENTROPY`; None where it is at least that."""
-    value_share: float | None = None
-    """What the target episodes were worth, as a share of what the critic says of them; off-policy agents alone."""
     source_length: float | None = None
     """Mean episode length in the source world, in steps."""
     target_length: float | None = None
@@ -147,7 +144,7 @@ def probe(
         episodes: Episodes a mean; more reads the situation more surely and is charged more steps.
         n_envs: Environments stepped together.
         budget: Target steps of the whole run, of which the probe takes little more than `PROBE_SHARE`.
-        record: Gets the target episodes step by step; where it is given, the critic's values are looked at too.
+        record: Gets the target episodes step by step.
     """
     std = gaussian_std(agent)
     if episodes == 0:
@@ -162,7 +159,6 @@ def probe(
         "episodes": len(returns),
         "steps": int(lengths.sum()) + (ENTROPY_STEPS if spread else 0),
         "std": std,
-        "value_share": None if record is None else value_share(agent, record),
     }
     if source is not None:
         on_source = evaluate(agent, source, **plan)

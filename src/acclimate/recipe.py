@@ -43,9 +43,6 @@ class WarmStart:
     """Steps by the prior that fill an off-policy buffer before the first update (never random actions)."""
     epsilon: float | Literal["auto"] = "auto"
     """Start of DQN's random-action rate; it falls to the saved final rate over the first tenth."""
-    value_scale: float | Literal["auto"] = "auto"
-    """Multiplies what an off-policy critic says, and SAC's entropy coefficient with it; 1 leaves both as they are.
-    Lower trusts less in actions that were good in the old world."""
     replay_buffer: str | None = None
     """Off-policy transitions of the old training, for mode `continue` alone: SB3's replay_buffer.pkl, or the
     replay.npz of a checkpoint."""
@@ -125,7 +122,6 @@ class Recipe:
             ("warm_start.tie", warm_start.tie, 0, inf),
             ("warm_start.critic_warmup", warm_start.critic_warmup, 0, inf),
             ("warm_start.prior_steps", warm_start.prior_steps, 0, inf),
-            ("warm_start.value_scale", warm_start.value_scale, ABOVE_ZERO, inf),
             ("warm_start.epsilon", warm_start.epsilon, 0, 1),
             ("warm_start.probe_episodes", warm_start.probe_episodes, 0, inf),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from acclimate.environment import blamed
 from acclimate.method import Batch
 from acclimate.player import isolated
 from acclimate.task import Task
-from acclimate.transitions import Transition
 
 
 def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
@@ -26,43 +24,33 @@ def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
         seed: Of the first episode and of the sampling.
 
     Returns:
-        The steps as `as_batch` has them.
+        Normalised observations and next observations, actions as the networks know them, raw rewards, and which steps
+        ended in a terminal state.
     """
     env = task.make()
-    rows: list[Transition] = []
+    rows: list[tuple[Any, Any, float, Any, bool]] = []
     try:
         with isolated(agent, seed), blamed(task.describe()):
             observation, _ = env.reset(seed=seed)
             while len(rows) < steps:
                 action, _ = agent.predict(observation)
                 following, reward, terminated, truncated, _ = env.step(action)
-                rows.append(
-                    Transition(observation, action, float(reward), following, bool(terminated), bool(truncated))
-                )
+                rows.append((observation, action, float(reward), following, bool(terminated)))
                 observation = env.reset()[0] if terminated or truncated else following
     finally:
         env.close()
-    return as_batch(agent, rows)
-
-
-def as_batch(agent: Agent, steps: Sequence[Transition]) -> Batch:
-    """Return steps as an agent's networks know them.
-
-    Returns:
-        Normalised observations and next observations, actions in the policy's units, raw rewards, and which steps
-        ended in a terminal state.
-    """
+    before, actions, rewards, after, dones = zip(*rows, strict=True)
     device = agent.device
     return Batch(
-        observations=_tensors(agent, [step.observation for step in steps]),
-        actions=torch.as_tensor(_own_units(agent, np.stack([step.action for step in steps])), device=device),
-        rewards=torch.as_tensor([step.reward for step in steps], dtype=torch.float32, device=device),
-        next_observations=_tensors(agent, [step.following for step in steps]),
-        dones=torch.as_tensor([step.terminated for step in steps], dtype=torch.float32, device=device),
+        observations=_tensors(agent, before),
+        actions=torch.as_tensor(_own_units(agent, np.stack(actions)), device=device),
+        rewards=torch.as_tensor(rewards, dtype=torch.float32, device=device),
+        next_observations=_tensors(agent, after),
+        dones=torch.as_tensor(dones, dtype=torch.float32, device=device),
     )
 
 
-def _tensors(agent: Agent, observations: list[Any]) -> Any:
+def _tensors(agent: Agent, observations: tuple[Any, ...]) -> Any:
     if isinstance(observations[0], dict):
         stacked: Any = {key: np.stack([o[key] for o in observations]) for key in observations[0]}
     else:

@@ -17,7 +17,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from acclimate import replay
 from acclimate.agent import Agent
-from acclimate.calibration import rescale
 from acclimate.errors import AcclimateError, SourceError
 from acclimate.normalizer import Normalizer
 from acclimate.plan import OFF_POLICY, ON_POLICY, VALUE_BASED, Plan
@@ -88,7 +87,6 @@ def warm_start(
         _carry_weights(prior, model, carried)
         if plan.algorithm in OFF_POLICY:
             _fill(model, recipe, plan, probed, carried, reset)
-            _rescale(model, plan, reset)
     except AcclimateError:
         venv.close()
         raise
@@ -193,13 +191,6 @@ def _fill(
     begins = f"begins with the probe's {stored:,} steps" if stored else "empty"
     by = f"the prior adds {plan.prior_steps:,}" if plan.prior_steps else "filled by the agent as it learns"
     reset.append(("replay buffer", f"{begins}: {by}, no uniformly random actions"))
-
-
-def _rescale(model: BaseAlgorithm, plan: Plan, reset: list[Row]) -> None:
-    if plan.value_scale == 1.0:
-        return
-    rescale(model, plan.value_scale)
-    reset.append(("scale of values", f"times {plan.value_scale:.3g}, targets and entropy coefficient too"))
 
 
 def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:

@@ -137,24 +137,3 @@ def test_the_probes_steps_are_part_of_what_fills_the_buffer() -> None:
         found = made(given, {**HARD, "steps": probed}, steps=steps)
         assert found.prior_steps == left
     assert made(given, {"steps": 400}, steps=10_000, warm_start={"prior_steps": 17}).prior_steps == 17
-
-
-def test_values_are_scaled_down_to_what_the_probe_found_and_never_up() -> None:
-    given = agent("sac", steps=0)
-    for share, scale in ((0.4, 0.4), (0.01, 0.1), (1.0, 1.0), (3.0, 1.0), (None, 1.0)):
-        assert made(given, {**HARD, "value_share": share}).value_scale == scale
-    assert "40%" in why(made(given, {**HARD, "value_share": 0.4}), "scale of values")
-    assert made(given, {"value_share": 0.4}, warm_start={"value_scale": 1}).value_scale == 1.0
-    assert made(given, {"value_share": 0.4}, mode="continue").value_scale == 1.0
-    assert made(given, warm_start={"value_scale": 0.7}, mode="continue").value_scale == 0.7
-    assert made(agent("dqn", steps=0), {**HARD, "value_share": 0.4}).value_scale == 1.0
-    assert made(agent("ppo", steps=0), {**HARD, "value_share": 0.4}).value_scale == 1.0
-
-
-@pytest.mark.parametrize("name", ["sac", "td3"])
-def test_off_policy_actor_critics_take_larger_steps_on_a_hard_shift(name: str) -> None:
-    given = agent(name, steps=0, learning_rate=2e-4)
-    assert made(given, HARD).hyperparameters["learning_rate"] == 1e-3
-    assert made(given, EASY).hyperparameters["learning_rate"] == 2e-4
-    assert made(given, HARD, warm_start={"learning_rate": "saved"}).hyperparameters["learning_rate"] == 2e-4
-    assert made(agent("dqn", steps=0, learning_rate=2e-4), HARD).hyperparameters["learning_rate"] == 2e-4
