@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acclimate.evaluate import Evaluation
+from acclimate.files import write_atomic
+from acclimate.folder import PROBED, read_json
 from acclimate.probe import Situation
+from acclimate.transitions import Transitions
+
+_FILE = "before.json"
 
 
 @dataclass(frozen=True)
@@ -23,9 +30,36 @@ class Before:
     """On the same seeds in the world of pretraining."""
     selection: Evaluation
     """On the seeds of the measurements during training."""
+    probed: Transitions | None = None
+    """The probe's steps in the changed world, for algorithms that can learn from them."""
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Return whether a run's folder holds one."""
+        return (folder / _FILE).exists()
+
+    def write(self, folder: Path) -> None:
+        """Write it into a run's folder."""
+        if self.probed is not None:
+            self.probed.write(folder / PROBED)
+        write_atomic(folder / _FILE, json.dumps(self.to_json()))
+
+    @classmethod
+    def read(cls, folder: Path, *, probed: bool) -> Before:
+        """Read what `write` wrote.
+
+        Args:
+            folder: The run's.
+            probed: Whether the probe's steps are among it.
+
+        Raises:
+            SourceError: A file is missing or damaged.
+        """
+        before = cls.from_json(read_json(folder / _FILE))
+        return replace(before, probed=Transitions.read(folder / PROBED)) if probed else before
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
+        """Return the measurements as JSON-able data."""
         return {
             "situation": asdict(self.situation),
             "target": _out(self.target),

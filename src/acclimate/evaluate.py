@@ -22,6 +22,7 @@ from acclimate.player import Player, RandomPlayer, isolated, player_of
 from acclimate.slot import Slot
 from acclimate.spaces import SpaceWarning, check_spaces
 from acclimate.statistics import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
+from acclimate.transitions import Transitions
 
 if TYPE_CHECKING:
     from acclimate.agent import Agent
@@ -89,6 +90,7 @@ def evaluate(
     seed: int = SEED,
     n_envs: int = 8,
     deterministic: bool = True,
+    record: Transitions | None = None,
 ) -> Evaluation:
     """Play an agent on a task.
 
@@ -100,6 +102,7 @@ def evaluate(
         n_envs: Environments that share each forward pass; more is faster where the network is the cost.
         deterministic: Take the mode of the policy. Otherwise actions are sampled, repeatably for the same
             `n_envs`; the global random states of torch and numpy are left as they were.
+        record: Gets every step, where the steps are to be learnt from.
 
     Raises:
         SpaceMismatchError: If the agent's spaces are not the task's.
@@ -109,7 +112,7 @@ def evaluate(
         warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
         check_spaces(agent, task)
     with isolated(agent, seed):
-        return _play(player_of(agent, deterministic), task, episodes, seed, n_envs, deterministic)
+        return _play(player_of(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
 
 
 def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs: int = 8) -> Evaluation:
@@ -117,7 +120,15 @@ def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs:
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
 
 
-def _play(player: Player, task: Task, episodes: int, seed: int, n_envs: int, deterministic: bool) -> Evaluation:
+def _play(
+    player: Player,
+    task: Task,
+    episodes: int,
+    seed: int,
+    n_envs: int,
+    deterministic: bool,
+    record: Transitions | None = None,
+) -> Evaluation:
     if episodes < 1 or n_envs < 1:
         raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
     width = min(n_envs, episodes)
@@ -128,7 +139,7 @@ def _play(player: Player, task: Task, episodes: int, seed: int, n_envs: int, det
         for _ in range(width):
             env = task.make()
             opened.callback(env.close)
-            slots.append(Slot(env, name))
+            slots.append(Slot(env, name, record))
         queue = iter(range(episodes))
         active = [_next(slot, index, queue, player, seed) for index, slot in enumerate(slots)]
         starts = np.ones(width, dtype=bool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,23 +18,24 @@ from acclimate.agent import Agent
 from acclimate.before import Before
 from acclimate.callbacks.selection import Snapshot, lower_bound
 from acclimate.clip import record
-from acclimate.config import write_atomic
 from acclimate.diagnosis import diagnose
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
 from acclimate.findings import Measured, Point
-from acclimate.folder import RunFolder, environment, read_json
+from acclimate.folder import RunFolder, environment
 from acclimate.load import load
 from acclimate.method import chain
 from acclimate.plan import make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
 from acclimate.report import Report
+from acclimate.settings import OFF_POLICY
 from acclimate.spaces import task_spaces
 from acclimate.task import Task, check_spaces
 from acclimate.tracking import Tracking
 from acclimate.training import Job, Trained, train
+from acclimate.transitions import Transitions
 
 JUDGING_SEED = SELECTION_SEED + 5_000
 JUDGING_EPISODES = 50
@@ -142,6 +142,7 @@ class _Session:
             plan=plan,
             pretrained=before.selection,
             charged=before.situation.steps,
+            probed=before.probed,
             folder=folder,
             callback=self.callback,
             progress=self.progress,
@@ -160,22 +161,24 @@ class _Session:
     # Before
 
     def _before(self, folder: RunFolder | None, resume: bool) -> Before:
-        path = None if folder is None else folder.path / "before.json"
-        if resume and path is not None and path.exists():
-            return Before.from_json(read_json(path))
+        off_policy = self.agent.algorithm in OFF_POLICY
+        if folder is not None and resume and Before.is_in(folder.path):
+            return Before.read(folder.path, probed=off_policy)
         plan = self.recipe.evaluation
         episodes = self.recipe.warm_start.probe_episodes if self.recipe.mode == "adapt" else 0
+        budget, probed = self.recipe.steps, Transitions() if off_policy else None
         situation = probe(
-            self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs, budget=self.recipe.steps
+            self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs, budget=budget, record=probed
         )
         before = Before(
             situation=situation,
             target=self._final(self.agent, self.task),
             source=None if self.source is None else self._final(self.agent, self.source),
             selection=self._evaluate(self.agent, self.task, plan.episodes, SELECTION_SEED),
+            probed=probed,
         )
-        if path is not None:
-            write_atomic(path, json.dumps(before.to_json()))
+        if folder is not None:
+            before.write(folder.path)
         return before
 
     def _final(self, agent: Agent, task: Task) -> Evaluation:

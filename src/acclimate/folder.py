@@ -21,7 +21,17 @@ PACKAGES = ("acclimate", "torch", "stable-baselines3", "sb3-contrib", "gymnasium
 
 
 CHECKPOINT = "checkpoint"
-BEGINNINGS = ("run.json", "recipe.yaml", "environment.json", "before.json", "monitor.csv", "events.out.tfevents.*")
+PROBED = "probe.npz"
+"""The probe's steps, which an off-policy run that is killed before its first checkpoint still learns from."""
+BEGINNINGS = (
+    "run.json",
+    "recipe.yaml",
+    "environment.json",
+    PROBED,
+    "before.json",
+    "monitor.csv",
+    "events.out.tfevents.*",
+)
 """What lies in a folder before the first checkpoint."""
 RESULTS = ("agent.zip", "vecnormalize.pkl", "bundle", "report.json")
 

@@ -22,6 +22,7 @@ from acclimate.recipe import Recipe
 from acclimate.schedule import Linear
 from acclimate.seam import Seam
 from acclimate.task import Task
+from acclimate.transitions import Transitions
 from acclimate.warmstart import WarmStarted, save_vec_normalize
 
 TIE_FRACTION = 0.5
@@ -41,6 +42,8 @@ class Job:
     """The untouched agent's episodes on the selection seeds."""
     charged: int
     """Target steps spent before training."""
+    probed: Transitions | None = None
+    """Those steps themselves, with which a replay buffer begins."""
     folder: RunFolder | None = None
     callback: MaybeCallback = None
     progress: bool = True

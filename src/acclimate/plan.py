@@ -13,6 +13,7 @@ from typing import Any
 
 from acclimate.agent import Agent
 from acclimate.errors import ConfigError
+from acclimate.off_policy import epsilon, falling, noise, prior_fill
 from acclimate.probe import Situation
 from acclimate.recipe import Recipe
 from acclimate.settings import (
@@ -40,8 +41,6 @@ WARMUP_SHARE = 0.05
 """The warm-up takes at most this share of the run."""
 AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
-NOISE = 0.1
-"""Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +104,14 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
 
     hyper = {"learning_rate": decide("learning rate", _learning_rate(recipe, algorithm, saved, easy))}
     if algorithm in VALUE_BASED:
-        hyper |= _falling(decide("epsilon", _epsilon(recipe)), saved)
+        hyper |= falling(decide("epsilon", epsilon(recipe)), saved)
     hyper |= arguments(algorithm, steps, n_envs, saved, recipe.algorithm)
     discrete = situation.entropy is not None and algorithm in ON_POLICY
-    std, why = _noise(recipe) if algorithm in NOISY else _std(recipe, situation, easy)
+    std, why = noise(recipe) if algorithm in NOISY else _std(recipe, situation, easy)
     if std is not None or situation.std is not None:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", _temperature(recipe, situation, easy), shown=discrete)
-    tie = decide("tie to the prior", _tie(recipe, easy))
-    filled = _prior_steps(recipe, algorithm, steps)
-    prior_steps = decide("steps by the prior", filled, shown=algorithm in OFF_POLICY)
-    warmup = decide("critic warm-up", _critic_warmup(recipe, algorithm, steps))
-    averaging = decide("averaging of weights", _averaging(recipe, algorithm))
+    filled = prior_fill(recipe, algorithm, steps, situation.steps)
     return Plan(
         algorithm=algorithm,
         steps=whole_rollouts(steps, n_envs, rollout_steps(algorithm, hyper)),
@@ -125,10 +120,10 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         normalizer=recipe.warm_start.normalizer,
         std=std,
         temperature=temperature,
-        tie=tie,
-        critic_warmup=warmup,
-        prior_steps=prior_steps,
-        averaging=averaging,
+        tie=decide("tie to the prior", _tie(recipe, easy)),
+        prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
+        critic_warmup=decide("critic warm-up", _critic_warmup(recipe, algorithm, steps)),
+        averaging=decide("averaging of weights", _averaging(recipe, algorithm)),
         choices=tuple(choices),
     )
 
@@ -198,36 +193,6 @@ def _tie(recipe: Recipe, easy: bool) -> tuple[float, str]:
     return 0.0, "the prior is not a teacher in this world"
 
 
-def _noise(recipe: Recipe) -> tuple[float, str]:
-    wanted = recipe.warm_start.std
-    if isinstance(wanted, str):
-        return NOISE, "of the action noise; what the file holds of it is never decoded"
-    return float(wanted), "asked for"
-
-
-def _falling(start: float, saved: Mapping[str, Any]) -> dict[str, float]:
-    final = min(start, float(saved.get("exploration_final_eps", 0.05)))
-    return {"exploration_initial_eps": start, "exploration_fraction": 0.1, "exploration_final_eps": final}
-
-
-def _epsilon(recipe: Recipe) -> tuple[float, str]:
-    wanted = recipe.warm_start.epsilon
-    if wanted != "auto":
-        return float(wanted), "asked for"
-    return 0.1, "never back to 1: the prior acts, with some random actions"
-
-
-def _prior_steps(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
-    if algorithm not in OFF_POLICY:
-        return 0, ""
-    wanted = recipe.warm_start.prior_steps
-    if wanted != "auto":
-        return min(int(wanted), steps), "asked for"
-    return min(
-        2_000, max(steps // 10, 1)
-    ), "the prior, not random actions, fills the buffer; the updates put off are made up for"
-
-
 def _critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
     wanted = recipe.warm_start.critic_warmup
     if wanted != "auto":
@@ -281,11 +246,11 @@ def _continued(
         n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=wanted.normalizer,
-        std=_noise(recipe)[0] if algorithm in NOISY else std,
+        std=noise(recipe)[0] if algorithm in NOISY else std,
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
         critic_warmup=0 if wanted.critic_warmup == "auto" else _critic_warmup(recipe, algorithm, steps)[0],
-        prior_steps=0 if wanted.prior_steps == "auto" else _prior_steps(recipe, algorithm, steps)[0],
+        prior_steps=0 if wanted.prior_steps == "auto" else prior_fill(recipe, algorithm, steps, 0)[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),
     )

@@ -15,6 +15,7 @@ from acclimate.recipe import PROBE_SEED
 from acclimate.rollouts import collect
 from acclimate.statistics import Floats
 from acclimate.task import Task
+from acclimate.transitions import Transitions
 
 OPEN_ENTROPY = 0.5
 """Share of the greatest entropy at which a discrete policy explores well."""
@@ -114,22 +115,31 @@ def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
     return {"entropy": now, "temperature": high}
 
 
-def _on_target(agent: Agent, target: Task, episodes: int, n_envs: int, budget: int | None) -> tuple[Floats, Floats]:
+def _on_target(
+    agent: Agent, target: Task, episodes: int, n_envs: int, budget: int | None, record: Transitions | None
+) -> tuple[Floats, Floats]:
     """Return the returns and lengths of target episodes; fewer than asked for where they are long for the budget."""
-    first = evaluate(agent, target, episodes=1, seed=PROBE_SEED, n_envs=1)
+    first = evaluate(agent, target, episodes=1, seed=PROBE_SEED, n_envs=1, record=record)
     returns, lengths = [first.returns], [first.lengths]
     if budget is not None:
         episodes = min(episodes, max(1, int(PROBE_SHARE * budget / first.lengths[0])))
     if episodes > 1:
         more = episodes - 1
-        rest = evaluate(agent, target, episodes=more, seed=PROBE_SEED + 1, n_envs=min(n_envs, more))
+        rest = evaluate(agent, target, episodes=more, seed=PROBE_SEED + 1, n_envs=min(n_envs, more), record=record)
         returns.append(rest.returns)
         lengths.append(rest.lengths)
     return np.concatenate(returns), np.concatenate(lengths)
 
 
 def probe(
-    agent: Agent, target: Task, source: Task | None, *, episodes: int, n_envs: int = 8, budget: int | None = None
+    agent: Agent,
+    target: Task,
+    source: Task | None,
+    *,
+    episodes: int,
+    n_envs: int = 8,
+    budget: int | None = None,
+    record: Transitions | None = None,
 ) -> Situation:
     """Measure how much of the agent's skill the changed world leaves.
 
@@ -140,12 +150,13 @@ def probe(
         episodes: Episodes a mean; more reads the situation more surely and is charged more steps.
         n_envs: Environments stepped together.
         budget: Target steps of the whole run, of which the probe takes little more than `PROBE_SHARE`.
+        record: Gets the target episodes step by step.
     """
     std = gaussian_std(agent)
     if episodes == 0:
         return Situation(std=std)
     plan = {"episodes": episodes, "seed": PROBE_SEED, "n_envs": min(n_envs, episodes)}
-    returns, lengths = _on_target(agent, target, episodes, n_envs, budget)
+    returns, lengths = _on_target(agent, target, episodes, n_envs, budget, record)
     spread = _spread(agent, target)
     found = {
         **spread,

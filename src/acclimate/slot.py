@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from types import TracebackType
 from typing import Any
 
@@ -10,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from acclimate.errors import AcclimateError, TaskError
+from acclimate.transitions import Transition, Transitions
 
 ENDLESS = 1_000_000
 """Steps after which an episode counts as one that never ends."""
@@ -18,8 +20,8 @@ ENDLESS = 1_000_000
 class Slot:
     """One environment and its episode; as a context, it turns what it raises into a `TaskError`."""
 
-    def __init__(self, env: gym.Env[Any, Any], name: str) -> None:
-        self.env, self.name = env, name
+    def __init__(self, env: gym.Env[Any, Any], name: str, record: Transitions | None = None) -> None:
+        self.env, self.name, self.record = env, name, record
         self.episode = self.seed = self.steps = 0
         self.total = 0.0
         self.observation: Any = None
@@ -34,11 +36,16 @@ class Slot:
     def step(self, action: Any) -> bool:
         """Take a step and say whether the episode has ended."""
         self.steps += 1
+        # An environment may hand out one array and write the next observation into it.
+        before = None if self.record is None else deepcopy(self.observation)
         with self:
             self.observation, reward, terminated, truncated, _ = self.env.step(action)
             reward = float(reward)
         self._check(reward)
         self.total += reward
+        if self.record is not None:
+            after = deepcopy(self.observation)
+            self.record.add(self.seed, Transition(before, action, reward, after, bool(terminated), bool(truncated)))
         return bool(terminated or truncated)
 
     def _check(self, reward: float) -> None:

@@ -61,7 +61,9 @@ class _Training:
         job, saved = self.job, self.saved
         self.steps_before = saved.progress["steps"] if saved else 0
         self.seconds_before = saved.progress["seconds"] if saved else 0.0
-        self.started = warm_start(job.agent, job.task, job.recipe, job.plan, seed_offset=self.steps_before)
+        self.started = warm_start(
+            job.agent, job.task, job.recipe, job.plan, seed_offset=self.steps_before, probed=job.probed
+        )
         self.begun = time.perf_counter()
         self.start, self.updates = self.started.model.num_timesteps, self.started.model._n_updates
         with ExitStack() as opened:

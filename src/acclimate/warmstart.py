@@ -24,6 +24,7 @@ from acclimate.plan import OFF_POLICY, ON_POLICY, VALUE_BASED, Plan
 from acclimate.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
 from acclimate.sources.vocabulary import ALGORITHMS
 from acclimate.task import Task
+from acclimate.transitions import Transitions
 
 Row = tuple[str, str]
 
@@ -47,7 +48,15 @@ def training_seed(recipe: Recipe) -> int:
     return TRAINING_SEED + recipe.seed * EPISODES_PER_SEED
 
 
-def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_offset: int = 0) -> WarmStarted:
+def warm_start(
+    agent: Agent,
+    task: Task,
+    recipe: Recipe,
+    plan: Plan,
+    *,
+    seed_offset: int = 0,
+    probed: Transitions | None = None,
+) -> WarmStarted:
     """Build the model that is trained, out of the agent and the plan.
 
     The agent itself is left as it is.
@@ -58,6 +67,7 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
         recipe: What the user asked for.
         plan: The recipe with nothing left open.
         seed_offset: Added to the environments' seed, so that a resumed run meets new episodes.
+        probed: The probe's steps in the changed world, with which a replay buffer begins.
 
     Raises:
         SourceError: The pretrained weights do not fit the model (a policy class that was changed).
@@ -70,30 +80,22 @@ def warm_start(agent: Agent, task: Task, recipe: Recipe, plan: Plan, *, seed_off
     reset: list[Row] = []
     try:
         normalize = _normalizer(prior, venv, recipe, plan, carried, reset)
-        model = prior.blueprint.build(
-            env=normalize if normalize is not None else venv,
-            device=recipe.device,
-            seed=recipe.seed,
-            verbose=0,
-            **plan.hyperparameters,
-        )
+        env = venv if normalize is None else normalize
+        fixed = {"env": env, "device": recipe.device, "seed": recipe.seed, "verbose": 0}
+        model = prior.blueprint.build(**fixed, **plan.hyperparameters)
         graft(model, prior.methods)
         # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
         venv.seed(seed)
         _carry_weights(prior, model, carried)
         if plan.algorithm in OFF_POLICY:
-            _fill(model, recipe, plan, carried, reset)
+            _fill(model, recipe, plan, probed, carried, reset)
     except AcclimateError:
         venv.close()
         raise
     if recipe.mode == "continue":
         _continue(prior, model, carried, reset)
     else:
-        reset.append(("optimizer", "fresh: its moments belong to the old task"))
-        reset.append(("step counter", "0: schedules run over this budget"))
-        if plan.algorithm in VALUE_BASED:
-            first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
-            reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
+        _begin_anew(plan, reset)
     _explore(model, plan, carried, reset)
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
 
@@ -177,12 +179,21 @@ def _carry_weights(prior: Agent, model: BaseAlgorithm, carried: list[Row]) -> No
                 carried.append(("entropy coefficient", f"{math.exp(float(before.detach())):.4g}, still tuned"))
 
 
-def _fill(model: BaseAlgorithm, recipe: Recipe, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
+def _fill(
+    model: BaseAlgorithm,
+    recipe: Recipe,
+    plan: Plan,
+    probed: Transitions | None,
+    carried: list[Row],
+    reset: list[Row],
+) -> None:
     if recipe.warm_start.replay_buffer is not None:
         carried.append(("replay buffer", f"{replay.carry(model, recipe.warm_start.replay_buffer):,} transitions"))
         return
-    by = f"the prior fills {plan.prior_steps} steps" if plan.prior_steps else "filled by the agent as it learns"
-    reset.append(("replay buffer", f"empty: {by}, no uniformly random actions"))
+    stored = replay.store(model, probed) if probed else 0
+    begins = f"begins with the probe's {stored:,} steps" if stored else "empty"
+    by = f"the prior adds {plan.prior_steps:,}" if plan.prior_steps else "filled by the agent as it learns"
+    reset.append(("replay buffer", f"{begins}: {by}, no uniformly random actions"))
 
 
 def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
@@ -205,6 +216,14 @@ def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[R
             for parameter in model.policy.action_net.parameters():
                 parameter.div_(plan.temperature)
         reset.append(("softmax temperature", f"1 -> {plan.temperature:.3g}: explores, its best action is the same"))
+
+
+def _begin_anew(plan: Plan, reset: list[Row]) -> None:
+    reset.append(("optimizer", "fresh: its moments belong to the old task"))
+    reset.append(("step counter", "0: schedules run over this budget"))
+    if plan.algorithm in VALUE_BASED:
+        first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
+        reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
 
 
 def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: list[Row]) -> None:

@@ -84,7 +84,14 @@ def test_a_kill_before_the_first_checkpoint_loses_only_what_there_was(tmp_path: 
     assert process("sac", folder, at=60, every=1e6) == -signal.SIGKILL
     assert not (folder / "checkpoint").exists()
     assert (folder / "before.json").exists()
-    report = run("sac", folder).report
+    held: list[int] = []
+
+    def look(scope: dict[str, Any], _: dict[str, Any]) -> bool:
+        held.append(scope["self"].replay_buffer.size())
+        return True
+
+    report = run("sac", folder, callback=look).report
+    assert held[:2] == [8, 9], "the steps that the killed run's probe had paid for are lost"
     assert report.steps_charged == STEPS
     assert np.load(folder / "evaluations.npz")["timesteps"][-1] == STEPS
 

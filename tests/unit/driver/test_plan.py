@@ -128,3 +128,12 @@ def test_trpo_is_tuned_as_ppo_and_says_so() -> None:
     found = made(agent("trpo", steps=0))
     assert found.algorithm == "ppo"
     assert "tuned as PPO" in why(found, "algorithm")
+
+
+def test_the_probes_steps_are_part_of_what_fills_the_buffer() -> None:
+    """A tenth of the run, 2,000 steps at most; half of it is the prior as it explores, whatever the probe took."""
+    given = agent("sac", steps=0)
+    for steps, probed, left in ((9_000, 0, 900), (10_000, 400, 560), (20_000, 1_500, 925), (200_000, 600, 1_400)):
+        found = made(given, {**HARD, "steps": probed}, steps=steps)
+        assert found.prior_steps == left
+    assert made(given, {"steps": 400}, steps=10_000, warm_start={"prior_steps": 17}).prior_steps == 17

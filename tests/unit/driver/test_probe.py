@@ -11,6 +11,7 @@ from tests.unit.driver.world import agent, linear, observations, task, weights
 
 from acclimate.probe import ENTROPY_STEPS, OPEN_ENTROPY, Situation, probe
 from acclimate.recipe import PROBE_SEED
+from acclimate.transitions import Transitions
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,9 @@ def test_long_episodes_are_fewer_where_the_budget_is_small() -> None:
     played = [probe(given, task(), None, episodes=4, budget=budget) for budget in (None, 640, 320, 10)]
     assert [found.episodes for found in played] == [4, 4, 2, 1]
     assert [found.steps for found in played] == [32, 32, 16, 8]
+
+
+def test_the_targets_steps_are_kept_where_they_are_asked_for() -> None:
+    given, record = agent("sac"), Transitions()
+    found = probe(given, task("sac"), task("sac"), episodes=2, record=record)
+    assert len(record) == found.steps == 16, "steps of the source world are among them"

@@ -1,20 +1,25 @@
-"""A continued off-policy training has the transitions of the old one."""
+"""A replay buffer begins with the transitions of the old training, or with steps that were played before this one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3.common.buffers import ReplayBuffer
 from tests import tiny
-from tests.unit.driver.world import model, recipe, task
+from tests.unit.driver.world import agent, model, recipe, task
 
 from acclimate import checkpoint
 from acclimate.errors import AcclimateError, ConfigError, SourceError
+from acclimate.evaluate import evaluate
 from acclimate.load import load
 from acclimate.plan import make_plan
 from acclimate.probe import Situation
 from acclimate.recipe import Recipe
+from acclimate.replay import store
+from acclimate.transitions import Transition, Transitions
 from acclimate.warmstart import WarmStarted, warm_start
 
 
@@ -88,3 +93,57 @@ def test_where_there_is_no_buffer_none_is_taken() -> None:
     assert Recipe.from_dict(asked.to_dict()) == asked
     with pytest.raises(ConfigError, match="PPO has none"):
         make_plan(load(model("ppo")), asked, Situation())
+
+
+# What was played before the training
+
+
+def played(name: str, episodes: int, *, trace: list[Any] | None = None, **more: Any) -> Transitions:
+    record = Transitions()
+    evaluate(agent(name), task(name, trace=trace, **more), episodes=episodes, n_envs=1, record=record)
+    return record
+
+
+@pytest.mark.parametrize("name", ["sac", "dqn"])
+def test_steps_are_stored_as_sb3_stores_its_own(name: str) -> None:
+    """What the environment was given and what it gave back: actions in the policy's units, ends by the time limit."""
+    trace: list[Any] = []
+    steps, fresh = played(name, 2, trace=trace), model(name, steps=0)
+    assert store(fresh, steps) == 16
+    buffer = fresh.replay_buffer
+    assert (buffer.pos, buffer.full) == (16, False)
+    given = buffer.actions[:16, 0]
+    given = given if name == "dqn" else fresh.policy.unscale_action(given)
+    assert np.allclose(given.ravel(), np.ravel([actions for _, actions in trace]))
+    seen, following = buffer.observations[:16, 0], buffer.next_observations[:16, 0]
+    inside = [t for t in range(15) if t != 7]
+    assert np.array_equal(seen[[t + 1 for t in inside]], following[inside])
+    assert not np.array_equal(seen[8], following[7]), "the end of an episode is its own last observation"
+    assert np.allclose(buffer.rewards[:16, 0], -np.abs(following[:, 0]))
+    ends = [float(t in (7, 15)) for t in range(16)]
+    assert buffer.dones[:16, 0].tolist() == buffer.timeouts[:16, 0].tolist() == ends
+    assert buffer.sample(64).dones.sum() == 0, "a time limit is no terminal state"
+
+
+def test_a_terminal_state_is_one() -> None:
+    record, seen = Transitions(), np.zeros(2, np.float32)
+    record.add(0, Transition(seen, np.array(1), 1.0, seen, True, True))
+    fresh = model("dqn", steps=0)
+    store(fresh, record)
+    assert fresh.replay_buffer.sample(4).dones.tolist() == [[1.0]] * 4
+
+
+def test_several_environments_share_them_and_a_cut_bootstraps() -> None:
+    """16 steps of two episodes over three columns: five each, and the sixteenth is left over."""
+    fresh = model("sac", steps=0)
+    fresh.replay_buffer = buffer = ReplayBuffer(40, fresh.observation_space, fresh.action_space, n_envs=3)
+    steps = played("sac", 2)
+    assert store(fresh, steps) == 15
+    assert buffer.pos == 5
+    rewards = np.array([step.reward for step in steps], np.float32)
+    assert np.array_equal(buffer.rewards[:5].T.ravel(), rewards[:15])
+    assert (
+        buffer.dones[:5].T.tolist()
+        == buffer.timeouts[:5].T.tolist()
+        == [[0, 0, 0, 0, 1], [0, 0, 1, 0, 1], [0] * 4 + [1]]
+    )

@@ -16,6 +16,7 @@ from tests.unit.driver.world import Dot, agent, linear, recipe, same, task, weig
 
 from acclimate.finetune import finetune
 from acclimate.methods.channel import ChannelScale
+from acclimate.recipe import PROBE_SEED
 
 
 class Watch(BaseCallback):
@@ -162,3 +163,25 @@ def test_two_runs_of_a_recipe_are_the_same_run() -> None:
     assert first.report.target.last.returns.tolist() == second.report.target.last.returns.tolist()
     other = finetune(agent("ppo"), task(), recipe(seed=6))
     assert other.report.target.last.returns.tolist() != first.report.target.last.returns.tolist()
+
+
+@pytest.mark.parametrize("name", ["sac", "dqn"])
+def test_the_buffer_begins_with_what_the_probe_played(name: str) -> None:
+    """Two episodes of eight steps by the agent's mode, which were paid for, come before the first step of training."""
+    sizes: list[int] = []
+    begun: list[np.ndarray] = []
+
+    def look(scope: dict[str, Any], _: dict[str, Any]) -> bool:
+        buffer = scope["self"].replay_buffer
+        sizes.append(buffer.size())
+        begun.append(buffer.observations[:16, 0].copy())
+        return True
+
+    run = finetune(agent(name), task(name), recipe(steps=320, warm_start={"probe_episodes": 2}), callback=look)
+    assert run.report.situation["steps"] == 16
+    assert sizes[:3] == [16, 17, 18], "the probe's steps are not there, or there twice"
+    seen = [task(name).make().reset(seed=seed)[0] for seed in (PROBE_SEED, PROBE_SEED + 1)]
+    assert np.array_equal(begun[0][[0, 8]], np.stack(seen))
+    assert ("replay buffer", "begins with the probe's 16 steps") in [
+        (what, how.partition(":")[0]) for what, how in run.report.reset
+    ]
