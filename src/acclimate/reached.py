@@ -23,11 +23,16 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
 
         def collect_rollouts(self, *args: Any, **kwargs: Any) -> Any:
             with seam.rollout():
+                if seam.engine is not None:
+                    return seam.engine.collect(*args, **kwargs)
                 return super().collect_rollouts(*args, **kwargs)
 
         def train(self, *args: Any, **kwargs: Any) -> None:
-            if seam.decisions.any_own:
-                with seam.update():
+            if seam.engine is not None:
+                with seam.counted():
+                    seam.engine.train()
+            elif seam.decisions.any_own:
+                with seam.counted(), seam.update():
                     super().train(*args, **kwargs)
 
         def _sample_action(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:

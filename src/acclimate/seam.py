@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,18 @@ from acclimate.networks import find
 from acclimate.reached import mark_acting, reached
 from acclimate.tap import tapped
 from acclimate.tuner import Tuner
+
+
+class Engine(Protocol):
+    """What collects rollouts and trains in the place of a model's own methods."""
+
+    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Fill the buffer as the model's own `collect_rollouts` does."""
+        ...
+
+    def train(self) -> None:
+        """Update as the model's own `train` does."""
+        ...
 
 
 class Seam:
@@ -88,6 +100,8 @@ class Seam:
         self._stock = type(model)
         self._handles: list[RemovableHandle] = []
         self._steps_seen: int | None = None
+        self.engine: Engine | None = None
+        """What collects and trains in the place of the model itself, if anything does."""
         self.decisions = Decisions(model, self.tuner.composition)
         self._changes = any(True for _ in self.tuner.composition.each("minibatch"))
 
@@ -211,9 +225,15 @@ class Seam:
         yield
 
     @contextmanager
-    def update(self) -> Iterator[None]:
-        """Surround one call of the model's `train`."""
+    def counted(self) -> Iterator[None]:
+        """Surround an update, whoever makes it: read the steps before it and what was logged after it."""
         self._read_steps()
+        yield
+        self._read_log()
+
+    @contextmanager
+    def update(self) -> Iterator[None]:
+        """Surround one call of the model's own `train`."""
         for groups in self._groups.values():
             groups.optimizer.zero_grad = self._zero_grad(groups)  # type: ignore[method-assign]
         try:
@@ -228,7 +248,6 @@ class Seam:
             for groups in self._groups.values():
                 del groups.optimizer.zero_grad
                 groups.settle()
-        self._read_log()
 
     def _see(self, batch: Batch) -> None:
         self.signals.batch = batch
