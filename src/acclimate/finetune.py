@@ -224,7 +224,7 @@ class _Session:
             kept="pretrained" if chosen is None else "tuned",
             carried=trained.started.carried,
             reset=trained.started.reset,
-            choices=tuple(job.plan.why()),
+            choices=(*job.plan.why(), ("engine", *trained.engine)),
             situation=before.situation.to_json(),
             diagnosis=tuple(diagnose(self.agent, before.situation, trained)),
             curve=self._curve(before, trained),

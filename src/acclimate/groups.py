@@ -116,6 +116,13 @@ class Groups:
         self._handles = []
         self.settle()
 
+    def around(self, step: Callable[[], None]) -> None:
+        """Take a step that is none of the optimizer's own, with what runs before and after each."""
+        self.settle()
+        self._before(self)
+        step()
+        self._after(self)
+
     def _step_begins(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.settle()
         self._before(self)

@@ -58,7 +58,7 @@ class Job:
         tie = [KLToPrior(weight=Linear(plan.tie, 0.0, TIE_FRACTION))] if plan.tie > 0 else []
         return chain(*hold, *self.recipe.methods, *tie)
 
-    def announce(self, started: WarmStarted, seam: Seam) -> None:
+    def announce(self, started: WarmStarted, seam: Seam, engine: tuple[str, str]) -> None:
         """Say what was carried over, what was reset and what was decided, before the first step."""
         tables = (("carried over", started.carried), ("reset", started.reset))
         for title, rows in tables:
@@ -66,7 +66,7 @@ class Job:
             for what, how in rows:
                 self.say(f"  {what:<26} {how}")
         self.say("decided")
-        for what, value, why in self.plan.why():
+        for what, value, why in (*self.plan.why(), ("engine", *engine)):
             self.say(f"  {what:<26} {value:<8} {why}")
         parameters = f"{seam.trainable_parameters:,} of {seam.total_parameters:,} parameters"
         self.say(f"training {parameters} for {self.plan.steps:,} steps")
@@ -89,6 +89,8 @@ class Trained:
     kl: float | None
     pretrained_returns: NDArray[np.float64]
     """Returns of the untouched agent on the selection seeds."""
+    engine: tuple[str, str]
+    """What collected and updated, and why."""
     diverged: str | None = None
 
     def show(self, snapshot: Snapshot) -> Agent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from acclimate.seam import Seam
 
 
+class Engine(Protocol):
+    """What collects rollouts and trains in the place of a model's own methods."""
+
+    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Fill the buffer as the model's own `collect_rollouts` does."""
+        ...
+
+    def train(self) -> None:
+        """Update as the model's own `train` does."""
+        ...
+
+
 def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
     """Return a subclass of an algorithm that tells the seam when a rollout and when an update begins."""
 
@@ -23,14 +35,19 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
 
         def collect_rollouts(self, *args: Any, **kwargs: Any) -> Any:
             with seam.rollout():
+                if seam.engine is not None:
+                    return seam.engine.collect(*args, **kwargs)
                 return super().collect_rollouts(*args, **kwargs)
 
         def train(self, *args: Any, **kwargs: Any) -> None:
-            if not seam.decisions.enough:
+            if seam.engine is not None:
+                with seam.counted():
+                    seam.engine.train()
+            elif seam.decisions.enough:
+                with seam.counted(), seam.update():
+                    super().train(*args, **kwargs)
+            else:
                 seam.skip()
-                return
-            with seam.update():
-                super().train(*args, **kwargs)
 
         def _sample_action(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
             action, stored = super()._sample_action(*args, **kwargs)

@@ -98,6 +98,9 @@ class Recipe:
     """Whether training environments share this process."""
     device: str = "cpu"
     """Torch device of the training."""
+    engine: Literal["auto", "sb3"] = "auto"
+    """What collects and updates: `auto` takes our own engine where it runs the agent and the methods, with the same
+    results as SB3 within rounding; `sb3` keeps SB3's own loops."""
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
     """When and how the agent is measured."""
 

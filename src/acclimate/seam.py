@@ -28,7 +28,6 @@ import torch
 from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.nn import Parameter
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from acclimate.decisions import Decisions
@@ -37,7 +36,8 @@ from acclimate.groups import Groups
 from acclimate.method import Batch, Context, Method, Signals
 from acclimate.net import View
 from acclimate.networks import find
-from acclimate.reached import mark_acting, reached
+from acclimate.optimizers import follow, optimizers
+from acclimate.reached import Engine, mark_acting, reached
 from acclimate.tap import refuse_untappable, tapped
 from acclimate.tuner import Tuner
 
@@ -83,13 +83,15 @@ class Seam:
         self.model = model
         self.total_steps = total_steps
         self.tuner = Tuner(method, find(model), context=context, seen_as=seen_as)
-        self._optimizers = dict(self._find_optimizers())
+        self._optimizers = dict(optimizers(model, self.tuner.nets))
         self._groups = {name: self.tuner.adopt(optimizer) for name, optimizer in self._optimizers.items()}
         self._orders = {name: list(groups.original) for name, groups in self._groups.items()}
         self.tuner.release()
         self._stock = type(model)
         self._handles: list[RemovableHandle] = []
         self._steps_seen: int | None = None
+        self.engine: Engine | None = None
+        """What collects and trains in the place of the model itself, if anything does."""
         self.decisions = Decisions(model, self.tuner.composition)
         self._changes = any(True for _ in self.tuner.composition.each("minibatch"))
 
@@ -175,7 +177,7 @@ class Seam:
         for name, order in orders.items():
             fresh = policy.optimizer_class(order, lr=self.model.lr_schedule(1), **policy.optimizer_kwargs)
             owner, _, attribute = name.rpartition(".")
-            setattr(_follow(self.model, owner), attribute, fresh)
+            setattr(follow(self.model, owner), attribute, fresh)
 
     # Checkpoints
 
@@ -185,7 +187,7 @@ class Seam:
         return {
             "tuner": self.tuner.state_dict(),
             "parameters": copy.deepcopy(self.model.get_parameters()),
-            "variables": {name: _follow(self.model, name).detach().clone() for name in variables},
+            "variables": {name: follow(self.model, name).detach().clone() for name in variables},
         }
 
     def load_state_dict(self, data: Mapping[str, Any]) -> None:
@@ -206,7 +208,7 @@ class Seam:
             ) from error
         with torch.no_grad():
             for name, value in data["variables"].items():
-                _follow(self.model, name).copy_(value)
+                follow(self.model, name).copy_(value)
         self._steps_seen = None
 
     # What the subclass calls
@@ -223,9 +225,15 @@ class Seam:
         yield
 
     @contextmanager
-    def update(self) -> Iterator[None]:
-        """Surround one call of the model's `train`."""
+    def counted(self) -> Iterator[None]:
+        """Surround an update, whoever makes it: read the steps before it and what was logged after it."""
         self._read_steps()
+        yield
+        self._read_log()
+
+    @contextmanager
+    def update(self) -> Iterator[None]:
+        """Surround one call of the model's own `train`."""
         for groups in self._groups.values():
             groups.optimizer.zero_grad = self._zero_grad(groups)  # type: ignore[method-assign]
         try:
@@ -240,7 +248,6 @@ class Seam:
             for groups in self._groups.values():
                 del groups.optimizer.zero_grad
                 groups.settle()
-        self._read_log()
 
     def skip(self) -> None:
         """Count the steps of a rollout that no update is made of."""
@@ -278,18 +285,3 @@ class Seam:
             value = logged.get(f"train/{name}")
             if value is not None and math.isfinite(value):
                 setattr(self.signals, name, float(value))
-
-    def _find_optimizers(self) -> Iterator[tuple[str, Optimizer]]:
-        """Yield the optimizers of the networks with their path in the model, SAC's temperature left out."""
-        known = {id(parameter) for net in self.tuner.nets for parameter in net.pretrained}
-        names, _ = self.model._get_torch_save_params()
-        for name in names:
-            thing = _follow(self.model, name)
-            if isinstance(thing, Optimizer) and any(id(p) in known for g in thing.param_groups for p in g["params"]):
-                yield name, thing
-
-
-def _follow(root: Any, path: str) -> Any:
-    for name in path.split(".") if path else ():
-        root = getattr(root, name)
-    return root

@@ -23,6 +23,7 @@ from acclimate.callbacks.progress import ProgressBar
 from acclimate.callbacks.saving import Saving
 from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, clone, schedule
 from acclimate.checkpoint import Checkpoint
+from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
 from acclimate.provision import context
@@ -83,6 +84,7 @@ class _Training:
             kl=self.seam.drift() if is_finite(self.started.model) else None,
             pretrained_returns=job.pretrained.returns,
             diverged=diverged,
+            engine=self.engine,
         )
 
     def _reach(self) -> None:
@@ -97,9 +99,11 @@ class _Training:
         )
         if self.saved:
             self._restore(self.saved)
+        self.engine = attach(self.seam, type(model), job.recipe.engine)
+        if self.saved:
             job.say(f"resumed at step {self.steps_before} of {job.plan.steps}; the environments start new episodes")
         else:
-            job.announce(self.started, self.seam)
+            job.announce(self.started, self.seam, self.engine)
 
     def _train(self, callbacks: list[BaseCallback]) -> tuple[Snapshot | None, str | None]:
         """Learn and measure; return the end of it, and what went wrong."""

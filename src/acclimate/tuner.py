@@ -99,6 +99,11 @@ class Tuner:
         self._adopted.append(groups)
         return groups
 
+    @property
+    def adopted(self) -> tuple[Groups, ...]:
+        """The parameter groups of the optimizers that were adopted."""
+        return tuple(self._adopted)
+
     def hold(self) -> None:
         """Act on the adopted optimizers again."""
         for groups in self._adopted:

@@ -42,6 +42,7 @@ RECIPE = stack(
     click.option("--hyperparams", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of SB3's algorithm."),
     click.option("--n-envs", type=click.IntRange(1), help="Training environments [8 on-policy, 1 off-policy]."),
     click.option("--vec-env", type=click.Choice(["dummy", "subproc"]), help="Whether they share this process."),
+    click.option("--engine", type=click.Choice(["auto", "sb3"]), help="What trains: ours where it can, or SB3 [auto]."),
     click.option("--eval-freq", type=click.IntRange(1), help="Environment steps between evaluations."),
     click.option("--eval-episodes", type=click.IntRange(1), help="Episodes of an evaluation while training."),
 )
@@ -145,7 +146,9 @@ def read_recipe(flags: Mapping[str, Any]) -> Recipe:
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the command line says, in the form of a recipe's file."""
-    data = {key: flags[key] for key in ("steps", "seed", "mode", "n_envs", "vec_env") if flags[key] is not None}
+    data = {
+        key: flags[key] for key in ("steps", "seed", "mode", "n_envs", "vec_env", "engine") if flags[key] is not None
+    }
     evaluation = {"freq": flags["eval_freq"], "episodes": flags["eval_episodes"]}
     nested = {
         "algorithm": mapping(flags["hyperparams"], "--hyperparams"),

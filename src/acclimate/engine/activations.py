@@ -1,0 +1,103 @@
+"""Activations in numpy: what they put out, and their derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation and its derivative."""
+
+    forward: Callable[[Array, Array], None]
+    """Puts out in place; the second array, of the same shape, keeps what `backward` wants to know."""
+    backward: Callable[[Array, Array, Array], None]
+    """Multiplies a gradient (first) in place by the derivative, given the outputs (second) and what was kept."""
+
+
+def _tanh(x: Array, kept: Array) -> None:
+    np.tanh(x, out=x)
+
+
+def _tanh_back(gradient: Array, out: Array, kept: Array) -> None:
+    np.multiply(out, out, out=kept)
+    np.subtract(1.0, kept, out=kept)
+    gradient *= kept
+
+
+def _relu(x: Array, kept: Array) -> None:
+    np.maximum(x, 0.0, out=x)
+
+
+def _relu_back(gradient: Array, out: Array, kept: Array) -> None:
+    np.sign(out, out=kept)
+    gradient *= kept
+
+
+def _leave(x: Array, kept: Array) -> None:
+    return None
+
+
+def _leave_back(gradient: Array, out: Array, kept: Array) -> None:
+    return None
+
+
+_WRITTEN: dict[type[nn.Module], Activation] = {
+    nn.Tanh: Activation(_tanh, _tanh_back),
+    nn.ReLU: Activation(_relu, _relu_back),
+    nn.Identity: Activation(_leave, _leave_back),
+}
+
+_ELEMENTWISE = (
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.ReLU6,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Tanhshrink,
+)
+
+
+def _by_torch(module: nn.Module) -> Activation:
+    """Return an elementwise activation whose derivative autograd finds as it is computed."""
+
+    def forward(x: Array, kept: Array) -> None:
+        before = torch.from_numpy(x.copy()).requires_grad_()
+        # Whoever calls may have switched gradients off.
+        with torch.enable_grad():
+            # What works in place must not change what the derivative is taken at.
+            out = module(before.clone())
+            (derivative,) = torch.autograd.grad(out.sum(), before)
+        x[...] = out.detach().numpy()
+        kept[...] = derivative.numpy()
+
+    def backward(gradient: Array, out: Array, kept: Array) -> None:
+        gradient *= kept
+
+    return Activation(forward, backward)
+
+
+def activation(module: nn.Module) -> Activation | None:
+    """Return an activation module in numpy, None where it is no activation that acts on each number alone."""
+    if type(module) in _ELEMENTWISE:
+        return _by_torch(module)
+    return _WRITTEN.get(type(module))

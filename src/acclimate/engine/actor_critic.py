@@ -1,0 +1,116 @@
+"""The gradient oracle of PPO and A2C: actor and critic as two perceptrons beside each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    MultiCategoricalDistribution,
+)
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
+
+from acclimate.engine.distributions import Choices, Coins, Distribution, Normal
+from acclimate.engine.flat import Flat
+from acclimate.engine.mlp import Dense, Perceptron, dense_layers
+from acclimate.engine.weights import weights_of
+
+Array = NDArray[Any]
+
+
+class Side:
+    """An actor or a critic: its perceptron, with the weights it works with."""
+
+    def __init__(self, layers: tuple[Dense, ...], flat: Flat) -> None:
+        self.sources = [weights_of(layer.module, flat) for layer in layers]
+        self.net = Perceptron(
+            [layer.act for layer in layers], [s.weight for s in self.sources], [s.bias for s in self.sources]
+        )
+
+    def forward(self, x: Array) -> Array:
+        """Return the outputs, (rows, out)."""
+        return self.net.forward(x)
+
+    def compute(self) -> None:
+        """Bring the weights up to date."""
+        for source in self.sources:
+            source.compute()
+
+    def backward(self, x: Array, gradient: Array) -> None:
+        """Write the gradients of everything that the weights come from."""
+        self.net.backward(
+            x, gradient, [s.weight_gradient for s in self.sources], [s.bias_gradient for s in self.sources]
+        )
+        for source in self.sources:
+            source.pull()
+
+
+class ActorCritic:
+    """Runs the policy of PPO and A2C without torch, on the very parameters that torch sees."""
+
+    def __init__(self, policy: ActorCriticPolicy, flat: Flat) -> None:
+        """Take the policy apart; `refusal` has said that it can be."""
+        actor, critic = _sides(policy)
+        self.actor, self.critic = Side(actor, flat), Side(critic, flat)  # type: ignore[arg-type]
+        self.distribution = _distribution(policy, flat)
+        self.dtype = flat.values.dtype
+
+    def features(self, observations: Array) -> Array:
+        """Return observations as the first layer reads them, (rows, numbers)."""
+        return np.ascontiguousarray(observations.reshape(len(observations), -1), dtype=self.dtype)
+
+    def compute(self) -> None:
+        """Bring the weights of both sides up to date."""
+        self.actor.compute()
+        self.critic.compute()
+
+
+def _sides(policy: ActorCriticPolicy) -> tuple[tuple[Dense, ...] | str, tuple[Dense, ...] | str]:
+    extractor = policy.mlp_extractor
+    actor = dense_layers([*extractor.policy_net, policy.action_net])
+    return actor, dense_layers([*extractor.value_net, policy.value_net])
+
+
+def _distribution(policy: ActorCriticPolicy, flat: Flat) -> Distribution:
+    dist = policy.action_dist
+    if isinstance(dist, DiagGaussianDistribution):
+        log_std = policy.log_std
+        return Normal(flat.value_of(log_std), flat.gradient_of(log_std), log_std)
+    if isinstance(dist, CategoricalDistribution):
+        return Choices([dist.action_dim], single=True)
+    if isinstance(dist, MultiCategoricalDistribution):
+        return Choices(dist.action_dims, single=False)
+    return Coins()
+
+
+def refusal(policy: Any) -> str | None:
+    """Return why a policy cannot be run here, None if it can."""
+    if type(policy) is not ActorCriticPolicy:
+        return f"the policy {type(policy).__name__}"
+    if type(policy.features_extractor) is not FlattenExtractor or type(policy.mlp_extractor) is not MlpExtractor:
+        return f"the features extractor {type(policy.features_extractor).__name__}"
+    if not isinstance(policy.observation_space, spaces.Box) or (policy.normalize_images and _is_image(policy)):
+        return "observations that are no vector of numbers"
+    known = (DiagGaussianDistribution, CategoricalDistribution, MultiCategoricalDistribution, BernoulliDistribution)
+    if type(policy.action_dist) not in known:
+        return f"actions from a {type(policy.action_dist).__name__}"
+    for module in policy.modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            return f"something that a method put into a {type(module).__name__}"
+    if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64} or policy.device.type != "cpu":
+        return "parameters that are not on the CPU"
+    for side, layers in zip(("actor", "critic"), _sides(policy), strict=True):
+        if isinstance(layers, str):
+            return f"its {side}: {layers}"
+    return None
+
+
+def _is_image(policy: Any) -> bool:
+    return len(policy.observation_space.shape) == 3 and policy.observation_space.dtype == np.uint8

@@ -1,0 +1,49 @@
+"""Which engine trains an agent with its methods, and why."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from acclimate.engine import on_policy
+from acclimate.engine.collect import collect
+from acclimate.seam import Seam
+
+Wanted = Literal["auto", "sb3"]
+
+
+class OnPolicyEngine:
+    """Collects and updates a PPO or A2C agent without autograd."""
+
+    def __init__(self, seam: Seam) -> None:
+        """Move the agent's parameters; `attach` has found out that all of it can be run."""
+        self._model: Any = seam.model
+        self._update = on_policy.OnPolicyUpdate(self._model, seam.tuner)
+        self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
+
+    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Fill the rollout buffer."""
+        self._update.ready()
+        return collect(self._model, self._update.oracle, self._acting, env, callback, rollout_buffer, n_rollout_steps)
+
+    def train(self) -> None:
+        """Update on the rollout buffer."""
+        self._update.train()
+
+
+def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str, str]:
+    """Put an engine in the place of SB3's own training where one can be, and return which trains and why.
+
+    Args:
+        seam: of the model, before it is entered for training.
+        stock: the model's class.
+        wanted: `sb3` keeps SB3's own.
+    """
+    if wanted == "sb3":
+        return "sb3", "asked for"
+    why = on_policy.cannot(seam.model, stock, seam.tuner)
+    if why is not None:
+        return "sb3", f"{why} is trained by Stable-Baselines3 itself"
+    seam.engine = OnPolicyEngine(seam)
+    return "acclimate", "perceptrons trained without autograd: the same updates, faster"

@@ -1,0 +1,139 @@
+"""The rollouts of PPO and A2C without torch in each step: what runs in the place of SB3's `collect_rollouts`.
+
+The policy acts in numpy, by noise of torch's generator as under SB3. The critic is asked once, for the whole rollout:
+its values are needed only when the rollout is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from acclimate.engine.actor_critic import ActorCritic
+from acclimate.net import Acting
+
+Array = NDArray[Any]
+
+
+def collect(
+    model: PPO | A2C,
+    oracle: ActorCritic,
+    acting: Iterable[Acting],
+    env: VecEnv,
+    callback: BaseCallback,
+    buffer: RolloutBuffer,
+    steps: int,
+) -> bool:
+    """Fill the buffer; return whether it was filled, and not stopped by the callback.
+
+    Callbacks see the local variables that SB3 shows them, but for values and log-likelihoods of single steps.
+    """
+    model.policy.set_training_mode(False)
+    buffer.reset()
+    callback.on_rollout_start()
+    _compute(oracle, acting)
+    rollout = _Rollout(model, oracle, buffer)
+    shown = {"self": model, "env": env, "rollout_buffer": buffer, "n_rollout_steps": steps}
+    for step in range(steps):
+        actions, clipped = rollout.act()
+        new_obs, rewards, dones, infos = env.step(clipped)
+        model.num_timesteps += env.num_envs
+        seen = {"actions": actions, "new_obs": new_obs, "rewards": rewards, "dones": dones, "infos": infos}
+        callback.update_locals({**shown, **seen, "n_steps": step, "clipped_actions": clipped})
+        if not callback.on_step():
+            return False
+        model._update_info_buffer(infos, dones)
+        rollout.store(step, actions, new_obs, rewards, dones, infos)
+    rollout.judge()
+    callback.update_locals(shown)
+    callback.on_rollout_end()
+    return True
+
+
+def _compute(oracle: ActorCritic, acting: Iterable[Acting]) -> None:
+    """Bring the weights up to what they are while the networks act, which masks of mixout depend on."""
+    acting = list(acting)
+    for flag in acting:
+        flag.on = True
+    try:
+        oracle.compute()
+    finally:
+        for flag in acting:
+            flag.on = False
+
+
+class _Rollout:
+    """A rollout as it fills the buffer."""
+
+    def __init__(self, model: PPO | A2C, oracle: ActorCritic, buffer: RolloutBuffer) -> None:
+        self._model, self._oracle, self._buffer = model, oracle, buffer
+        space = model.action_space
+        self._box = space if isinstance(space, spaces.Box) else None
+        self._shape = (-1, *(space.shape or ()))
+        self._outputs: list[Array] = []
+        self._cut: list[tuple[int, int, Any]] = []
+
+    def act(self) -> tuple[Array, Array]:
+        """Return actions as drawn, and as the environments take them."""
+        oracle, policy = self._oracle, self._model.policy
+        out = oracle.actor.forward(oracle.features(self._model._last_obs)).copy()
+        self._outputs.append(out)
+        actions = oracle.distribution.sample(out).reshape(self._shape)
+        if self._box is None:
+            return actions, actions
+        if policy.squash_output:
+            return actions, policy.unscale_action(actions)
+        return actions, np.clip(actions, self._box.low, self._box.high)
+
+    def store(self, step: int, actions: Array, new_obs: Any, rewards: Array, dones: Array, infos: Any) -> None:
+        """Write a step, and remember episodes that a time limit cut: their value is added in the end."""
+        model, buffer = self._model, self._buffer
+        for place in np.flatnonzero(dones):
+            info = infos[place]
+            if info.get("terminal_observation") is not None and info.get("TimeLimit.truncated", False):
+                self._cut.append((step, int(place), info["terminal_observation"]))
+        buffer.observations[step] = model._last_obs
+        buffer.actions[step] = actions.reshape(buffer.actions.shape[1:])
+        buffer.rewards[step] = rewards
+        buffer.episode_starts[step] = model._last_episode_starts
+        model._last_obs, model._last_episode_starts = new_obs, dones
+
+    def judge(self) -> None:
+        """Write values, log-likelihoods, advantages and returns of the whole rollout."""
+        model, oracle, buffer = self._model, self._oracle, self._buffer
+        buffer.pos, buffer.full = buffer.buffer_size, True
+        shape = buffer.values.shape
+        rows = shape[0] * shape[1]
+
+        def values(observations: Any) -> Array:
+            return oracle.critic.forward(oracle.features(observations))[:, 0].astype(np.float32)
+
+        buffer.values[...] = values(buffer.observations.reshape(rows, -1)).reshape(shape)
+        actions = buffer.actions.reshape(rows, -1)
+        log_likelihood, _ = oracle.distribution.evaluate(np.concatenate(self._outputs), actions)
+        buffer.log_probs[...] = log_likelihood.reshape(shape)
+        if self._cut:
+            steps, places, terminal = zip(*self._cut, strict=True)
+            buffer.rewards[list(steps), list(places)] += model.gamma * values(np.stack(terminal))
+        _advantages(buffer, values(model._last_obs), model._last_episode_starts)
+
+
+def _advantages(buffer: RolloutBuffer, last_values: Array, dones: Array) -> None:
+    """Write advantages and returns, as SB3's `compute_returns_and_advantage` does from tensors."""
+    after = 0.0
+    following, going = last_values, 1.0 - dones.astype(np.float32)
+    gamma, decay = buffer.gamma, buffer.gamma * buffer.gae_lambda
+    for step in range(buffer.buffer_size - 1, -1, -1):
+        values = buffer.values[step]
+        after = buffer.rewards[step] + gamma * following * going - values + decay * going * after
+        buffer.advantages[step] = after
+        following, going = values, 1.0 - buffer.episode_starts[step]
+    buffer.returns = buffer.advantages + buffer.values

@@ -1,0 +1,73 @@
+"""All trained numbers in one array, and their gradients in another, with the networks' tensors as views of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import Parameter
+
+Array = NDArray[Any]
+
+
+class Flat:
+    """Parameters that live side by side in one array, so that a step of the optimizer is a handful of calls.
+
+    Each `Parameter` stays the same object with the same shape; only its storage moves. Whoever reads or writes it
+    through torch, a method, a checkpoint or SB3, reads and writes the array.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter]) -> None:
+        """Move the parameters; they are of one type and on the CPU."""
+        self.parameters = tuple(parameters)
+        dtype = self.parameters[0].detach().numpy().dtype
+        size = sum(p.numel() for p in self.parameters)
+        self.values, self.gradient = np.empty(size, dtype), np.zeros(size, dtype)
+        self.slices: dict[Parameter, slice] = {}
+        begin = 0
+        for parameter in self.parameters:
+            self.slices[parameter] = slice(begin, begin + parameter.numel())
+            begin += parameter.numel()
+        self._gradients = {p: torch.from_numpy(self.gradient_of(p)) for p in self.parameters}
+        self.bind()
+
+    def value_of(self, parameter: Parameter) -> Array:
+        """Return a view of a parameter's numbers in its shape."""
+        return self.values[self.slices[parameter]].reshape(tuple(parameter.shape))
+
+    def gradient_of(self, parameter: Parameter) -> Array:
+        """Return a view of a parameter's gradient in its shape."""
+        return self.gradient[self.slices[parameter]].reshape(tuple(parameter.shape))
+
+    @property
+    def bound(self) -> bool:
+        """Whether the parameters still live here."""
+        return all(
+            p.data_ptr() == self.values.ctypes.data + self.slices[p].start * self.values.itemsize
+            for p in self.parameters
+        )
+
+    def bind(self) -> None:
+        """Take over the parameters' numbers and let them live here."""
+        for parameter in self.parameters:
+            view = self.value_of(parameter)
+            view[...] = parameter.detach().numpy()
+            parameter.data = torch.from_numpy(view)
+
+    def show_gradients(self) -> None:
+        """Let `.grad` of each trained parameter be the view of its gradient here."""
+        for parameter, gradient in self._gradients.items():
+            parameter.grad = gradient if parameter.requires_grad else None
+
+    def take_gradients(self) -> None:
+        """Take in gradients that were replaced, and not changed in place, since they were shown."""
+        for parameter, gradient in self._gradients.items():
+            if parameter.grad is not None and parameter.grad is not gradient:
+                gradient.copy_(parameter.grad)
+
+    def vector(self) -> Array:
+        """Return a new array with one number for each of the parameters', zero at first."""
+        return np.zeros_like(self.values)

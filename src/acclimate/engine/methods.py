@@ -1,0 +1,122 @@
+"""What the methods of a run add to a gradient that was computed without autograd.
+
+Penalties on what a network puts out are differentiated at its outputs, with the prior's outputs of a whole rollout
+computed once. Penalties on the weights are differentiated at the parameters. Any other penalty, and the hooks around a
+step, run as under SB3, on the same parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acclimate.composition import Composition, Part
+from acclimate.engine.flat import Flat
+from acclimate.experience import Batch
+from acclimate.net import Net
+from acclimate.outputs import Outputs, Policy, Values
+
+Array = NDArray[Any]
+
+
+def _rows(outputs: Outputs, index: Any) -> Outputs:
+    """Return the rows of what was put out; what does not depend on the row stays."""
+    rows = max(len(value) for value in vars(outputs).values() if isinstance(value, torch.Tensor) and value.dim() > 1)
+    chosen = {
+        name: value[index]
+        for name, value in vars(outputs).items()
+        if isinstance(value, torch.Tensor) and value.dim() > 1 and len(value) == rows
+    }
+    return dataclasses.replace(outputs, **chosen)
+
+
+class Penalties:
+    """The penalties of the methods on one update's minibatches."""
+
+    def __init__(self, composition: Composition, flat: Flat) -> None:
+        self._composition, self._flat = composition, flat
+        self._priors: dict[str, Outputs] = {}
+        self._observations: torch.Tensor | None = None
+
+    def begin(self, observations: Array, actions: Array) -> None:
+        """Begin an update on these rows: what the prior puts out on them is computed when it is first wanted."""
+        self._batch = Batch(torch.from_numpy(observations), torch.from_numpy(actions))
+        self._priors = {}
+
+    def _prior(self, net: Net, index: Array) -> Outputs:
+        if net.role not in self._priors:
+            with torch.no_grad():
+                self._priors[net.role] = net.prior(self._batch)
+        return _rows(self._priors[net.role], torch.from_numpy(index))
+
+    def _active(self, hook: str) -> list[tuple[Part, Net]]:
+        signals = self._composition.signals
+        return [(part, net) for part, net in self._composition.each(hook) if not part.method.idle(signals)]
+
+    @property
+    def at_outputs_now(self) -> bool:
+        """Whether any penalty on outputs is on."""
+        return bool(self._active("output_penalty"))
+
+    def at_outputs(self, role: str, outputs: Policy | Values, leaf: torch.Tensor, index: Array) -> Array | None:
+        """Return the gradient of the output penalties of one network at its outputs; that of others goes to `.grad`.
+
+        Args:
+            role: of the network.
+            outputs: what it puts out, made of `leaf`, which requires a gradient, and of parameters.
+            leaf: (rows, out).
+            index: which rows of the update these are.
+        """
+        terms = []
+        for part, net in self._active("output_penalty"):
+            if net.role == role:
+                value = part.method.output_penalty(outputs, self._prior(net, index), self._composition.signals)
+                self._composition.signals.penalties[f"{part.method.name}/{role}"] = value.detach()
+                terms.append(value)
+        if not terms:
+            return None
+        total = torch.stack(terms).sum()
+        parameters = [value for value in vars(outputs).values() if isinstance(value, torch.nn.Parameter)]
+        wanted = [leaf, *(p for p in parameters if p.requires_grad)]
+        gradients = torch.autograd.grad(total, wanted, allow_unused=True)
+        for parameter, gradient in zip(wanted[1:], gradients[1:], strict=True):
+            if gradient is not None:
+                self._extra.append((parameter, gradient.numpy()))
+        return None if gradients[0] is None else gradients[0].numpy()
+
+    def open(self) -> None:
+        """Begin a minibatch."""
+        self._extra: list[tuple[Any, Array]] = []
+
+    def at_parameters(self, batch: Batch) -> None:
+        """Add the gradients of all other penalties to the flat gradient, after the loss's own was written."""
+        for parameter, gradient in self._extra:
+            self._flat.gradient_of(parameter)[...] += gradient
+        signals = self._composition.signals
+        terms = []
+        for part, net in self._active("weight_penalty"):
+            terms.append(part.method.weight_penalty(net, part.states[net.role], signals))
+            signals.penalties[f"{part.method.name}/{net.role}"] = terms[-1].detach()
+        for part, net in self._active("module_penalty"):
+            terms.append(part.method.module_penalty(net, part.states[net.role], batch, signals))
+            signals.penalties[f"{part.method.name}/{net.role}"] = terms[-1].detach()
+        terms = [term for term in terms if term.requires_grad]
+        if not terms:
+            return
+        trained = [p for p in self._flat.parameters if p.requires_grad]
+        gradients = torch.autograd.grad(torch.stack(terms).sum(), trained, allow_unused=True)
+        for parameter, gradient in zip(trained, gradients, strict=True):
+            if gradient is not None:
+                self._flat.gradient_of(parameter)[...] += gradient.numpy()
+
+
+def clip(gradient: Array, most: float) -> None:
+    """Scale a gradient down to a norm, as `torch.nn.utils.clip_grad_norm_` does."""
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    scale = most / (norm + 1e-6)
+    if scale < 1.0:
+        gradient *= scale

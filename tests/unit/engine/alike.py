@@ -1,0 +1,145 @@
+"""Two copies of one agent, trained by Stable-Baselines3 and by the engine on the same rollouts and minibatches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import stable_baselines3.common.policies
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv
+from tests.tiny import World
+
+from acclimate.engine import on_policy
+from acclimate.engine.on_policy import OnPolicyUpdate
+from acclimate.method import Method
+from acclimate.methods.full import Full
+from acclimate.seam import Seam
+
+BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
+SEEN = spaces.Box(-1.0, 1.0, (5,), np.float32)
+ACTIONS: dict[str, spaces.Space] = {
+    "box": BOX,
+    "discrete": spaces.Discrete(3),
+    "multi-discrete": spaces.MultiDiscrete([2, 3]),
+    "multi-binary": spaces.MultiBinary(3),
+}
+PPO_ARGUMENTS = {"batch_size": 16, "n_epochs": 5, "ent_coef": 0.01}
+A2C_ARGUMENTS = {"ent_coef": 0.01}
+
+
+@dataclass
+class Outcome:
+    """What two trainings came to."""
+
+    distance: float
+    """The largest difference of a weight, over the largest way that a weight has gone."""
+    logged: tuple[dict[str, Any], dict[str, Any]]
+    updates: int
+    """Optimizer steps of each."""
+
+
+def agent(algorithm: type, actions: str, dtype: torch.dtype, **arguments: Any) -> Any:
+    arguments.setdefault("policy_kwargs", {"net_arch": [16, 12]})
+    env = DummyVecEnv([lambda: World(SEEN, copy.deepcopy(ACTIONS[actions]))])
+    model = algorithm("MlpPolicy", env, seed=0, device="cpu", n_steps=64, **arguments)
+    model.set_logger(configure(None, []))
+    model._total_timesteps = 10_000
+    policy = model.policy.to(dtype)
+    policy.optimizer = type(policy.optimizer)(policy.parameters(), lr=model.lr_schedule(1), **policy.optimizer_kwargs)
+    return model
+
+
+def fill(model: Any, seed: int) -> None:
+    """Fill the rollout buffer by the policy, with random observations and rewards."""
+    rng, buffer = np.random.default_rng(seed), model.rollout_buffer
+    torch.manual_seed(seed)
+    buffer.reset()
+    model.policy.set_training_mode(False)
+    dtype = next(model.policy.parameters()).dtype
+    for _ in range(buffer.buffer_size):
+        observations = rng.uniform(-1, 1, (1, 5)).astype(np.float32)
+        with torch.no_grad():
+            actions, values, log_probs = model.policy(torch.as_tensor(observations).to(dtype))
+        start = np.array([rng.uniform() < 0.1])
+        buffer.add(observations, actions.numpy(), rng.normal(size=1), start, values, log_probs)
+    buffer.compute_returns_and_advantage(values, np.array([False]))
+
+
+def cast(buffer: Any, dtype: type) -> None:
+    """Let a buffer hold and hand out numbers of another type; SB3's own is float32."""
+    for name in ("observations", "actions", "values", "log_probs", "advantages", "returns"):
+        setattr(buffer, name, getattr(buffer, name).astype(dtype))
+    buffer.to_torch = lambda array, copy=True: torch.as_tensor(array.astype(dtype))
+
+
+@contextmanager
+def reading(dtype: torch.dtype) -> Iterator[None]:
+    """Let SB3's policies read observations in this type, where they always take float32."""
+    usual = stable_baselines3.common.policies.preprocess_obs
+    stable_baselines3.common.policies.preprocess_obs = lambda obs, space, normalize_images=True: obs.to(dtype)
+    try:
+        yield
+    finally:
+        stable_baselines3.common.policies.preprocess_obs = usual
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.policy.parameters()]).clone()
+
+
+def both(
+    algorithm: type,
+    actions: str = "box",
+    method: Method | None = None,
+    *,
+    rollouts: int = 15,
+    dtype: torch.dtype = torch.float64,
+    disturb: Callable[[Any], None] | None = None,
+    **arguments: Any,
+) -> Outcome:
+    """Train both on the same data; with `disturb`, SB3 itself on disturbed weights takes the place of the engine."""
+    arguments = {**(PPO_ARGUMENTS if algorithm is PPO else A2C_ARGUMENTS), **arguments}
+    with reading(dtype):
+        theirs, ours = (agent(algorithm, actions, dtype, **arguments) for _ in range(2))
+        seams = [Seam(model, method or Full(), total_steps=rollouts * 64) for model in (theirs, ours)]
+        if disturb is None:
+            assert on_policy.cannot(ours, algorithm, seams[1].tuner) is None
+            train: Callable[[], None] = OnPolicyUpdate(ours, seams[1].tuner).train
+        else:
+            disturb(ours)
+            train = lambda: _by_sb3(seams[1], algorithm)  # noqa: E731
+        start = weights(theirs)
+        for rollout in range(rollouts):
+            fill(theirs, rollout)
+            ours.rollout_buffer = copy.deepcopy(theirs.rollout_buffer)
+            for model, seam, run in ((theirs, seams[0], lambda: _by_sb3(seams[0], algorithm)), (ours, seams[1], train)):
+                cast(model.rollout_buffer, np.float64 if dtype is torch.float64 else np.float32)
+                model.num_timesteps = (rollout + 1) * 64
+                with seam, seam.rollout():
+                    pass
+                np.random.seed(rollout)
+                with seam, seam.counted():
+                    run()
+                theirs_buffer = model.rollout_buffer
+                del theirs_buffer.to_torch
+    apart = float((weights(theirs) - weights(ours)).abs().max())
+    moved = float((weights(theirs) - start).abs().max())
+    assert seams[0].signals.updates == seams[1].signals.updates
+    logged = dict(theirs.logger.name_to_value), dict(ours.logger.name_to_value)
+    return Outcome(apart / moved, logged, seams[0].signals.updates)
+
+
+def _by_sb3(seam: Seam, algorithm: type) -> None:
+    with seam.update():
+        algorithm.train(seam.model)  # type: ignore[attr-defined]
+
+
+__all__ = ["A2C", "ACTIONS", "PPO", "both"]
