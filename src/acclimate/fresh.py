@@ -21,10 +21,8 @@ def fresh(net: Net, layer: Layer, generator: Generator) -> dict[str, Tensor]:
     Networks of PPO and A2C begin with orthogonal rows, times the square root of 2 in hidden layers, and biases of 0.
     All others begin as PyTorch makes a layer: uniform within 1 / sqrt(inputs of a unit).
     """
-    weight, bias = (stored(layer.module, name) for name in ("weight", "bias"))
-    drawn = {"weight": torch.empty(weight.shape, dtype=weight.dtype)}  # type: ignore[union-attr]
-    if bias is not None:
-        drawn["bias"] = torch.zeros(bias.shape, dtype=bias.dtype)
+    own = stored(layer.module)
+    drawn = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in own.items()}
     if net.orthogonal:
         gain = math.sqrt(2.0) if not layer.head else _POLICY_HEAD if net.decides else 1.0
         nn.init.orthogonal_(drawn["weight"], gain, generator=generator)
@@ -32,4 +30,4 @@ def fresh(net: Net, layer: Layer, generator: Generator) -> dict[str, Tensor]:
         bound = 1.0 / math.sqrt(drawn["weight"][0].numel())
         for tensor in drawn.values():
             tensor.uniform_(-bound, bound, generator=generator)
-    return {name: tensor.to(weight.device) for name, tensor in drawn.items()}  # type: ignore[union-attr]
+    return {name: tensor.to(own[name].device) for name, tensor in drawn.items()}

@@ -112,9 +112,9 @@ def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
     layer.get_submodule(name).append(by.train(layer.training))  # type: ignore[operator]
 
 
-def stored(layer: nn.Module, tensor: str) -> Parameter | None:
-    """Return the stored `weight` or `bias` of a layer, whether or not it is computed from it; None if it has none."""
-    return layer._parameters[tensor]
+def stored(layer: nn.Module) -> dict[str, Parameter]:
+    """Return the stored `weight` of a layer, and its `bias` if it has one, whether or not others are computed."""
+    return {name: own for name in ("weight", "bias") if (own := layer._parameters[name]) is not None}
 
 
 @torch.no_grad()

@@ -44,15 +44,13 @@ class Renorm(nn.Module):
             self.register_buffer(name, zeros[:1].clone() if name == "passes" else zeros.clone())
         self.scale, self.shift = Parameter((self.var + _EPS).sqrt()), Parameter(zeros.clone())
 
+    @torch.no_grad()
     def set_to(self, mean: Tensor, var: Tensor) -> None:
         """Take these statistics, with a scale and a shift that undo them."""
-        for tensor, value in (
-            (self.mean, mean),
-            (self.var, var),
-            (self.scale, (var + _EPS).sqrt()),
-            (self.shift, mean),
-        ):
-            tensor.data.copy_(value)
+        self.mean.copy_(mean)
+        self.var.copy_(var)
+        self.scale.copy_((var + _EPS).sqrt())
+        self.shift.copy_(mean)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Return s and t of the line s * x + t that it is in evaluation mode; exactly 1 and 0 at the start."""
@@ -163,7 +161,7 @@ class BatchNorm(Method):
             _check(net, layer)
             axis = -1 if isinstance(layer.module, nn.Linear) else 1
             for module in layer.pair:
-                like: Tensor = stored(module, "weight")  # type: ignore[assignment]
+                like = stored(module)["weight"]
                 insert(module, Renorm(like, axis=axis, momentum=self.momentum, patient=net.on_policy))
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
@@ -172,9 +170,7 @@ class BatchNorm(Method):
         for layer in _hidden(net):
             norm = _norm(layer.module)
             if self.train != "all":
-                scales |= {
-                    p: 0.0 for p in (stored(layer.module, "weight"), stored(layer.module, "bias")) if p is not None
-                }
+                scales |= dict.fromkeys(stored(layer.module).values(), 0.0)
             if self.train == "statistics":
                 scales |= {norm.scale: 0.0, norm.shift: 0.0}
         return scales
@@ -233,7 +229,7 @@ class BatchNorm(Method):
             for module in layer.pair:
                 bake(module)
                 s, t = _norm(module).affine()
-                weight: Tensor = stored(module, "weight")  # type: ignore[assignment]
+                weight = stored(module)["weight"]
                 weight.mul_(s.view(-1, *(1,) * (weight.dim() - 1)))
                 _bias(module).mul_(s).add_(t)
                 extract(module, Renorm)
@@ -248,11 +244,11 @@ def _norm(module: nn.Module) -> Renorm:
 
 
 def _bias(module: nn.Module) -> Parameter:
-    return stored(module, "bias")  # type: ignore[return-value]
+    return stored(module)["bias"]
 
 
 def _check(net: Net, layer: Layer) -> None:
-    if stored(layer.module, "bias") is None:
+    if "bias" not in stored(layer.module):
         raise SurgeryError(
             f"`batchnorm` on `{net.role}`: {layer.path} has no bias that a shift could be folded into; leave it out "
             f"with `!{net.role}:{layer.path}`"

@@ -16,9 +16,9 @@ from acclimate.experience import Batch
 from acclimate.method import Context, Method
 from acclimate.methods.dropout import Dropping
 from acclimate.net import Layer, Net
-from acclimate.outputs import ActionValues, Values
+from acclimate.outputs import ActionValues, Outputs, Values
 from acclimate.select import Select
-from acclimate.surgery import additions, insert, still
+from acclimate.surgery import additions, insert, still, stored
 from acclimate.units import hidden
 
 _ROWS = 256
@@ -92,35 +92,35 @@ class DroQ(Method):
             )
         for layer in _hidden(net):
             for module in layer.pair:
-                weight = module._parameters["weight"]
-                norm = Norm(len(weight), device=weight.device, dtype=weight.dtype)  # type: ignore[arg-type, union-attr]
+                weight = stored(module)["weight"]
+                norm = Norm(len(weight), device=weight.device, dtype=weight.dtype)
                 insert(module, Dropping(self.p))
                 insert(module, norm)
 
     def init(self, net: Net, context: Context) -> Any:
         """Fit the changed network to the pretrained one, and its twin to it."""
         if _hidden(net):
-            stored = (context.target if self.world == "target" else context.source)(self.states)
-            batch = net.now(stored)
+            known = (context.target if self.world == "target" else context.source)(self.states)
+            batch = net.now(known)
             with still(tuple(net.module.modules())):
-                _align(net, batch, stored)
-                self._fit(net, batch, stored, generator(context.seed, net.role))
+                _align(net, batch, known)
+                self._fit(net, batch, generator(context.seed, net.role))
             _copy(net)
         return ()
 
-    def _fit(self, net: Net, batch: Batch, stored: Batch, source: torch.Generator) -> None:
+    def _fit(self, net: Net, batch: Batch, source: torch.Generator) -> None:
         trained = [p for p in net.parameters() if p.requires_grad]
         if not trained:
             return
         with torch.no_grad():
-            wanted = _values(net, net.reference, stored)  # type: ignore[arg-type]
+            wanted = _values(net, net.prior(batch))
         scale = wanted.var().clamp(min=1e-8)
         optimizer = torch.optim.Adam(trained, lr=self.rate)
         for step in range(self.fits):
             # The rate falls to zero, so that the last steps settle.
             optimizer.param_groups[0]["lr"] = self.rate * 0.5 * (1.0 + math.cos(math.pi * step / self.fits))
             rows = torch.randint(len(batch), (min(_ROWS, len(batch)),), generator=source)
-            error = (_values(net, net.module, batch.rows(rows)) - wanted[rows]).square().mean() / scale
+            error = (_values(net, net.apply(net.module, batch.rows(rows))) - wanted[rows]).square().mean() / scale
             for parameter, gradient in zip(
                 trained, torch.autograd.grad(error, trained, allow_unused=True), strict=True
             ):
@@ -138,17 +138,16 @@ def _hidden(net: Net) -> list[Layer]:
     return [layer for layer in net.layers() if not layer.head and isinstance(layer.module, nn.Linear)]
 
 
-def _values(net: Net, module: nn.Module, batch: Batch) -> Tensor:
-    outputs = net.apply(module, batch)
+def _values(net: Net, outputs: Outputs) -> Tensor:
     if not isinstance(outputs, (Values, ActionValues)):
         raise SurgeryError(f"`droq` on `{net.role}`: it fits values, and this network puts out none; choose the critic")
     return outputs.values
 
 
 @torch.no_grad()
-def _align(net: Net, batch: Batch, stored: Batch) -> None:
+def _align(net: Net, batch: Batch, known: Batch) -> None:
     """Let each norm give what went into the activation before, unit by unit, as nearly as a line can."""
-    wanted = hidden(net, stored, net.reference, activated=False)
+    wanted = hidden(net, known, net.reference, activated=False)
     for layer in _hidden(net):
         norm = next(extra for extra in additions(layer.module) if isinstance(extra, Norm))
         given = hidden(net, batch, activated=False)[layer.path]

@@ -44,10 +44,8 @@ class HeadReset(Method):
         for place, layer in enumerate(_heads(net)):
             drawn = fresh(net, layer, generator(context.seed, net.role, place))
             for module in layer.pair:
-                for name, tensor in drawn.items():
-                    parameter = stored(module, name)
-                    if parameter is not None:
-                        parameter.copy_(tensor)
+                for name, parameter in stored(module).items():
+                    parameter.copy_(drawn[name])
         return True
 
     def after(self, net: Net, state: bool, signals: Signals) -> bool:
@@ -65,8 +63,4 @@ class HeadReset(Method):
 def _heads(net: Net) -> list[Layer]:
     """Return the heads that are trained."""
     heads = [layer for layer in net.layers() if layer.head]
-    return [head for head in heads if all(p is None or p.requires_grad for p in _tensors(head))]
-
-
-def _tensors(layer: Layer) -> tuple[Parameter | None, Parameter | None]:
-    return stored(layer.module, "weight"), stored(layer.module, "bias")
+    return [head for head in heads if all(p.requires_grad for p in stored(head.module).values())]

@@ -53,12 +53,10 @@ class L2Init(Method):
 
     def init(self, net: Net, context: Context) -> dict[Parameter, Tensor]:
         """Return the weights of a network that was just born."""
-        born = {}
+        born: dict[Parameter, Tensor] = {}
         for place, layer in enumerate(net.layers()):
-            for name, tensor in fresh(net, layer, generator(context.seed, net.role, place)).items():
-                parameter = stored(layer.module, name)
-                if parameter is not None:
-                    born[parameter] = tensor
+            drawn = fresh(net, layer, generator(context.seed, net.role, place))
+            born |= {parameter: drawn[name] for name, parameter in stored(layer.module).items()}
         return born
 
     def idle(self, signals: Signals) -> bool:

@@ -20,7 +20,6 @@ from acclimate.surgery import statistics_modules, stored
 from acclimate.units import hidden, readers
 
 _State = dict[str, int]
-_Readers = dict[str, Tensor]
 
 _WORKS = 1.0
 """The mean size of what goes into a tanh that was saturated, after it was shrunk: its slope is 0.4 there."""
@@ -102,7 +101,9 @@ class ReDo(Method):
         for place, layer in enumerate(_treatable(net)):
             read_by = reading.get(layer.path, {})
             if read_by and set(read_by) <= set(whole) and _trained(layer, *(whole[path] for path in read_by)):
-                unit = _Units(net, layer, whole, read_by, signals)
+                unit = _Units(
+                    net, layer, [(whole[path], index) for path, index in read_by.items()], signals.batch, signals
+                )
                 if isinstance(layer.activation, nn.ReLU):
                     times = state["updates"] // self.every
                     unit.recycle(self.tau, generator(state["seed"], net.role, times, place))
@@ -120,18 +121,19 @@ def _treatable(net: Net) -> list[Layer]:
 
 
 def _trained(*layers: Layer) -> bool:
-    tensors = [stored(layer.module, name) for layer in layers for name in ("weight", "bias")]
-    return all(tensor is None or tensor.requires_grad for tensor in tensors)
+    return all(tensor.requires_grad for layer in layers for tensor in stored(layer.module).values())
 
 
 class _Units:
     """The units of one layer, and where they are read."""
 
-    def __init__(self, net: Net, layer: Layer, whole: dict[str, Layer], read_by: _Readers, signals: Signals) -> None:
+    def __init__(
+        self, net: Net, layer: Layer, readers: list[tuple[Layer, Tensor]], batch: Batch, signals: Signals
+    ) -> None:
         self.net = net
         self.layer = layer
-        self.readers = [(whole[path], index) for path, index in read_by.items()]
-        self.batch: Batch = signals.batch  # type: ignore[assignment]
+        self.readers = readers
+        self.batch = batch
         self.signals = signals
 
     def read(self, *, activated: bool = True) -> Tensor:
@@ -147,11 +149,11 @@ class _Units:
             return
         drawn = fresh(self.net, self.layer, source)
         for module in self.layer.pair:
-            for name, tensor in drawn.items():
-                stored(module, name)[dormant] = tensor[dormant]  # type: ignore[index]
+            for name, tensor in stored(module).items():
+                tensor[dormant] = drawn[name][dormant]
         for reader, index in self.readers:
             for module in reader.pair:
-                stored(module, "weight")[:, _columns(index, dormant)] = 0.0  # type: ignore[index]
+                stored(module)["weight"][:, _columns(index, dormant)] = 0.0
         self._forget(dormant)
 
     def wake(self, saturated: float) -> None:
@@ -163,10 +165,8 @@ class _Units:
         size = self.read(activated=False).abs().mean(0)
         factor = torch.where(asleep, (_WORKS / size).clamp(max=1.0), 1.0)
         for module in self.layer.pair:
-            for name in ("weight", "bias"):
-                tensor = stored(module, name)
-                if tensor is not None:
-                    tensor.mul_(factor.view(-1, *(1,) * (tensor.dim() - 1)))
+            for tensor in stored(module).values():
+                tensor.mul_(factor.view(-1, *(1,) * (tensor.dim() - 1)))
         slope, offset = _fit(self.read(), before)
         slope, offset = torch.where(asleep, slope, 1.0), torch.where(asleep, offset, 0.0)
         for reader, index in self.readers:
@@ -178,12 +178,10 @@ class _Units:
 
     def _forget(self, units: Tensor) -> None:
         """Ask for the moments of what goes into and out of these units to be forgotten."""
-        for name in ("weight", "bias"):
-            tensor = stored(self.layer.module, name)
-            if tensor is not None:
-                self._ask(tensor, units.view(-1, *(1,) * (tensor.dim() - 1)).expand_as(tensor))
+        for tensor in stored(self.layer.module).values():
+            self._ask(tensor, units.view(-1, *(1,) * (tensor.dim() - 1)).expand_as(tensor))
         for reader, index in self.readers:
-            weight: Parameter = stored(reader.module, "weight")  # type: ignore[assignment]
+            weight = stored(reader.module)["weight"]
             inputs = _columns(index, units)
             self._ask(weight, inputs.view(1, -1, *(1,) * (weight.dim() - 2)).expand_as(weight))
 
@@ -208,8 +206,8 @@ def _fit(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
 
 def _follow(reader: nn.Module, chosen: Tensor, slope: Tensor, offset: Tensor) -> None:
     """Let a reader hear a * h' + k where it heard h: exact for a linear layer, nearly for a padded convolution."""
-    weight, bias = stored(reader, "weight"), stored(reader, "bias")
-    heard: Tensor = weight[:, chosen]  # type: ignore[index]
-    if bias is not None:
-        bias.add_(heard.flatten(2).sum(-1) @ offset if heard.dim() > 2 else heard @ offset)
-    weight[:, chosen] = heard * slope.view(1, -1, *(1,) * (heard.dim() - 2))  # type: ignore[index]
+    own = stored(reader)
+    heard = own["weight"][:, chosen]
+    if "bias" in own:
+        own["bias"].add_(heard.flatten(2).sum(-1) @ offset if heard.dim() > 2 else heard @ offset)
+    own["weight"][:, chosen] = heard * slope.view(1, -1, *(1,) * (heard.dim() - 2))

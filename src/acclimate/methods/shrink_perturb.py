@@ -79,9 +79,7 @@ class ShrinkPerturb(Method):
             drawn = fresh(net, layer, generator(state["seed"], net.role, state["times"], place))
             for name in _trained(layer):
                 for module in layer.pair:
-                    parameter = stored(module, name)
-                    if parameter is not None:
-                        parameter.mul_(self.shrink).add_(drawn[name], alpha=self.perturb)
+                    stored(module)[name].mul_(self.shrink).add_(drawn[name], alpha=self.perturb)
         return {**state, "times": state["times"] + 1}
 
     def constrains(self, net: Net) -> list[Parameter]:
@@ -91,5 +89,4 @@ class ShrinkPerturb(Method):
 
 
 def _trained(layer: Layer) -> dict[str, Parameter]:
-    tensors = {name: stored(layer.module, name) for name in ("weight", "bias")}
-    return {name: p for name, p in tensors.items() if p is not None and p.requires_grad}
+    return {name: parameter for name, parameter in stored(layer.module).items() if parameter.requires_grad}
