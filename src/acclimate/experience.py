@@ -29,11 +29,21 @@ class Batch:
         """Return the chosen rows: a slice, a mask or indices."""
         return Batch(*(_rows(getattr(self, field.name), index) for field in dataclasses.fields(self)))
 
+    def to(self, device: Any) -> Batch:
+        """Return the batch on a device."""
+        return Batch(*(_moved(getattr(self, field.name), device) for field in dataclasses.fields(self)))
+
 
 def _rows(value: Any, index: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rows(part, index) for key, part in value.items()}
     return None if value is None else value[index]
+
+
+def _moved(value: Any, device: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: part.to(device) for key, part in value.items()}
+    return None if value is None else value.to(device)
 
 
 @dataclasses.dataclass(frozen=True)

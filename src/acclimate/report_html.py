@@ -65,6 +65,7 @@ def _context(findings: Findings) -> dict[str, Any]:
         "rows": wording.rows(findings),
         "costs": wording.costs(findings),
         "usage": wording.usage(findings),
+        "signals": wording.signals(findings),
         "situation": [(name.replace("_", " "), _value(value)) for name, value in findings.situation.items()],
         "recipe": yaml.safe_dump(dict(findings.recipe), sort_keys=False) if findings.recipe else "",
     }
