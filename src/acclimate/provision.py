@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,6 +72,7 @@ def diagnosing(
         log: what SB3 logs.
         trained: gives the training steps taken.
     """
+    begun = time.perf_counter()
     prior, steps = started.blueprint_agent, max(FEWEST, min(STATES, job.recipe.steps // 20))
     target = collect(prior, job.task, steps, seed=DIAGNOSIS_SEED)
     source = None if job.source is None else collect(prior, job.source, steps, seed=DIAGNOSIS_SEED)
@@ -79,10 +81,12 @@ def diagnosing(
         saved = None if decides is None else decides.apply(decides.module, target)
     device = started.model.device
     fixed = Fixed(target.to(device), None if source is None else source.to(device), saved, job.plan.temperature)
-    return Diagnosing(
+    looks = Diagnosing(
         seam,
         Glance(started.model, seam, fixed, prior.normalizer),
         History(seen),
         log,
         lambda: job.charged + trained() + seam.tuner.context.charged,
     )
+    looks.seconds += time.perf_counter() - begun
+    return looks
