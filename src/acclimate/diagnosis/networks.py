@@ -82,6 +82,19 @@ def relative_change(now: Tensor, then: Tensor) -> float:
     return float((now.detach() - then.detach()).norm() / then.detach().norm().clamp(min=TINY))
 
 
+def distance(net: Net) -> float:
+    """Return the relative change of all weights and biases of a network's pretrained layers together."""
+    moved = size = 0.0
+    for layer in dataclasses.replace(net, module=net.reference, twin=None).layers():
+        live = net.module.get_submodule(layer.path)
+        for tensor in ("weight", "bias"):
+            then, now = getattr(layer.module, tensor), getattr(live, tensor)
+            if then is not None and now is not None:
+                moved += float((now.detach() - then).square().sum())
+                size += float(then.square().sum())
+    return (moved / max(size, TINY)) ** 0.5
+
+
 def examine(net: Net, now: Batch, then: Batch) -> dict[str, float | None]:
     """Return what is measured of one network, by `layer/measure`.
 

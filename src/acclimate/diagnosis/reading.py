@@ -126,6 +126,7 @@ class Glance:
     def _networks(self) -> Reading:
         near, found = self.fixed.target, {}
         for role, net in self.nets.items():
+            found[f"distance/{role}"] = networks.distance(net)
             for name, value in networks.examine(net, net.now(near), near).items():
                 found[f"networks/{role}/{name}"] = value
         return found

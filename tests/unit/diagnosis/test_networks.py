@@ -96,6 +96,8 @@ def test_a_network_is_examined_against_its_copy(activation: type[nn.Module], mea
     sick = networks.examine(net, seen, seen)
     assert sick[f"2/{measure}"] == pytest.approx(4 / 7)
     assert sick["4/change"] == pytest.approx(0.5)
+    then, now = (torch.cat([p.flatten() for p in module.parameters()]) for module in (net.reference, net.module))
+    assert networks.distance(net) == pytest.approx(float((now - then).norm() / then.norm()))
     assert sick["2/cka"] < 1.0
     assert sick["2/preactivation"] > 10 * healthy["2/preactivation"]
 
