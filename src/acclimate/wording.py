@@ -142,8 +142,12 @@ def signals(findings: Findings) -> list[tuple[str, str, str]]:
     for name, column in findings.signals.items():
         known = [value for value in column if value is not None]
         if name != "steps" and known:
-            table.append((name, f"{known[0]:.3g}", f"{known[-1]:.3g}"))
+            table.append((name, _short(known[0]), _short(known[-1])))
     return table
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def usage(findings: Findings) -> list[tuple[str, str]]:
