@@ -40,7 +40,7 @@ class Ground:
 
 GROUNDS = {
     "ppo": Ground("PPO CartPole, `length=2`", "ppo-CartPole-v1-s{seed}.zip", "CartPole-v1", "length=2", 8_000),
-    "sac": Ground("SAC Pendulum, `mass=1.5`", "sac-Pendulum-v1-s{seed}.zip", "Pendulum-v1", "mass=1.5", 2_000),
+    "sac": Ground("SAC Pendulum, `length=1.5`", "sac-Pendulum-v1-s{seed}.zip", "Pendulum-v1", "length=1.5", 2_000),
 }
 Job = tuple[str, str, int, int | None, str]
 """Ground, method, seed, steps (None: those of the ground), folder of the cells."""
