@@ -32,7 +32,7 @@ ifneq ($(wildcard zoo/ppo),)
   export ACCLIMATE_ZOO ?= $(CURDIR)/zoo
 endif
 
-.PHONY: help demo test test-all check types format benchmarks zoo clean
+.PHONY: help demo test test-all check types format docs bench-methods benchmarks zoo clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -57,6 +57,12 @@ types: $(CHECKS)  ## types, by pyright where it can be installed
 format: $(CHECKS)  ## write the format and the lint fixes
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+docs: $(RUNTIME)  ## write docs/methods.md from what `acclimate methods` prints
+	$(PYTHON) -m docs.methods
+
+bench-methods: $(RUNTIME)  ## measure what each method costs an update, for docs/benchmarks.md
+	$(PYTHON) -m benchmarks.overhead
 
 benchmarks: $(RUNTIME)  ## measure the tables of docs/benchmarks.md anew (hours)
 	$(PYTHON) benchmarks/foundation.py

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "src" / "acclimate" / "shipped"
 AGENTS = ROOT / "benchmarks" / "agents"
 EVALUATION_SEED = 10_000
-ALGORITHMS = {"ppo": sb3.PPO, "dqn": sb3.DQN}
+ALGORITHMS = {"ppo": sb3.PPO, "dqn": sb3.DQN, "sac": sb3.SAC}
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,20 @@ PRETRAININGS = {
             "ent_coef": 0.0,
             "use_sde": True,
             "sde_sample_freq": 4,
+        },
+    ),
+    "pendulum-sac": Pretraining(
+        algorithm="sac",
+        env="Pendulum-v1",
+        steps=8_000,
+        n_envs=1,
+        learning_rate=1e-3,
+        hyperparameters={
+            "learning_starts": 500,
+            "batch_size": 64,
+            "buffer_size": 10_000,
+            "gamma": 0.98,
+            "policy_kwargs": {"net_arch": [64, 64]},
         },
     ),
     "lunarlander-dqn": Pretraining(

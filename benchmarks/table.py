@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.config import write_atomic
 from acclimate.statistics import Estimate, hierarchical_bootstrap, stratified_bootstrap
 from benchmarks.cases import CASES, Case
-from benchmarks.foundation import CELLS, ROOT, ROWS
+from benchmarks.foundation import CELLS, ROWS
+from benchmarks.page import put
 
-PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- foundation: begin -->", "<!-- foundation: end -->"
 KEPT, LAST = "**acclimate, kept**", "**acclimate, last**"
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -115,7 +113,4 @@ def write_table() -> None:
     """Write the section of docs/benchmarks.md between its markers."""
     found = read_cells()
     body = "\n".join(case_table(case, found[case.name]) for case in CASES if case.name in found)
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    write_atomic(PAGE, f"{head}{BEGIN}\n{body}\n{END}{tail}")
+    put("foundation", body)

@@ -26,6 +26,17 @@ def worst_dip(returns: ArrayLike) -> float:
     return float(heights.min() - heights[0])
 
 
+def recovery(steps: ArrayLike, returns: ArrayLike) -> float | None:
+    """Return the first measured step after the lowest point at which the curve is back at its first height, else None.
+
+    A curve that never fell below its first point has recovered at it.
+    """
+    at, height = _curve(steps, returns)
+    lowest = int(height.argmin())
+    back = np.flatnonzero(height[lowest:] >= height[0])
+    return float(at[lowest + back[0]]) if len(back) else None
+
+
 class Crossing(NamedTuple):
     """When a curve reached a threshold; if it never did, `steps` is its last step and `reached` false."""
 

@@ -35,6 +35,10 @@ class Batch:
         names = (field.name for field in dataclasses.fields(self))
         return Batch(*(_replaced(getattr(self, name), rows, getattr(by, name)) for name in names))
 
+    def to(self, device: Any) -> Batch:
+        """Return the batch on a device."""
+        return Batch(*(_moved(getattr(self, field.name), device) for field in dataclasses.fields(self)))
+
 
 def _rows(value: Any, index: Any) -> Any:
     if isinstance(value, dict):
@@ -50,6 +54,12 @@ def _replaced(value: Any, rows: Tensor, by: Any) -> Any:
     value = value.clone()
     value[rows] = by.reshape(len(rows), *value.shape[1:]).to(value)
     return value
+
+
+def _moved(value: Any, device: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: part.to(device) for key, part in value.items()}
+    return None if value is None else value.to(device)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from acclimate.curve import auc, worst_dip
+from acclimate.curve import auc, recovery, worst_dip
 from acclimate.errors import ConfigError, suggest
 from acclimate.evaluate import Evaluation
 from acclimate.statistics import Estimate, forgetting
@@ -82,6 +82,8 @@ class Findings:
     """What the probe found."""
     diagnosis: tuple[str, ...] = ()
     """What went well or badly in training, a sentence each."""
+    signals: Mapping[str, Any] = field(default_factory=dict)
+    """The numbers behind it: a column for each signal and `steps`, a row for each time it was measured."""
     curve: tuple[Point, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
@@ -128,6 +130,16 @@ class Findings:
         return worst_dip([point.evaluation.returns.mean() for point in self.curve]) if self.curve else None
 
     @property
+    def recovered_at(self) -> int | None:
+        """The step at which the curve was back at its first mean after its lowest; None if it was not, or no curve."""
+        if not self.curve:
+            return None
+        back = recovery(
+            [point.steps for point in self.curve], [point.evaluation.returns.mean() for point in self.curve]
+        )
+        return None if back is None else int(back)
+
+    @property
     def auc(self) -> float | None:
         """The mean return along the curve, in units of the return; without a curve, None."""
         means = [point.evaluation.returns.mean() for point in self.curve]
@@ -146,6 +158,7 @@ class Findings:
             "last_difference": _estimate(self.last_difference),
             "forgetting": _estimate(self.forgetting),
             "worst_dip": self.worst_dip,
+            "recovered_at": self.recovered_at,
             "auc": self.auc,
             "verdict": self.verdict,
             "evidence": self.evidence,

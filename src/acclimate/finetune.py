@@ -18,7 +18,7 @@ from acclimate.agent import Agent
 from acclimate.before import Before
 from acclimate.callbacks.selection import Snapshot, lower_bound
 from acclimate.clip import record
-from acclimate.diagnosis import diagnose
+from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
@@ -205,6 +205,9 @@ class _Session:
         if chosen is not None and self.source is not None:
             after_source = self._final(kept, self.source)
         same = last is not None and last is chosen
+        source = None
+        if before.source is not None and after_source is not None:
+            source = Measured(before.source, after_source, after_source if same else others["source"])
         report = Report(
             agent=self.agent.origin.path or self.agent.algorithm,
             algorithm=kept.algorithm,
@@ -218,15 +221,14 @@ class _Session:
             trainable_parameters=counts[0],
             total_parameters=counts[1],
             target=Measured(before.target, after_target, after_target if same else others["target"]),
-            source=None
-            if before.source is None or after_source is None
-            else Measured(before.source, after_source, after_source if same else others["source"]),
+            source=source,
             kept="pretrained" if chosen is None else "tuned",
             carried=trained.started.carried,
             reset=trained.started.reset,
             choices=(*job.plan.why(), ("engine", *trained.engine)),
             situation=before.situation.to_json(),
-            diagnosis=tuple(diagnose(self.agent, before.situation, trained)),
+            diagnosis=tuple(diagnose(self.agent, before.situation, trained, source)),
+            signals=trained.signals.to_json(),
             curve=self._curve(before, trained),
             recipe=self.recipe.to_dict(),
             environment=environment(),

@@ -11,6 +11,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 
 from acclimate.agent import Agent
 from acclimate.callbacks.selection import Record, Snapshot
+from acclimate.diagnosis.history import History
 from acclimate.evaluate import Evaluation
 from acclimate.folder import RunFolder
 from acclimate.graft import kept
@@ -86,7 +87,8 @@ class Trained:
     seconds_before: float
     """Of the runs that this one resumed."""
     log: Mapping[str, list[float]]
-    kl: float | None
+    signals: History
+    """What was measured of networks, values, observations and the policy."""
     pretrained_returns: NDArray[np.float64]
     """Returns of the untouched agent on the selection seeds."""
     engine: tuple[str, str]

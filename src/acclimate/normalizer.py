@@ -102,6 +102,11 @@ class Normalizer:
         )
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """What the entries of an observation are called: ``3``, or ``key[3]`` for a Dict space."""
+        return _labels(self.obs_mean)
+
+    @property
     def shapes(self) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
         """The shapes of the observations that it has statistics of."""
         if isinstance(self.obs_mean, dict):

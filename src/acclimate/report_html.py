@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from acclimate import chart, wording
 from acclimate.findings import Findings
@@ -65,6 +66,7 @@ def _context(findings: Findings) -> dict[str, Any]:
         "rows": wording.rows(findings),
         "costs": wording.costs(findings),
         "usage": wording.usage(findings),
+        "signals": wording.signals(findings),
         "situation": [(name.replace("_", " "), _value(value)) for name, value in findings.situation.items()],
         "recipe": yaml.safe_dump(dict(findings.recipe), sort_keys=False) if findings.recipe else "",
     }
@@ -84,6 +86,7 @@ def _templates(*, escape: bool) -> Environment:
     )
     environment.filters["typeset"] = _typeset
     environment.filters["cell"] = _cell
+    environment.filters["sentence"] = _sentence
     return environment
 
 
@@ -91,6 +94,16 @@ def _typeset(text: str) -> str:
     """Give numbers a true minus and an unbroken percent sign, and `->` an arrow."""
     text = str(text).replace("->", "\N{RIGHTWARDS ARROW}").replace(" %", "\N{NO-BREAK SPACE}%")
     return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)
+
+
+def _sentence(text: str) -> Markup:
+    """Typeset a sentence, with what stands between backticks as code."""
+    parts = [escape(_typeset(part)) for part in str(text).split("`")]
+    if len(parts) % 2 == 0:  # a backtick without its partner is one
+        return Markup("`").join(parts)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
 
 
 def _cell(text: str) -> str:

@@ -110,6 +110,11 @@ class Seam:
         """How many numbers the networks have, target twins not counted."""
         return self.tuner.total_parameters
 
+    @property
+    def optimizers(self) -> dict[str, Groups]:
+        """The parameter groups of the optimizers that train the networks, by the optimizer's path in the model."""
+        return dict(self._groups)
+
     def drift(self) -> float | None:
         """Return the mean KL(prior || policy) on the last minibatch in nats, None before the first."""
         return None if self.batch is None else self.tuner.drift(self.batch)

@@ -26,7 +26,7 @@ from acclimate.checkpoint import Checkpoint
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
-from acclimate.provision import context
+from acclimate.provision import context, diagnosing
 from acclimate.seam import Seam
 from acclimate.settings import OFF_POLICY
 from acclimate.view import prior_view
@@ -81,7 +81,7 @@ class _Training:
             steps=self.trained,
             seconds_before=self.seconds_before,
             log=self.log.values,
-            kl=self.seam.drift() if is_finite(self.started.model) else None,
+            signals=self.diagnosing.history,
             pretrained_returns=job.pretrained.returns,
             diverged=diverged,
             engine=self.engine,
@@ -210,7 +210,11 @@ class _Training:
             ]
         if plan.averaging:
             callbacks.append(self.averaging)
-        callbacks += [self.selection, bar]
+        seen = self.saved.progress.get("signals") if self.saved else None
+        self.diagnosing = diagnosing(job, self.started, self.seam, seen, self.log.values, lambda: self.trained)
+        self.diagnosing.init_callback(model)
+        opened.callback(self.diagnosing.release)
+        callbacks += [self.diagnosing, self.selection, bar]
         if job.folder is not None:
             rows = self.saved.progress["monitor_rows"] if self.saved else None
             self.monitor = MonitorFile(job.folder.path / "monitor.csv", job.task.describe(), rows=rows)
@@ -223,6 +227,7 @@ class _Training:
         logger = self.started.model.logger
         logger.record("eval/mean_reward", float(point.returns.mean()))
         logger.record("eval/mean_ep_length", float(point.lengths.mean()))
+        self.diagnosing.look()
 
     def _save(self, trained: bool = False) -> None:
         if self.job.folder is None:
@@ -241,6 +246,7 @@ class _Training:
             "best_lower": record.best_lower if np.isfinite(record.best_lower) else None,
             "points": [point.to_json() for point in record.points],
             "log": dict(self.log.values),
+            "signals": self.diagnosing.history.to_json(),
         }
         tensors = {
             "normalizer": checkpoint.normalizer_state(save_vec_normalize(self.started.normalize)),

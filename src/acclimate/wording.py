@@ -129,9 +129,25 @@ def costs(findings: Findings) -> list[tuple[str, str]]:
         ),
     ]
     if findings.curve:
-        table.append(("worst dip while training", figure(findings.worst_dip, sign=True)))
+        dip, back = findings.worst_dip, findings.recovered_at
+        after = "" if not dip else ", not recovered" if back is None else f", recovered at step {back:,}"
+        table.append(("worst dip while training", f"{figure(dip, sign=True)}{after}"))
         table.append(("mean return while training", figure(findings.auc)))
     return table
+
+
+def signals(findings: Findings) -> list[tuple[str, str, str]]:
+    """Return what was measured during training: the signal, its first value and its last."""
+    table = []
+    for name, column in findings.signals.items():
+        known = [value for value in column if value is not None]
+        if name != "steps" and known:
+            table.append((name, _short(known[0]), _short(known[-1])))
+    return table
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def usage(findings: Findings) -> list[tuple[str, str]]:

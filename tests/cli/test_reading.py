@@ -11,7 +11,7 @@ import pytest
 
 import acclimate as ac
 from acclimate import shifts
-from acclimate.cli.methods import fields
+from acclimate.catalogue import FAMILIES, families, fields
 from acclimate.methods.l2sp import L2SP
 from acclimate.registry import METHODS
 from tests.cli.conftest import Call
@@ -52,8 +52,22 @@ def test_shifts(call: Call) -> None:
 
 def test_methods_lists_them_all(call: Call) -> None:
     rows = json.loads(call("methods", "--json").stdout)
-    assert [row["name"] for row in rows] == list(METHODS.names())
-    assert len(call("methods").stdout.splitlines()) == len(rows)
+    assert sorted(row["name"] for row in rows) == sorted(METHODS.names())
+    lines = call("methods").stdout.splitlines()
+    for family, names in families().items():
+        begin = lines.index(f"{family}: {FAMILIES[family]}") + 1
+        shown = lines[begin : begin + len(names)]
+        assert [line.split()[0] for line in shown] == names
+
+
+def test_a_family_of_another_package_comes_last(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(L2SP, "family", "homemade")
+    assert list(families())[-1] == "homemade"
+    assert "\nhomemade\n  l2sp" in call("methods").stdout
+
+
+def test_every_method_of_ours_has_a_family_with_a_purpose() -> None:
+    assert set(families()) <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", METHODS.names())

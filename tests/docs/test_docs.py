@@ -15,7 +15,7 @@ import pytest
 
 import acclimate as ac
 from acclimate.cli import main
-from acclimate.registry import SHIFTS, WRAPPERS, Registry
+from acclimate.registry import METHODS, SHIFTS, WRAPPERS, Registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -106,6 +106,17 @@ def test_importing_is_light_and_shifts_are_there_all_the_same() -> None:
 @pytest.mark.parametrize("registry", [SHIFTS, WRAPPERS], ids=["shifts", "wrappers"])
 def test_every_shift_and_wrapper_of_ours_is_public(registry: Registry) -> None:
     classes = {registry.get(name) for name in registry.names()}
+    assert {cls.__name__ for cls in classes if cls.__module__.startswith("acclimate.")} <= set(ac.__all__)
+
+
+def test_the_page_of_the_methods_is_what_make_docs_writes() -> None:
+    from docs.methods import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
+def test_every_method_of_ours_is_public() -> None:
+    classes = {METHODS.get(name) for name in METHODS.names()}
     assert {cls.__name__ for cls in classes if cls.__module__.startswith("acclimate.")} <= set(ac.__all__)
 
 

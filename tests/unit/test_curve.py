@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acclimate.curve import Crossing, auc, crossings, steps_to_threshold, worst_dip
+from acclimate.curve import Crossing, auc, crossings, recovery, steps_to_threshold, worst_dip
 from acclimate.errors import ConfigError
 
 
@@ -12,6 +12,12 @@ def test_auc_is_the_average_height() -> None:
     assert auc([0, 100], [0.0, 10.0]) == 5.0
     assert auc([0, 100, 400], [0.0, 10.0, 10.0]) == pytest.approx((5.0 * 100 + 10.0 * 300) / 400)
     assert auc([50], [7.0]) == 7.0
+
+
+def test_recovery_is_counted_from_the_lowest_point() -> None:
+    assert recovery([0, 10, 20, 30], [10.0, 12.0, 4.0, 10.0]) == 30
+    assert recovery([0, 10, 20], [10.0, 4.0, 9.0]) is None
+    assert recovery([0, 10], [10.0, 11.0]) == 0
 
 
 def test_worst_dip_is_measured_from_the_start() -> None:

@@ -228,6 +228,46 @@ def test_what_no_zip_can_hold_is_loaded_from_its_bundle() -> None:
     assert "agent.zip" not in html(report(stock=False))
 
 
+SIGNALS = {
+    "steps": [0, 50, 100],
+    "policy/kl": [0.0, None, 0.123456],
+    "cost/steps": [8, 1e4, 19_944.0],
+    "none": [None] * 3,
+}
+
+
+def test_signals_are_shown_with_their_first_and_last_value() -> None:
+    found = report(signals=SIGNALS)
+    assert wording.signals(found) == [("policy/kl", "0", "0.123"), ("cost/steps", "8", "19,944")]
+    assert found.to_json()["signals"] == SIGNALS
+    page = html(found)
+    assert "<td>policy/kl</td>" in page
+    assert "none" not in re.findall("<td>(.*?)</td>", page)
+    assert "| policy/kl | 0 | 0.123 |" in markdown(found)
+
+
+def test_a_report_of_before_there_were_signals_is_read() -> None:
+    data = report().to_json()
+    del data["signals"], data["recovered_at"]
+    again = Report.from_json(data)
+    assert again.signals == {}
+    assert "What was measured in training" not in html(again)
+
+
+def test_code_in_a_sentence_is_code() -> None:
+    page = html(report(diagnosis=("consider `redo` or `<b>`: -3", "an odd ` one")))
+    assert "<li>consider <code>redo</code> or <code>&lt;b&gt;</code>: \N{MINUS SIGN}3</li>" in page
+    assert "<li>an odd ` one</li>" in page
+
+
+def test_the_dip_says_when_it_was_over() -> None:
+    rows = dict(wording.costs(report()))
+    assert rows["worst dip while training"].endswith(", recovered at step 40,000")
+    assert report().recovered_at == 40_000
+    assert report(curve=report().curve[:2]).recovered_at is None
+    assert "not recovered" in dict(wording.costs(report(curve=report().curve[:2])))["worst dip while training"]
+
+
 HOSTILE = "<script>alert(1)</script> | `x` [y](javascript:z)\n# head"
 
 
