@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.type_aliases import MaybeCallback
 
 from acclimate import checkpoint
 from acclimate.callbacks.averaging import Averaging
 from acclimate.callbacks.budget import Budget
 from acclimate.callbacks.divergence import Finite, explain, is_finite, sees_finite
+from acclimate.callbacks.given import as_list
 from acclimate.callbacks.log import TrainingLog
 from acclimate.callbacks.monitor import MonitorFile
 from acclimate.callbacks.prefill import PriorFirst
@@ -141,7 +141,7 @@ class _Training:
         try:
             model.learn(
                 remaining,
-                callback=[*callbacks, *_callbacks_of(self.job.callback)],
+                callback=[*callbacks, *as_list(self.job.callback)],
                 reset_num_timesteps=False,
                 log_interval=4 if self.job.plan.algorithm in OFF_POLICY else 1,
             )
@@ -283,12 +283,6 @@ class _Training:
         if best is not None:
             normalizer = checkpoint.read_normalizer(best["normalizer"], like)
             self.record.best = Snapshot(best["steps"], best["policy"], normalizer)
-
-
-def _callbacks_of(given: MaybeCallback) -> list[BaseCallback]:
-    """Return what a user may give SB3 as `callback` as a list; a plain function is one, too."""
-    several = [] if given is None else given if isinstance(given, list) else [given]
-    return [one if isinstance(one, BaseCallback) else ConvertCallback(one) for one in several]
 
 
 def _close(model: BaseAlgorithm) -> None:
