@@ -24,7 +24,9 @@ def critics(history: History) -> Iterator[str]:
     """Yield what is to be said of an off-policy critic's values."""
     bias, size = history.known("values/bias"), history.last("values/return_size")
     if bias and size:
-        if len(bias) > 2 and bias[-3] > bias[-2] > bias[-1] and bias[-3] - bias[-1] > BIAS_FALL * size:
+        # From above, a falling bias is a critic that comes to its senses; below the returns it is one that unlearns.
+        falls = len(bias) > 2 and bias[-3] > bias[-2] > bias[-1] and bias[-1] < 0
+        if falls and bias[-3] - bias[-1] > BIAS_FALL * size:
             yield (
                 f"The critic's values fall against the returns that follow (bias {bias[-3]:.3g}, {bias[-2]:.3g}, "
                 f"{bias[-1]:.3g}): it unlearns what it knew; consider more warm_start.prior_steps."

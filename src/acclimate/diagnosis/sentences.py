@@ -114,7 +114,7 @@ def _policy(history: History) -> Iterator[str]:
         yield f"The tuned policy is {near[-1]:.3g} nats (KL) from its prior on the last observations{also}."
     if len(far) > 2 and len(near) > 2:
         moved, here = far[-1] - far[1], near[-1] - near[1]
-        if moved > FAR and here < FLAT * moved:
+        if moved > FAR and abs(here) < FLAT * moved:
             yield (
                 f"The policy moved {moved:.2g} nats on states of the source task while it moved {here:.2g} on those it "
                 "meets now: it is forgetting states it no longer visits; consider "

@@ -127,6 +127,19 @@ def test_alarms_fire_alone(columns: dict[str, Any], said: str) -> None:
     assert "consider" in found, "it says what to do"
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"policy__kl": [0.0, 5.0, 2.0], "policy__kl_source": [0.0, 3.0, 5.0]},
+        {"values__bias": [90.0, 50.0, 10.0], "values__return_size": [100.0] * 3},
+        {"policy__kl": [0.0, 0.1], "policy__kl_source": [0.0, 9.0]},
+    ],
+    ids=["both moved", "an overestimate that shrinks", "one reading"],
+)
+def test_what_is_no_alarm(columns: dict[str, Any]) -> None:
+    assert [line for line in sentences(**columns) if "consider" in line] == []
+
+
 def test_the_worst_layer_is_named_with_the_number_of_the_others() -> None:
     (said,) = sentences(**{f"{LAYER}dormant": [0.3], "networks__q__0__dormant": [0.9]})
     assert said.startswith("90% of the Q-network's units in `0` are dormant, 90% at the start, and too many in 1 more")
