@@ -95,6 +95,7 @@ class OnPolicyUpdate:
 
     def _begin(self) -> None:
         self.steps.begin()
+        self.oracle.look()
         self._frozen = [self.flat.slices[p] for p in self.flat.parameters if not p.requires_grad]
 
     def _ppo(self, rows: Rows) -> dict[str, Any]:
