@@ -30,7 +30,7 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
         def train(self, *args: Any, **kwargs: Any) -> None:
             if seam.engine is not None:
                 with seam.counted():
-                    seam.engine.train()
+                    seam.engine.train(*args, **kwargs)
             elif seam.decisions.any_own:
                 with seam.counted(), seam.update():
                     super().train(*args, **kwargs)

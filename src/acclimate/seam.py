@@ -42,14 +42,16 @@ from acclimate.tuner import Tuner
 
 
 class Engine(Protocol):
-    """What collects rollouts and trains in the place of a model's own methods."""
+    """What collects rollouts and trains in the place of a model's own methods, with their arguments."""
 
-    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
-        """Fill the buffer as the model's own `collect_rollouts` does."""
+    @property
+    def collect(self) -> Callable[..., Any]:
+        """Fills the buffer as the model's own `collect_rollouts` does."""
         ...
 
-    def train(self) -> None:
-        """Update as the model's own `train` does."""
+    @property
+    def train(self) -> Callable[..., None]:
+        """Updates as the model's own `train` does."""
         ...
 
 

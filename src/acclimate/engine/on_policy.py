@@ -83,7 +83,7 @@ class OnPolicyUpdate:
         self.ready()
         self._begin()
         rows = lay_out(model.rollout_buffer, self.oracle)
-        self.penalties.begin(rows.observations, rows.actions)
+        self.penalties.begin(Batch(torch.from_numpy(rows.observations), torch.from_numpy(rows.actions)))
         logged = self._ppo(rows) if isinstance(model, PPO) else self._a2c(rows)
         self.steps.end()
         self._log(logged)
