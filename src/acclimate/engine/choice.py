@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -16,20 +13,6 @@ from acclimate.engine.explore import Explorer
 from acclimate.seam import Seam
 
 Wanted = Literal["auto", "sb3"]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch to one thread: the matrix products are numpy's, and two pools of waiting threads slow each other."""
-    before = torch.get_num_threads()
-    if before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class OnPolicyEngine:
@@ -47,8 +30,7 @@ class OnPolicyEngine:
 
     def train(self) -> None:
         """Update on the rollout buffer."""
-        with one_thread():
-            self._update.train()
+        self._update.train()
 
 
 class OffPolicyEngine:
@@ -61,8 +43,7 @@ class OffPolicyEngine:
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update from the replay buffer."""
-        with one_thread():
-            self._update.train(gradient_steps, batch_size)
+        self._update.train(gradient_steps, batch_size)
 
 
 def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str, str]:

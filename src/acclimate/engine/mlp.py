@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from acclimate.engine.activations import Activation, activation
+from acclimate.engine.products import across, affine, through
 from acclimate.surgery import Computing
 
 Array = NDArray[Any]
@@ -84,8 +85,7 @@ class Perceptron:
         room = self._room(len(x), slot)
         for place, (act, weight, bias) in enumerate(zip(self.acts, self.weights, self.biases, strict=True)):
             out = room.outputs[place]
-            np.matmul(x, weight.T, out=out)
-            out += bias
+            affine(x, weight, bias, out)
             if act is not None:
                 act.forward(out, room.kept[place])
             x = out
@@ -118,12 +118,12 @@ class Perceptron:
             if act is not None:
                 act.backward(gradient, room.outputs[place], room.kept[place])
             if into is not None:
-                np.matmul(gradient.T, room.outputs[place - 1] if place else x, out=into)
+                across(gradient, room.outputs[place - 1] if place else x, into)
                 np.add.reduce(gradient, axis=0, out=biases[place])
             if place > lowest:
-                gradient = _through(gradient, self.weights[place], room.gradients[place - 1])
+                gradient = through(gradient, self.weights[place], room.gradients[place - 1])
         if below is not None:
-            _through(gradient, self.weights[0], below)
+            through(gradient, self.weights[0], below)
 
     def inward(self, gradient: Array, of: int, rows: Any, columns: slice, slot: int = 0) -> Array:
         """Return the gradient with respect to some of the inputs of some rows, after `forward` of all in that slot.
@@ -141,11 +141,5 @@ class Perceptron:
             if act is not None:
                 act.backward(gradient, room.outputs[place][rows], room.kept[place][rows])
             weight = self.weights[place] if place else self.weights[0][:, columns]
-            gradient = _through(gradient, weight, np.empty((len(gradient), weight.shape[1]), gradient.dtype))
+            gradient = through(gradient, weight, np.empty((len(gradient), weight.shape[1]), gradient.dtype))
         return gradient
-
-
-def _through(gradient: Array, weight: Array, out: Array) -> Array:
-    """Write the gradient with respect to a layer's inputs."""
-    # numpy takes a product over one number for a matrix product, and is slow at it.
-    return (np.multiply if gradient.shape[1] == 1 else np.matmul)(gradient, weight, out=out)

@@ -1,0 +1,63 @@
+"""The matrix products of a perceptron: small ones by numpy, large ones by oneDNN, which torch brings along.
+
+numpy's OpenBLAS takes some CPUs that are newer than it for old ones and uses half of their vector width, and torch's
+own MKL does so on CPUs that are not Intel's. oneDNN compiles its kernels for the CPU it runs on: where that has
+AVX-512, it was up to twice as fast. A call of it costs about ten microseconds, so small products stay with numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+MANY = 1 << 21
+"""From about so many multiplications on a product is large."""
+FEW = 1 << 18
+"""The same where torch has several threads: beyond this OpenBLAS starts its own, and two pools of threads that wait
+for work slow each other."""
+
+_linear = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
+_WIDE = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def _large(rows: int, across: int, columns: int, dtype: Any) -> bool:
+    least = FEW if torch.get_num_threads() > 1 else MANY
+    return _WIDE and _linear is not None and dtype == np.float32 and rows * across * columns > least
+
+
+def _write(out: Array, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    with torch.no_grad():
+        torch.from_numpy(out).copy_(_linear(x, weight, bias, "none", [], ""))  # type: ignore[misc]
+
+
+def affine(x: Array, weight: Array, bias: Array, out: Array) -> None:
+    """Write x W^T + b, (rows, out)."""
+    if _large(*x.shape, len(weight), out.dtype):
+        _write(out, *(torch.from_numpy(array) for array in (x, weight, bias)))
+    else:
+        np.matmul(x, weight.T, out=out)
+        out += bias
+
+
+def through(gradient: Array, weight: Array, out: Array) -> Array:
+    """Write the gradient with respect to a layer's inputs, g W, (rows, in), and return it."""
+    if gradient.shape[1] == 1:
+        # numpy takes this for a matrix product, and is slow at it.
+        return np.multiply(gradient, weight, out=out)
+    if _large(*gradient.shape, weight.shape[1], out.dtype):
+        _write(out, torch.from_numpy(gradient), torch.from_numpy(weight).t(), None)
+        return out
+    return np.matmul(gradient, weight, out=out)
+
+
+def across(gradient: Array, x: Array, out: Array) -> None:
+    """Write the gradient with respect to a layer's weight, g^T x, (out, in)."""
+    if _large(*gradient.shape, x.shape[1], out.dtype):
+        _write(out, torch.from_numpy(gradient).t(), torch.from_numpy(x).t(), None)
+    else:
+        np.matmul(gradient.T, x, out=out)
