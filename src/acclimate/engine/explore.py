@@ -41,13 +41,12 @@ class Explorer:
     ) -> RolloutReturn:
         """Collect as SB3's `collect_rollouts` does; callbacks see the local variables that SB3 shows them."""
         model = self._model
-        model.policy.set_training_mode(False)
         if env.num_envs > 1 and train_freq.unit is not TrainFrequencyUnit.STEP:
             raise ValueError("training by whole episodes needs one environment; set train_freq in steps")
         shown = {"self": model, "env": env, "train_freq": train_freq, "replay_buffer": replay_buffer}
         shown.update(action_noise=action_noise, learning_starts=learning_starts, log_interval=log_interval)
         callback.on_rollout_start()
-        self._update.ready()
+        self._update.ready(training=False)
         steps = episodes = 0
         while should_collect_more_steps(train_freq, steps, episodes):
             actions, stored = self._sample(learning_starts, action_noise, env.num_envs)

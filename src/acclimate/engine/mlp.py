@@ -84,11 +84,10 @@ class Perceptron:
         """Return the outputs, (rows, out), in an array that the next pass of as many rows in that slot writes again."""
         room = self._room(len(x), slot)
         for place, (act, weight, bias) in enumerate(zip(self.acts, self.weights, self.biases, strict=True)):
-            out = room.outputs[place]
-            affine(x, weight, bias, out)
-            if act is not None:
-                act.forward(out, room.kept[place])
-            x = out
+            x, done = affine(x, weight, bias, room.outputs[place], None if act is None else act.fused)
+            room.outputs[place] = x
+            if act is not None and not done:
+                act.forward(x, room.kept[place])
         return x
 
     def backward(
@@ -99,9 +98,11 @@ class Perceptron:
         biases: Sequence[Array],
         *,
         slot: int = 0,
-        below: Array | None = None,
-    ) -> None:
+        below: bool = False,
+    ) -> Array | None:
         """Write the gradient with respect to weights and biases, after `forward` of the same rows in that slot.
+
+        Returns the gradient with respect to `x`, (rows, in), if it is wanted.
 
         Args:
             x: (rows, in), what `forward` was given.
@@ -109,10 +110,10 @@ class Perceptron:
             weights: where the gradients of the weights go; None for a layer that is not trained.
             biases: where those of the biases go.
             slot: that of the forward pass.
-            below: where the gradient with respect to `x` goes, if it is wanted.
+            below: whether the gradient with respect to `x` is wanted.
         """
         room = self._room(len(x), slot)
-        lowest = 0 if below is not None else next((i for i, w in enumerate(weights) if w is not None), len(weights))
+        lowest = 0 if below else next((i for i, w in enumerate(weights) if w is not None), len(weights))
         for place in range(len(self.weights) - 1, lowest - 1, -1):
             act, into = self.acts[place], weights[place]
             if act is not None:
@@ -122,8 +123,7 @@ class Perceptron:
                 np.add.reduce(gradient, axis=0, out=biases[place])
             if place > lowest:
                 gradient = through(gradient, self.weights[place], room.gradients[place - 1])
-        if below is not None:
-            through(gradient, self.weights[0], below)
+        return through(gradient, self.weights[0], np.empty_like(x)) if below else None
 
     def inward(self, gradient: Array, of: int, rows: Any, columns: slice, slot: int = 0) -> Array:
         """Return the gradient with respect to some of the inputs of some rows, after `forward` of all in that slot.

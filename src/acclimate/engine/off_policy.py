@@ -14,6 +14,7 @@ from acclimate.engine.critics import Critics
 from acclimate.engine.replay import Replay, Sample
 from acclimate.engine.trained import Trained
 from acclimate.outputs import Values
+from acclimate.surgery import Computing
 from acclimate.tuner import Tuner
 
 Array = NDArray[Any]
@@ -34,13 +35,13 @@ class OffPolicyUpdate(ABC):
         self.model, self.tuner, self.trained = model, tuner, trained
         self.dtype = next(iter(trained.values())).flat.values.dtype
         self.replay = Replay(model, tuner.composition, self.dtype)
+        self._moded = any(isinstance(module, Computing) for module in model.policy.modules())
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update as often as asked, and log, as the algorithm's own `train` does."""
         model, logged = self.model, defaultdict(list)
-        model.policy.set_training_mode(True)
         model._update_learning_rate(self.optimizers)
-        self.ready()
+        self.ready(training=True)
         self.look()
         for step in range(gradient_steps):
             sample = self.replay.draw(batch_size)
@@ -53,8 +54,15 @@ class OffPolicyUpdate(ABC):
         for name, values in logged.items():
             model.logger.record(f"train/{name}", np.mean(values))
 
-    def ready(self) -> None:
-        """Take back parameters and moments where somebody has given them other storage since."""
+    def ready(self, *, training: bool) -> None:
+        """Take back parameters and moments where somebody has given them other storage since.
+
+        Args:
+            training: whether updates come, or steps of the environments. Only weights that are computed may differ
+                between the two, and setting the mode of all modules twice a step is slow.
+        """
+        if self._moded or self.model.policy.training:
+            self.model.policy.set_training_mode(training)
         for trained in self.trained.values():
             trained.ready()
         self.compute()

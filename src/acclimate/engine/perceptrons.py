@@ -50,16 +50,15 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         return f"the policy {type(model.policy).__name__}"
     if (why := _policy(model.policy)) is not None:
         return why
-    for what, layers in _parts(model):
-        if isinstance(found := dense_layers(layers), str):
-            return f"its {what}: {found}"
+    parts = ((what, dense_layers(layers)) for what, layers in _parts(model))
+    if (bad := next((f"its {what}: {found}" for what, found in parts if isinstance(found, str)), None)) is not None:
+        return bad
     if any(True for _ in tuner.composition.each("act")):
         return "a method that decides what is done"
-    own = getattr(model, "ent_coef_optimizer", None)
-    for optimizer in [*(groups.optimizer for groups in tuner.adopted), *([] if own is None else [own])]:
-        if isinstance(steps := flat_step(optimizer), str):
-            return steps
-    return None
+    steps = [flat_step(groups.optimizer) for groups in tuner.adopted]
+    if getattr(model, "ent_coef_optimizer", None) is not None:
+        steps.append(flat_step(model.ent_coef_optimizer))
+    return next((why for why in steps if isinstance(why, str)), None)
 
 
 def _policy(policy: Any) -> str | None:

@@ -30,34 +30,38 @@ def _large(rows: int, across: int, columns: int, dtype: Any) -> bool:
     return _WIDE and _linear is not None and dtype == np.float32 and rows * across * columns > least
 
 
-def _write(out: Array, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-    with torch.no_grad():
-        torch.from_numpy(out).copy_(_linear(x, weight, bias, "none", [], ""))  # type: ignore[misc]
+def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None = None) -> tuple[Array, bool]:
+    """Return x W^T + b, (rows, out), and whether an activation was applied to it.
 
-
-def affine(x: Array, weight: Array, bias: Array, out: Array) -> None:
-    """Write x W^T + b, (rows, out)."""
+    Args:
+        x: (rows, in).
+        weight: (out, in).
+        bias: (out,).
+        out: where a small product goes; of a large one oneDNN makes the array.
+        follow: oneDNN's name of the activation, if it has one.
+    """
     if _large(*x.shape, len(weight), out.dtype):
-        _write(out, *(torch.from_numpy(array) for array in (x, weight, bias)))
-    else:
-        np.matmul(x, weight.T, out=out)
-        out += bias
+        tensors = (torch.from_numpy(array) for array in (x, weight, bias))
+        return _linear(*tensors, follow or "none", [], "").numpy(), follow is not None  # type: ignore[misc]
+    np.matmul(x, weight.T, out=out)
+    out += bias
+    return out, False
 
 
 def through(gradient: Array, weight: Array, out: Array) -> Array:
-    """Write the gradient with respect to a layer's inputs, g W, (rows, in), and return it."""
+    """Return the gradient with respect to a layer's inputs, g W, (rows, in); a small one is written to `out`."""
     if gradient.shape[1] == 1:
         # numpy takes this for a matrix product, and is slow at it.
         return np.multiply(gradient, weight, out=out)
     if _large(*gradient.shape, weight.shape[1], out.dtype):
-        _write(out, torch.from_numpy(gradient), torch.from_numpy(weight).t(), None)
-        return out
+        return _linear(torch.from_numpy(gradient), torch.from_numpy(weight).t(), None, "none", [], "").numpy()  # type: ignore[misc]
     return np.matmul(gradient, weight, out=out)
 
 
 def across(gradient: Array, x: Array, out: Array) -> None:
     """Write the gradient with respect to a layer's weight, g^T x, (out, in)."""
     if _large(*gradient.shape, x.shape[1], out.dtype):
-        _write(out, torch.from_numpy(gradient).t(), torch.from_numpy(x).t(), None)
+        product = _linear(torch.from_numpy(gradient).t(), torch.from_numpy(x).t(), None, "none", [], "")  # type: ignore[misc]
+        torch.from_numpy(out).copy_(product)
     else:
         np.matmul(gradient.T, x, out=out)

@@ -37,9 +37,9 @@ class SACUpdate(WithCritics):
         """Return actions in [-1, 1], drawn by torch's generator."""
         return self.actor.sample(x)
 
-    def ready(self) -> None:
+    def ready(self, *, training: bool) -> None:
         """Take back parameters and moments where somebody has given them other storage since."""
-        super().ready()
+        super().ready(training=training)
         self.temperature.ready()
 
     def compute(self) -> None:

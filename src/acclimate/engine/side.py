@@ -38,12 +38,13 @@ class Side:
         """Return the outputs, (rows, out), in an array that the next pass of as many rows in that slot writes again."""
         return self._net.forward(x, slot)
 
-    def backward(self, x: Array, gradient: Array, *, slot: int = 0, below: Array | None = None) -> None:
-        """Write the gradients of everything that the weights come from, and of `x` if it is wanted."""
-        self._net.backward(x, gradient, self._weights, self._biases, slot=slot, below=below)
+    def backward(self, x: Array, gradient: Array, *, slot: int = 0, below: bool = False) -> Any:
+        """Write the gradients of everything that the weights come from, and return that of `x` if it is wanted."""
+        found = self._net.backward(x, gradient, self._weights, self._biases, slot=slot, below=below)
         for source, trained in zip(self._sources, self._weights, strict=True):
             if trained is not None:
                 source.pull()
+        return found
 
     def inward(self, gradient: Array, of: int, rows: Any, columns: slice) -> Array:
         """Return the gradient of some of the inputs of some rows, (chosen rows, chosen inputs); see `Perceptron`."""

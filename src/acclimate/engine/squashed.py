@@ -117,10 +117,8 @@ class SquashedActor:
             self._mean.backward(x, at_mean)
             self._spread.backward(x, at_spread)
             return
-        below, more = np.empty_like(latent), np.empty_like(latent)
-        self._mean.backward(latent, at_mean, below=below)
-        self._spread.backward(latent, at_spread, below=more)
-        below += more
+        below = self._mean.backward(latent, at_mean, below=True)
+        below += self._spread.backward(latent, at_spread, below=True)
         self._trunk.backward(x, below)
 
 

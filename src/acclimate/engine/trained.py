@@ -10,6 +10,7 @@ from acclimate.engine.flat import Flat
 from acclimate.engine.methods import Penalties, clip
 from acclimate.engine.steps import flat_step
 from acclimate.experience import Batch
+from acclimate.surgery import Computing
 from acclimate.tuner import Tuner
 
 
@@ -35,6 +36,7 @@ class Trained:
             raise TypeError(steps)
         self._steps = steps(optimizer, self.flat)
         self._signals = tuner.signals
+        self._adds = any(isinstance(part, Computing) for part in module.modules())
         self._hooked = any(True for _ in tuner.composition.each("gradient", "after", roles=roles))
 
     def ready(self) -> None:
@@ -53,7 +55,9 @@ class Trained:
 
     def open(self, batch: Batch) -> None:
         """Begin a minibatch."""
-        self.flat.gradient.fill(0.0)
+        if self._adds:
+            # Where weights are computed, what they come from collects its gradient; elsewhere it is written over.
+            self.flat.gradient.fill(0.0)
         self.penalties.begin(batch)
         self.penalties.open()
 
@@ -77,6 +81,6 @@ class Trained:
         self._steps.end()
 
     def follow(self, tau: float) -> None:
-        """Move the target by a share of the way, as SB3's `polyak_update` does."""
+        """Move the target by a share of the way, as SB3's `polyak_update` does in two passes."""
         if self.target is not None:
-            torch.from_numpy(self.target.values).mul_(1.0 - tau).add_(torch.from_numpy(self.flat.values), alpha=tau)
+            torch.from_numpy(self.target.values).lerp_(torch.from_numpy(self.flat.values), tau)
