@@ -81,6 +81,10 @@ class Trained:
         self._steps.end()
 
     def follow(self, tau: float) -> None:
-        """Move the target by a share of the way, as SB3's `polyak_update` does in two passes."""
+        """Move the target by a share of the way, as SB3's `polyak_update` does.
+
+        `lerp_` is one pass less, but rounds otherwise: over 300 updates of TD3 that alone was seven times the drift
+        of all the rest.
+        """
         if self.target is not None:
-            torch.from_numpy(self.target.values).lerp_(torch.from_numpy(self.flat.values), tau)
+            torch.from_numpy(self.target.values).mul_(1.0 - tau).add_(torch.from_numpy(self.flat.values), alpha=tau)

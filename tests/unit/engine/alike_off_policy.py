@@ -70,9 +70,13 @@ def both(
     each: int = 10,
     dtype: torch.dtype = torch.float64,
     disturb: Callable[[Any], None] | None = None,
+    models: list[Any] | None = None,
     **arguments: Any,
 ) -> Outcome:
-    """Train both on the same data; with `disturb`, SB3 itself on disturbed weights takes the place of the engine."""
+    """Train both on the same data; with `disturb`, SB3 itself on disturbed weights takes the place of the engine.
+
+    `models` receives the two.
+    """
     with reading(dtype):
         theirs, ours = (agent(algorithm, dtype, **arguments) for _ in range(2))
         seams = [Seam(model, method or Full(), total_steps=calls * each) for model in (theirs, ours)]
@@ -101,7 +105,9 @@ def both(
     moved = float((weights(theirs) - start).abs().max())
     assert seams[0].signals.updates == seams[1].signals.updates
     if getattr(theirs, "log_ent_coef", None) is not None:
-        assert abs(float(theirs.log_ent_coef) - float(ours.log_ent_coef)) <= 1e-3
+        assert torch.allclose(theirs.log_ent_coef, ours.log_ent_coef, atol=1e-3)
+    if models is not None:
+        models += [theirs, ours]
     logged = dict(theirs.logger.name_to_value), dict(ours.logger.name_to_value)
     return Outcome(apart / moved, logged, seams[0].signals.updates)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,24 +77,53 @@ def test_activations(algorithm: type, activation: type[nn.Module]) -> None:
     assert both(algorithm, calls=5, policy_kwargs=kwargs).distance < CLOSE
 
 
+def itself(algorithm: str, **arguments: Any) -> float:
+    """Return how far SB3 drifts from itself with weights one unit in the last place up, or down: the further."""
+
+    def disturb(towards: float) -> Callable[[Any], None]:
+        @torch.no_grad()
+        def move(model: Any) -> None:
+            for parameter in model.policy.parameters():
+                parameter.copy_(torch.nextafter(parameter, torch.full_like(parameter, towards)))
+
+        return move
+
+    ways = [disturb(towards) for towards in (torch.inf, -torch.inf)]
+    return max(both(ALGORITHMS[algorithm], dtype=torch.float32, disturb=way, **arguments).distance for way in ways)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_in_float32_it_drifts_no_further_than_sb3_from_itself(algorithm: str) -> None:
-    """After 300 updates the distance is at most three times that of SB3 with weights one unit in the last place off."""
-
-    def disturb(model: Any) -> None:
-        with torch.no_grad():
-            for parameter in model.policy.parameters():
-                parameter.copy_(torch.nextafter(parameter, torch.full_like(parameter, torch.inf)))
-
-    ours = both(ALGORITHMS[algorithm], dtype=torch.float32)
-    itself = both(ALGORITHMS[algorithm], dtype=torch.float32, disturb=disturb)
-    assert ours.distance <= 3 * itself.distance
+    assert both(ALGORITHMS[algorithm], dtype=torch.float32).distance <= 3 * itself(algorithm)
 
 
+@pytest.mark.parametrize("units", [64, 256])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_one_gradient_in_float32(algorithm: str) -> None:
-    """One update by plain steps along the gradient tells the gradient itself, within 1e-5."""
-    kwargs = {"net_arch": [64, 64], "optimizer_kwargs": {"eps": 1e3}}
+def test_one_gradient_in_float32(algorithm: str, units: int) -> None:
+    """After one step Adam's first moment is a tenth of the gradient, which both compute alike within 1e-5."""
+    models: list[Any] = []
     more = {"policy_delay": 1} if algorithm == "td3" else {}
-    one = both(ALGORITHMS[algorithm], calls=1, each=1, dtype=torch.float32, batch_size=64, policy_kwargs=kwargs, **more)
-    assert one.distance < 1e-5
+    kwargs = {"net_arch": [units, units]}
+    both(
+        ALGORITHMS[algorithm],
+        calls=1,
+        each=1,
+        dtype=torch.float32,
+        models=models,
+        batch_size=units,
+        policy_kwargs=kwargs,
+        **more,
+    )
+    for owner in ("policy",) if algorithm == "dqn" else ("actor", "critic"):
+        theirs, ours = (
+            torch.cat([state["exp_avg"].flatten() for state in getattr(model, owner).optimizer.state.values()])
+            for model in models
+        )
+        assert float((theirs - ours).abs().max()) < 1e-5 * float(theirs.abs().max())
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "dqn"])
+def test_large_networks_in_float32(algorithm: str) -> None:
+    """The same with products that are computed by other means than the small ones."""
+    large = {"calls": 6, "batch_size": 256, "policy_kwargs": {"net_arch": [256, 256]}}
+    assert both(ALGORITHMS[algorithm], dtype=torch.float32, **large).distance <= 3 * itself(algorithm, **large)
