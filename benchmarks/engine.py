@@ -112,7 +112,7 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
     wall: dict[str, list[float]] = {name: [] for name in models}
     cpu: dict[str, list[float]] = {name: [] for name in models}
     seams["acclimate"].__enter__()
-    for name, model in models.items():
+    for model in models.values():
         model.learn(case.first + case.steps)
     for _ in range(rounds):
         for name, model in models.items():

@@ -66,6 +66,8 @@ class Tuner:
 
     def refresh(self) -> None:
         """Ask every method for its scales again, and apply what changed."""
+        if self.scales and not any(True for _ in self.composition.each("scales")):
+            return
         scales = self.composition.scales(self.parameters)
         if scales == self.scales:
             return

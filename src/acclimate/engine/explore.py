@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from acclimate.engine.off_policy import OffPolicyUpdate
 from acclimate.engine.side import features
+from acclimate.engine.stepping import stepping
 
 Array = NDArray[Any]
 
@@ -47,10 +48,11 @@ class Explorer:
         shown.update(action_noise=action_noise, learning_starts=learning_starts, log_interval=log_interval)
         callback.on_rollout_start()
         self._update.ready(training=False)
+        step = stepping(env)
         steps = episodes = 0
         while should_collect_more_steps(train_freq, steps, episodes):
             actions, stored = self._sample(learning_starts, action_noise, env.num_envs)
-            new_obs, rewards, dones, infos = env.step(actions)
+            new_obs, rewards, dones, infos = step(actions)
             model.num_timesteps += env.num_envs
             steps += 1
             seen = {"actions": actions, "buffer_actions": stored, "new_obs": new_obs, "rewards": rewards}
