@@ -52,7 +52,7 @@ class OffPolicyUpdate(ABC):
         self.count(gradient_steps)
         model.logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
         for name, values in logged.items():
-            model.logger.record(f"train/{name}", np.mean(values))
+            model.logger.record(f"train/{name}", np.mean(values) if len(values) > 1 else values[0])
 
     def ready(self, *, training: bool) -> None:
         """Take back parameters and moments where somebody has given them other storage since.
@@ -64,7 +64,9 @@ class OffPolicyUpdate(ABC):
         if self._moded or self.model.policy.training:
             self.model.policy.set_training_mode(training)
         for trained in self.trained.values():
-            trained.ready()
+            trained.hold()
+            if training:
+                trained.begin()
         self.compute()
 
     @property

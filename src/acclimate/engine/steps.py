@@ -12,7 +12,6 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer, RMSprop
-from torch.optim.adam import adam
 
 from acclimate.engine.flat import Flat
 
@@ -143,21 +142,21 @@ class AdamStep(FlatStep):
     def _advance(self, run: Run, rate: float, group: dict[str, Any]) -> None:
         values, gradient, first, second = run.tensors
         beta1, beta2 = group["betas"]
-        adam(
+        run.count.fill_(run.steps)
+        # What `torch.optim.adam.adam(fused=True)` comes down to, without the forty microseconds around it.
+        torch._fused_adam_(
             [values],
             [gradient],
             [first],
             [second],
             [],
             [run.count],
-            foreach=False,
-            fused=True,
-            amsgrad=False,
+            lr=rate,
             beta1=beta1,
             beta2=beta2,
-            lr=rate,
             weight_decay=group["weight_decay"],
             eps=group["eps"],
+            amsgrad=False,
             maximize=False,
         )
 

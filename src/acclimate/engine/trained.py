@@ -39,11 +39,14 @@ class Trained:
         self._adds = any(isinstance(part, Computing) for part in module.modules())
         self._hooked = any(True for _ in tuner.composition.each("gradient", "after", roles=roles))
 
-    def ready(self) -> None:
-        """Take back parameters and moments where somebody has given them other storage since."""
+    def hold(self) -> None:
+        """Take back parameters where somebody has given them other storage since."""
         for flat in (self.flat, self.target):
             if flat is not None and not flat.bound:
                 flat.bind()
+
+    def begin(self) -> None:
+        """Begin updates: take in what the optimizer holds, where that is not what it was left with."""
         self._steps.begin()
         self._frozen = [self.flat.slices[p] for p in self.flat.parameters if not p.requires_grad]
 
