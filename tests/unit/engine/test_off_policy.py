@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from stable_baselines3 import DDPG, DQN, SAC, TD3
-from tests.unit.engine.alike_off_policy import ALGORITHMS, both
+from tests.unit.engine.alike import reading
+from tests.unit.engine.alike_off_policy import ALGORITHMS, agent, both, by_sb3
 from torch import nn
+from torch.distributions import normal
 
+from acclimate.engine import perceptrons, squashed
 from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
@@ -19,6 +23,7 @@ from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.schedule import Linear
+from acclimate.seam import Seam
 
 CLOSE = 1e-8
 
@@ -127,3 +132,37 @@ def test_large_networks_in_float32(algorithm: str) -> None:
     """The same with products that are computed by other means than the small ones."""
     large = {"calls": 6, "batch_size": 256, "policy_kwargs": {"net_arch": [256, 256]}}
     assert both(ALGORITHMS[algorithm], dtype=torch.float32, **large).distance <= 3 * itself(algorithm, **large)
+
+
+@pytest.mark.parametrize("log_std", [0.0, -6.0])
+def test_the_gradient_of_sac_s_actor_is_no_less_exact_than_sb3_s(
+    log_std: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 against SB3's in float64, on the same noise; with small spreads autograd cancels large numbers."""
+    drawn = torch.randn(2, 64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise: list[torch.Tensor] = []
+    monkeypatch.setattr(normal, "_standard_normal", lambda shape, dtype, device: noise.pop(0).to(dtype))
+    monkeypatch.setattr(squashed, "_noise", lambda like: noise.pop(0).numpy().astype(like.dtype))
+
+    def gradients(dtype: torch.dtype) -> list[torch.Tensor]:
+        found = []
+        for engine in (False, True):
+            with reading(dtype):
+                model = agent(SAC, dtype, batch_size=64, policy_kwargs={"net_arch": [64, 64]})
+                torch.nn.init.constant_(model.actor.log_std.bias, log_std)
+                seam = Seam(model, Full())
+                noise[:] = list(drawn)
+                np.random.seed(0)
+                with seam:
+                    if engine:
+                        perceptrons.update_of(model, SAC, seam.tuner).train(1, 64)
+                    else:
+                        by_sb3(seam, SAC, 1, 64)
+            moments = [model.actor.optimizer.state[p]["exp_avg"] for p in model.actor.parameters()]
+            found.append(torch.cat([moment.flatten() for moment in moments]).double())
+        return found
+
+    exact, same = gradients(torch.float64)
+    assert float((exact - same).norm()) < 1e-10 * float(exact.norm())
+    theirs, ours = (float((found - exact).norm()) for found in gradients(torch.float32))
+    assert ours < theirs
