@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """What collects rollouts and trains in the place of a model's own methods."""
+    """What collects rollouts and trains in the place of a model's own methods, with their arguments."""
 
-    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
-        """Fill the buffer as the model's own `collect_rollouts` does."""
+    @property
+    def collect(self) -> Callable[..., Any]:
+        """Fills the buffer as the model's own `collect_rollouts` does."""
         ...
 
-    def train(self) -> None:
-        """Update as the model's own `train` does."""
+    @property
+    def train(self) -> Callable[..., None]:
+        """Updates as the model's own `train` does."""
         ...
 
 
@@ -42,7 +45,7 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
         def train(self, *args: Any, **kwargs: Any) -> None:
             if seam.engine is not None:
                 with seam.counted():
-                    seam.engine.train()
+                    seam.engine.train(*args, **kwargs)
             elif seam.decisions.enough:
                 with seam.counted(), seam.update():
                     super().train(*args, **kwargs)

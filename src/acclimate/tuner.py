@@ -66,7 +66,8 @@ class Tuner:
 
     def refresh(self) -> None:
         """Ask every method for its scales again, and apply them."""
-        self.apply(self.composition.scales(self.parameters))
+        if not self.scales or any(True for _ in self.composition.each("scales")):
+            self.apply(self.composition.scales(self.parameters))
 
     def apply(self, scales: dict[Parameter, float]) -> None:
         """Give each parameter its factor of the learning rate; what has 0 is frozen."""

@@ -13,6 +13,9 @@ from torch import nn
 
 Array = NDArray[Any]
 
+MANY = 8192
+"""From about so many numbers on torch's loops are faster than numpy's; below, a call of torch costs more."""
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -22,6 +25,10 @@ class Activation:
     """Puts out in place; the second array, of the same shape, keeps what `backward` wants to know."""
     backward: Callable[[Array, Array, Array], None]
     """Multiplies a gradient (first) in place by the derivative, given the outputs (second) and what was kept."""
+    keeps: bool = True
+    """Whether `backward` reads what was kept."""
+    fused: str | None = None
+    """oneDNN's name for it, by which a large product applies it on the way."""
 
 
 def _tanh(x: Array, kept: Array) -> None:
@@ -29,18 +36,20 @@ def _tanh(x: Array, kept: Array) -> None:
 
 
 def _tanh_back(gradient: Array, out: Array, kept: Array) -> None:
-    np.multiply(out, out, out=kept)
-    np.subtract(1.0, kept, out=kept)
-    gradient *= kept
+    slope = out * out
+    np.subtract(1.0, slope, out=slope)
+    gradient *= slope
 
 
 def _relu(x: Array, kept: Array) -> None:
-    np.maximum(x, 0.0, out=x)
+    if x.size < MANY:
+        np.maximum(x, 0.0, out=x)
+    else:
+        torch.from_numpy(x).relu_()
 
 
 def _relu_back(gradient: Array, out: Array, kept: Array) -> None:
-    np.sign(out, out=kept)
-    gradient *= kept
+    gradient *= out > 0.0
 
 
 def _leave(x: Array, kept: Array) -> None:
@@ -52,9 +61,9 @@ def _leave_back(gradient: Array, out: Array, kept: Array) -> None:
 
 
 _WRITTEN: dict[type[nn.Module], Activation] = {
-    nn.Tanh: Activation(_tanh, _tanh_back),
-    nn.ReLU: Activation(_relu, _relu_back),
-    nn.Identity: Activation(_leave, _leave_back),
+    nn.Tanh: Activation(_tanh, _tanh_back, keeps=False),
+    nn.ReLU: Activation(_relu, _relu_back, keeps=False, fused="relu"),
+    nn.Identity: Activation(_leave, _leave_back, keeps=False),
 }
 
 _ELEMENTWISE = (

@@ -19,37 +19,10 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 
 from acclimate.engine.distributions import Choices, Coins, Distribution, Normal
 from acclimate.engine.flat import Flat
-from acclimate.engine.mlp import Dense, Perceptron, dense_layers
-from acclimate.engine.weights import weights_of
+from acclimate.engine.mlp import Dense, dense_layers
+from acclimate.engine.side import Side, features
 
 Array = NDArray[Any]
-
-
-class Side:
-    """An actor or a critic: its perceptron, with the weights it works with."""
-
-    def __init__(self, layers: tuple[Dense, ...], flat: Flat) -> None:
-        self.sources = [weights_of(layer.module, flat) for layer in layers]
-        self.net = Perceptron(
-            [layer.act for layer in layers], [s.weight for s in self.sources], [s.bias for s in self.sources]
-        )
-
-    def forward(self, x: Array) -> Array:
-        """Return the outputs, (rows, out)."""
-        return self.net.forward(x)
-
-    def compute(self) -> None:
-        """Bring the weights up to date."""
-        for source in self.sources:
-            source.compute()
-
-    def backward(self, x: Array, gradient: Array) -> None:
-        """Write the gradients of everything that the weights come from."""
-        self.net.backward(
-            x, gradient, [s.weight_gradient for s in self.sources], [s.bias_gradient for s in self.sources]
-        )
-        for source in self.sources:
-            source.pull()
 
 
 class ActorCritic:
@@ -64,7 +37,12 @@ class ActorCritic:
 
     def features(self, observations: Array) -> Array:
         """Return observations as the first layer reads them, (rows, numbers)."""
-        return np.ascontiguousarray(observations.reshape(len(observations), -1), dtype=self.dtype)
+        return features(observations, self.dtype)
+
+    def look(self) -> None:
+        """See which layers are trained now."""
+        self.actor.look()
+        self.critic.look()
 
     def compute(self) -> None:
         """Bring the weights of both sides up to date."""

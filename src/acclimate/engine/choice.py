@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from acclimate.engine import on_policy
+from acclimate.engine import on_policy, perceptrons
 from acclimate.engine.collect import collect
+from acclimate.engine.explore import Explorer
 from acclimate.seam import Seam
 
 Wanted = Literal["auto", "sb3"]
@@ -16,7 +18,7 @@ Wanted = Literal["auto", "sb3"]
 class OnPolicyEngine:
     """Collects and updates a PPO or A2C agent without autograd."""
 
-    def __init__(self, seam: Seam) -> None:
+    def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
         """Move the agent's parameters; `attach` has found out that all of it can be run."""
         self._model: Any = seam.model
         self._update = on_policy.OnPolicyUpdate(self._model, seam.tuner)
@@ -32,6 +34,19 @@ class OnPolicyEngine:
         self._update.train()
 
 
+class OffPolicyEngine:
+    """Collects and updates a SAC, TD3, DDPG or DQN agent without autograd."""
+
+    def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
+        """Move the agent's parameters; `attach` has found out that all of it can be run."""
+        self._update = perceptrons.update_of(seam.model, stock, seam.tuner)
+        self.collect = Explorer(seam.model, self._update).collect
+
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """Update from the replay buffer."""
+        self._update.train(gradient_steps, batch_size)
+
+
 def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str, str]:
     """Put an engine in the place of SB3's own training where one can be, and return which trains and why.
 
@@ -42,8 +57,9 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     """
     if wanted == "sb3":
         return "sb3", "asked for"
-    why = on_policy.cannot(seam.model, stock, seam.tuner)
+    off = issubclass(stock, OffPolicyAlgorithm)
+    why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
     if why is not None:
         return "sb3", f"{why} is trained by Stable-Baselines3 itself"
-    seam.engine = OnPolicyEngine(seam)
+    seam.engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
     return "acclimate", "perceptrons trained without autograd: the same updates, faster"

@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from acclimate.engine.actor_critic import ActorCritic
+from acclimate.engine.stepping import stepping
 from acclimate.net import Acting
 
 Array = NDArray[Any]
@@ -42,9 +43,10 @@ def collect(
     _compute(oracle, acting)
     rollout = _Rollout(model, oracle, buffer)
     shown = {"self": model, "env": env, "rollout_buffer": buffer, "n_rollout_steps": steps}
+    advance = stepping(env)
     for step in range(steps):
         actions, clipped = rollout.act()
-        new_obs, rewards, dones, infos = env.step(clipped)
+        new_obs, rewards, dones, infos = advance(clipped)
         model.num_timesteps += env.num_envs
         seen = {"actions": actions, "new_obs": new_obs, "rewards": rewards, "dones": dones, "infos": infos}
         callback.update_locals({**shown, **seen, "n_steps": step, "clipped_actions": clipped})

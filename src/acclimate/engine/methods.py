@@ -8,6 +8,7 @@ step, run as under SB3, on the same parameters.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from acclimate.composition import Composition, Part
 from acclimate.engine.flat import Flat
 from acclimate.experience import Batch
 from acclimate.net import Net
-from acclimate.outputs import Outputs, Policy, Values
+from acclimate.outputs import Outputs
 
 Array = NDArray[Any]
 
@@ -37,39 +38,42 @@ def _rows(outputs: Outputs, index: Any) -> Outputs:
 class Penalties:
     """The penalties of the methods on one update's minibatches."""
 
-    def __init__(self, composition: Composition, flat: Flat) -> None:
+    def __init__(self, composition: Composition, flat: Flat, roles: Iterable[str] | None = None) -> None:
+        """Take the penalties on the networks with these roles, all by default; their parameters are in `flat`."""
         self._composition, self._flat = composition, flat
         self._priors: dict[str, Outputs] = {}
-        self._observations: torch.Tensor | None = None
+        names = ("weight_penalty", "output_penalty", "module_penalty")
+        self._all = {name: list(composition.each(name, roles=roles)) for name in names}
 
-    def begin(self, observations: Array, actions: Array) -> None:
+    def begin(self, batch: Batch) -> None:
         """Begin an update on these rows: what the prior puts out on them is computed when it is first wanted."""
-        self._batch = Batch(torch.from_numpy(observations), torch.from_numpy(actions))
+        self._batch = batch
         self._priors = {}
 
-    def _prior(self, net: Net, index: Array) -> Outputs:
+    def _prior(self, net: Net, index: Array | None) -> Outputs:
         if net.role not in self._priors:
             with torch.no_grad():
                 self._priors[net.role] = net.prior(self._batch)
-        return _rows(self._priors[net.role], torch.from_numpy(index))
+        prior = self._priors[net.role]
+        return prior if index is None else _rows(prior, torch.from_numpy(index))
 
     def _active(self, hook: str) -> list[tuple[Part, Net]]:
         signals = self._composition.signals
-        return [(part, net) for part, net in self._composition.each(hook) if not part.method.idle(signals)]
+        return [(part, net) for part, net in self._all[hook] if not part.method.idle(signals)]
 
     @property
     def at_outputs_now(self) -> bool:
         """Whether any penalty on outputs is on."""
         return bool(self._active("output_penalty"))
 
-    def at_outputs(self, role: str, outputs: Policy | Values, leaf: torch.Tensor, index: Array) -> Array | None:
+    def at_outputs(self, role: str, outputs: Outputs, leaf: torch.Tensor, index: Array | None = None) -> Array | None:
         """Return the gradient of the output penalties of one network at its outputs; that of others goes to `.grad`.
 
         Args:
             role: of the network.
             outputs: what it puts out, made of `leaf`, which requires a gradient, and of parameters.
             leaf: (rows, out).
-            index: which rows of the update these are.
+            index: which rows of the update these are; all of them by default.
         """
         terms = []
         for part, net in self._active("output_penalty"):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from acclimate.engine.activations import Activation, activation
+from acclimate.engine.products import across, affine, through
 from acclimate.surgery import Computing
 
 Array = NDArray[Any]
@@ -46,10 +47,14 @@ def dense_layers(modules: Sequence[nn.Module]) -> tuple[Dense, ...] | str:
 class _Room:
     """The arrays of one batch size."""
 
-    def __init__(self, rows: int, sizes: Sequence[int], dtype: Any) -> None:
+    def __init__(self, rows: int, sizes: Sequence[int], acts: Sequence[Activation | None], dtype: Any) -> None:
         self.outputs = [np.empty((rows, size), dtype) for size in sizes]
         self.gradients = [np.empty((rows, size), dtype) for size in sizes]
-        self.kept = [np.empty((rows, size), dtype) for size in sizes]
+        nothing = np.empty((rows, 0), dtype)
+        self.kept = [
+            np.empty((rows, size), dtype) if act is not None and act.keeps else nothing
+            for size, act in zip(sizes, acts, strict=True)
+        ]
 
 
 class Perceptron:
@@ -65,43 +70,74 @@ class Perceptron:
         """
         self.acts, self.weights, self.biases = tuple(acts), tuple(weights), tuple(biases)
         self._sizes = [len(bias) for bias in biases]
-        self._rooms: dict[int, _Room] = {}
+        self._rooms: dict[tuple[int, int], _Room] = {}
 
-    def room(self, rows: int) -> _Room:
-        """Return the arrays for as many rows."""
-        if rows not in self._rooms:
-            self._rooms[rows] = _Room(rows, self._sizes, self.weights[0].dtype)
-        return self._rooms[rows]
+    def _room(self, rows: int, slot: int) -> _Room:
+        key = rows, slot
+        if key not in self._rooms:
+            self._rooms[key] = _Room(rows, self._sizes, self.acts, self.weights[0].dtype)
+        return self._rooms[key]
 
-    def forward(self, x: Array) -> Array:
-        """Return the outputs, (rows, out), in an array that the next pass of as many rows writes again."""
-        room = self.room(len(x))
+    def forward(self, x: Array, slot: int = 0) -> Array:
+        """Return the outputs, (rows, out), in an array that the next pass of as many rows in that slot writes again."""
+        room = self._room(len(x), slot)
         for place, (act, weight, bias) in enumerate(zip(self.acts, self.weights, self.biases, strict=True)):
-            out = room.outputs[place]
-            np.matmul(x, weight.T, out=out)
-            out += bias
-            if act is not None:
-                act.forward(out, room.kept[place])
-            x = out
+            x, done = affine(x, weight, bias, room.outputs[place], None if act is None else act.fused)
+            room.outputs[place] = x
+            if act is not None and not done:
+                act.forward(x, room.kept[place])
         return x
 
-    def backward(self, x: Array, gradient: Array, weights: Sequence[Array], biases: Sequence[Array]) -> None:
-        """Write the gradient with respect to weights and biases, right after `forward` of the same rows.
+    def backward(
+        self,
+        x: Array,
+        gradient: Array,
+        weights: Sequence[Array | None],
+        biases: Sequence[Array],
+        *,
+        slot: int = 0,
+        below: bool = False,
+    ) -> Array | None:
+        """Write the gradient with respect to weights and biases, after `forward` of the same rows in that slot.
+
+        Returns the gradient with respect to `x`, (rows, in), if it is wanted.
 
         Args:
             x: (rows, in), what `forward` was given.
-            gradient: (rows, out), of the loss with respect to the outputs.
-            weights: where the gradients of the weights go.
+            gradient: (rows, out), of the loss with respect to the outputs; it is written over.
+            weights: where the gradients of the weights go; None for a layer that is not trained.
             biases: where those of the biases go.
+            slot: that of the forward pass.
+            below: whether the gradient with respect to `x` is wanted.
         """
-        room = self.room(len(x))
+        room = self._room(len(x), slot)
+        lowest = 0 if below else next((i for i, w in enumerate(weights) if w is not None), len(weights))
+        for place in range(len(self.weights) - 1, lowest - 1, -1):
+            act, into = self.acts[place], weights[place]
+            if act is not None:
+                act.backward(gradient, room.outputs[place], room.kept[place])
+            if into is not None:
+                across(gradient, room.outputs[place - 1] if place else x, into)
+                np.add.reduce(gradient, axis=0, out=biases[place])
+            if place > lowest:
+                gradient = through(gradient, self.weights[place], room.gradients[place - 1])
+        return through(gradient, self.weights[0], np.empty_like(x)) if below else None
+
+    def inward(self, gradient: Array, of: int, rows: Any, columns: slice, slot: int = 0) -> Array:
+        """Return the gradient with respect to some of the inputs of some rows, after `forward` of all in that slot.
+
+        Args:
+            gradient: (chosen rows, out), of the loss with respect to their outputs; it is written over.
+            of: how many rows there were in that pass.
+            rows: which of them, as an index.
+            columns: which of the inputs.
+            slot: that of the forward pass.
+        """
+        room = self._room(of, slot)
         for place in range(len(self.weights) - 1, -1, -1):
             act = self.acts[place]
             if act is not None:
-                act.backward(gradient, room.outputs[place], room.kept[place])
-            below = room.outputs[place - 1] if place else x
-            np.matmul(gradient.T, below, out=weights[place])
-            np.add.reduce(gradient, axis=0, out=biases[place])
-            if place:
-                np.matmul(gradient, self.weights[place], out=room.gradients[place - 1])
-                gradient = room.gradients[place - 1]
+                act.backward(gradient, room.outputs[place][rows], room.kept[place][rows])
+            weight = self.weights[place] if place else self.weights[0][:, columns]
+            gradient = through(gradient, weight, np.empty((len(gradient), weight.shape[1]), gradient.dtype))
+        return gradient

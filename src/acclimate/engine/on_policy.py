@@ -83,7 +83,7 @@ class OnPolicyUpdate:
         self.ready()
         self._begin()
         rows = lay_out(model.rollout_buffer, self.oracle)
-        self.penalties.begin(rows.observations, rows.actions)
+        self.penalties.begin(Batch(torch.from_numpy(rows.observations), torch.from_numpy(rows.actions)))
         logged = self._ppo(rows) if isinstance(model, PPO) else self._a2c(rows)
         self.steps.end()
         self._log(logged)
@@ -95,6 +95,7 @@ class OnPolicyUpdate:
 
     def _begin(self) -> None:
         self.steps.begin()
+        self.oracle.look()
         self._frozen = [self.flat.slices[p] for p in self.flat.parameters if not p.requires_grad]
 
     def _ppo(self, rows: Rows) -> dict[str, Any]:

@@ -24,12 +24,18 @@ class Weights:
     """A plain layer's weight and bias, and their gradients, as views of the flat arrays."""
 
     def __init__(self, layer: nn.Linear, flat: Flat) -> None:
+        self._parameters = list(layer.parameters())
         self.weight, self.weight_gradient = flat.value_of(layer.weight), flat.gradient_of(layer.weight)
         if layer.bias is None:
             self.bias = np.zeros(len(self.weight), self.weight.dtype)
             self.bias_gradient = np.empty_like(self.bias)
         else:
             self.bias, self.bias_gradient = flat.value_of(layer.bias), flat.gradient_of(layer.bias)
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything that the weights come from is trained."""
+        return any(p.requires_grad for p in self._parameters)
 
     def compute(self) -> None:
         """Bring the arrays up to date before a pass."""
@@ -43,7 +49,7 @@ class ComputedWeights(Weights):
 
     def __init__(self, layer: Any, flat: Flat) -> None:
         self._layer, self._flat = layer, flat
-        self._inner = list(layer.parameters())
+        self._parameters = list(layer.parameters())
         with torch.no_grad():
             self.weight = layer.weight.detach().numpy().copy()
             bias = layer.bias
@@ -64,7 +70,7 @@ class ComputedWeights(Weights):
 
     def pull(self) -> None:
         """Write the gradient of the parameters that the weights are computed from."""
-        trained = [p for p in self._inner if p.requires_grad]
+        trained = [p for p in self._parameters if p.requires_grad]
         if not self._computed or not trained:
             return
         tensors, gradients = zip(*self._computed, strict=True)

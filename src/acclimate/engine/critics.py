@@ -1,0 +1,78 @@
+"""The critics of SAC, TD3 and DDPG: perceptrons that read observations and actions side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.engine.flat import Flat
+from acclimate.engine.mlp import dense_layers
+from acclimate.engine.side import Side
+
+Array = NDArray[Any]
+
+
+class Critics:
+    """All critics of an agent, or their targets."""
+
+    def __init__(self, critic: Any, flat: Flat) -> None:
+        """Take SB3's critic apart; `refusal` has said that it can be."""
+        self._sides = [Side(dense_layers(list(net)), flat) for net in critic.q_networks]  # type: ignore[arg-type]
+        self._dtype = flat.values.dtype
+
+    def look(self) -> None:
+        """See which layers are trained now."""
+        for side in self._sides:
+            side.look()
+
+    def compute(self) -> None:
+        """Bring the weights up to date."""
+        for side in self._sides:
+            side.compute()
+
+    def read(self, observations: Array, actions: Array) -> Array:
+        """Return what the first layers read, (rows, numbers)."""
+        return np.concatenate([observations, actions.astype(self._dtype, copy=False)], axis=1)
+
+    def forward(self, x: Array, only: int | None = None) -> Array:
+        """Return values, (rows, critics).
+
+        Args:
+            x: what `read` returned.
+            only: how many of the critics, from the first on; all by default.
+        """
+        return np.concatenate([side.forward(x) for side in self._sides[:only]], axis=1)
+
+    def backward(self, x: Array, gradient: Array) -> None:
+        """Write the gradients of all weights, right after `forward` of the same rows.
+
+        Args:
+            x: what `forward` was given.
+            gradient: (rows, critics), of the loss with respect to the values.
+        """
+        for place, side in enumerate(self._sides):
+            side.backward(x, np.ascontiguousarray(gradient[:, place : place + 1]))
+
+    def at_actions(self, values: Array, slope: float, axes: int) -> Array:
+        """Return the gradient at the actions of `slope` times the least value of each row, right after `forward`.
+
+        A row's least value comes from one of the critics alone, so each of them carries back its own rows only.
+
+        Args:
+            values: what `forward` returned.
+            slope: of the loss with respect to each least value.
+            axes: of an action.
+        """
+        rows, heads = values.shape
+        columns = slice(-axes, None)
+        if heads == 1:
+            return self._sides[0].inward(np.full((rows, 1), slope, values.dtype), rows, slice(None), columns)
+        least, found = values.argmin(axis=1), np.empty((rows, axes), values.dtype)
+        for place in range(heads):
+            chosen = np.flatnonzero(least == place)
+            if len(chosen):
+                gradient = np.full((len(chosen), 1), slope, values.dtype)
+                found[chosen] = self._sides[place].inward(gradient, rows, chosen, columns)
+        return found

@@ -1,0 +1,165 @@
+"""The updates of SAC, TD3, DDPG and DQN without autograd: what runs in the place of SB3's `train`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acclimate.engine.critics import Critics
+from acclimate.engine.replay import Replay, Sample
+from acclimate.engine.trained import Trained
+from acclimate.outputs import Values
+from acclimate.surgery import Computing
+from acclimate.tuner import Tuner
+
+Array = NDArray[Any]
+Logged = dict[str, list[float]]
+
+
+class OffPolicyUpdate(ABC):
+    """Updates a model in place from its replay buffer, with the methods of a tuner."""
+
+    def __init__(self, model: Any, tuner: Tuner, trained: dict[str, Trained]) -> None:
+        """Hold what every algorithm has.
+
+        Args:
+            model: the algorithm.
+            tuner: its methods.
+            trained: the networks with an optimizer, by name.
+        """
+        self.model, self.tuner, self.trained = model, tuner, trained
+        self.dtype = next(iter(trained.values())).flat.values.dtype
+        self.replay = Replay(model, tuner.composition, self.dtype)
+        self._moded = any(isinstance(module, Computing) for module in model.policy.modules())
+
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """Update as often as asked, and log, as the algorithm's own `train` does."""
+        model, logged = self.model, defaultdict(list)
+        model._update_learning_rate(self.optimizers)
+        self.ready(training=True)
+        self.look()
+        for step in range(gradient_steps):
+            sample = self.replay.draw(batch_size)
+            self.tuner.signals.batch = sample.batch
+            self.update(sample, step, logged)
+        for trained in self.trained.values():
+            trained.end()
+        self.count(gradient_steps)
+        model.logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
+        for name, values in logged.items():
+            model.logger.record(f"train/{name}", np.mean(values) if len(values) > 1 else values[0])
+
+    def ready(self, *, training: bool) -> None:
+        """Take back parameters and moments where somebody has given them other storage since.
+
+        Args:
+            training: whether updates come, or steps of the environments. Only weights that are computed may differ
+                between the two, and setting the mode of all modules twice a step is slow.
+        """
+        if self._moded or self.model.policy.training:
+            self.model.policy.set_training_mode(training)
+        for trained in self.trained.values():
+            trained.hold()
+            if training:
+                trained.begin()
+        self.compute()
+
+    @property
+    @abstractmethod
+    def optimizers(self) -> Any:
+        """The optimizers whose learning rate follows the model's schedule."""
+
+    @abstractmethod
+    def act(self, x: Array) -> Array:
+        """Return what the policy does on observations as its first layer reads them, as it does it in training."""
+
+    @abstractmethod
+    def compute(self) -> None:
+        """Bring all weights up to date."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """See which layers are trained now."""
+
+    @abstractmethod
+    def update(self, sample: Sample, step: int, logged: Logged) -> None:
+        """Update once.
+
+        Args:
+            sample: the minibatch.
+            step: how many updates of this call went before.
+            logged: what is logged joins the lists in here.
+        """
+
+    def count(self, gradient_steps: int) -> None:
+        """Count updates as SB3 does."""
+        self.model._n_updates += gradient_steps
+
+
+class WithCritics(OffPolicyUpdate):
+    """What SAC, TD3 and DDPG have in common: critics of states and actions that learn from their targets."""
+
+    def __init__(self, model: Any, tuner: Tuner, trained: dict[str, Trained]) -> None:
+        """Take the critics apart; `trained` has `actor` and `critic`."""
+        super().__init__(model, tuner, trained)
+        flat, followed = trained["critic"].flat, trained["critic"].target
+        if followed is None:
+            raise TypeError("critics without targets")
+        self.critics = Critics(model.critic, flat)
+        self.targets = Critics(model.critic_target, followed)
+
+    @property
+    def optimizers(self) -> Any:
+        """Those of actor and critic."""
+        return [self.model.actor.optimizer, self.model.critic.optimizer]
+
+    def wanted(self, sample: Sample, after: Array) -> Array:
+        """Return what the critics should say of a minibatch, given what comes after it is worth, (rows,)."""
+        return sample.rewards + sample.going * self.model.gamma * after
+
+    def least(self, observations: Array, actions: Array) -> Array:
+        """Return the least of what the targets say, (rows,)."""
+        return self.targets.forward(self.targets.read(observations, actions)).min(axis=1)
+
+    def learn_values(self, sample: Sample, wanted: Array, weight: float) -> float:
+        """Step the critics towards what they should say, and return the sum of their mean squared errors.
+
+        Args:
+            sample: the minibatch.
+            wanted: (rows,), what they should say of it.
+            weight: of that sum in the loss.
+        """
+        trained, rows = self.trained["critic"], len(wanted)
+        x = self.critics.read(sample.observations, sample.actions)
+        values = self.critics.forward(x)
+        apart = values - wanted[:, None]
+        loss = float(np.square(apart).mean(axis=0).sum())
+        apart *= 2.0 * weight / rows
+        trained.open(sample.batch)
+        if trained.penalties.at_outputs_now:
+            leaf = torch.from_numpy(values).clone().requires_grad_()
+            more = trained.penalties.at_outputs("critic", Values(leaf), leaf)
+            if more is not None:
+                apart += more
+        self.critics.backward(x, apart.astype(self.dtype, copy=False))
+        trained.penalties.at_parameters(sample.batch)
+        trained.step()
+        self.critics.compute()
+        return loss
+
+    def at_actions(self, sample: Sample, actions: Array, only: int | None = None) -> tuple[Array, float]:
+        """Return the gradient at the actions of the negative mean of their least value, and that mean.
+
+        Args:
+            sample: the minibatch.
+            actions: (rows, axes), other ones than the minibatch's.
+            only: how many critics are asked; all by default.
+        """
+        values = self.critics.forward(self.critics.read(sample.observations, actions), only)
+        gradient = self.critics.at_actions(values, -1.0 / len(values), actions.shape[1])
+        return gradient, float(values.min(axis=1).mean())

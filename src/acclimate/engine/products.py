@@ -1,0 +1,67 @@
+"""The matrix products of a perceptron: small ones by numpy, large ones by oneDNN, which torch brings along.
+
+numpy's OpenBLAS takes some CPUs that are newer than it for old ones and uses half of their vector width, and torch's
+own MKL does so on CPUs that are not Intel's. oneDNN compiles its kernels for the CPU it runs on: where that has
+AVX-512, it was up to twice as fast. A call of it costs about ten microseconds, so small products stay with numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+MANY = 1 << 21
+"""From about so many multiplications on a product is large."""
+FEW = 1 << 18
+"""The same where torch has several threads: beyond this OpenBLAS starts its own, and two pools of threads that wait
+for work slow each other."""
+
+_linear = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
+_WIDE = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def _large(rows: int, across: int, columns: int, dtype: Any) -> bool:
+    least = FEW if torch.get_num_threads() > 1 else MANY
+    return _WIDE and _linear is not None and dtype == np.float32 and rows * across * columns > least
+
+
+def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None = None) -> tuple[Array, bool]:
+    """Return x W^T + b, (rows, out), and whether an activation was applied to it.
+
+    Args:
+        x: (rows, in).
+        weight: (out, in).
+        bias: (out,).
+        out: where a small product goes; of a large one oneDNN makes the array.
+        follow: oneDNN's name of the activation, if it has one.
+    """
+    if _large(*x.shape, len(weight), out.dtype):
+        tensors = (torch.from_numpy(array) for array in (x, weight, bias))
+        return _linear(*tensors, follow or "none", [], "").numpy(), follow is not None  # type: ignore[misc]
+    np.matmul(x, weight.T, out=out)
+    out += bias
+    return out, False
+
+
+def through(gradient: Array, weight: Array, out: Array) -> Array:
+    """Return the gradient with respect to a layer's inputs, g W, (rows, in); a small one is written to `out`."""
+    if gradient.shape[1] == 1:
+        # numpy takes this for a matrix product, and is slow at it.
+        return np.multiply(gradient, weight, out=out)
+    if _large(*gradient.shape, weight.shape[1], out.dtype):
+        return _linear(torch.from_numpy(gradient), torch.from_numpy(weight).t(), None, "none", [], "").numpy()  # type: ignore[misc]
+    return np.matmul(gradient, weight, out=out)
+
+
+def across(gradient: Array, x: Array, out: Array) -> None:
+    """Write the gradient with respect to a layer's weight, g^T x, (out, in)."""
+    if _large(*gradient.shape, x.shape[1], out.dtype):
+        product = _linear(torch.from_numpy(gradient).t(), torch.from_numpy(x).t(), None, "none", [], "")  # type: ignore[misc]
+        torch.from_numpy(out).copy_(product)
+    else:
+        np.matmul(gradient.T, x, out=out)
