@@ -79,9 +79,8 @@ def refusal(policy: Any) -> str | None:
     known = (DiagGaussianDistribution, CategoricalDistribution, MultiCategoricalDistribution, BernoulliDistribution)
     if type(policy.action_dist) not in known:
         return f"actions from a {type(policy.action_dist).__name__}"
-    for module in policy.modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            return f"something that a method put into a {type(module).__name__}"
+    if (why := intrusion(policy)) is not None:
+        return why
     if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64} or policy.device.type != "cpu":
         return "parameters that are not on the CPU"
     for side, layers in zip(("actor", "critic"), _sides(policy), strict=True):

@@ -40,7 +40,11 @@ class OffPolicyEngine:
     def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
         """Move the agent's parameters; `attach` has found out that all of it can be run."""
         self._update = perceptrons.update_of(seam.model, stock, seam.tuner)
-        self.collect = Explorer(seam.model, self._update).collect
+        self._explorer = Explorer(seam.model, self._update)
+
+    def collect(self, *args: Any, **kwargs: Any) -> Any:
+        """Fill the replay buffer."""
+        return self._explorer.collect(*args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update from the replay buffer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,14 @@ def standardised(advantages: Array) -> Array:
     """Return advantages with mean 0 and standard deviation 1, as SB3 does; a single one is left as it is."""
     if len(advantages) <= 1:
         return advantages
-    return (advantages - advantages.mean()) / (advantages.std(ddof=1) + 1e-8)
+    away = advantages - np.add.reduce(advantages) / len(advantages)
+    away /= math.sqrt(np.dot(away, away) / (len(away) - 1)) + 1e-8
+    return away
+
+
+def _mean(values: Array) -> float:
+    """Return a mean; numpy's own takes longer to begin than to add."""
+    return float(np.add.reduce(values)) / len(values)
 
 
 @dataclass
@@ -64,15 +72,15 @@ class Surrogate:
             moved = values - old_values
             into = np.abs(moved) <= self.value_clip
             difference = old_values + np.clip(moved, -self.value_clip, self.value_clip) - returns
-        value_loss = float(np.mean(difference * difference))
-        policy_loss = -float(np.minimum(plain, clipped).mean())
-        entropy_loss = -float(entropy.mean())
+        value_loss = _mean(difference * difference)
+        policy_loss = -_mean(np.minimum(plain, clipped))
+        entropy_loss = -_mean(entropy)
         logged = {
             "policy_gradient_loss": policy_loss,
             "value_loss": value_loss,
             "entropy_loss": entropy_loss,
-            "clip_fraction": 1.0 - float(inside.mean()),
-            "approx_kl": float(np.mean(ratio - 1.0 - log_ratio)),
+            "clip_fraction": 1.0 - _mean(inside),
+            "approx_kl": _mean(ratio - 1.0 - log_ratio),
             "loss": policy_loss + self.entropy_weight * entropy_loss + self.value_weight * value_loss,
         }
         value = (2.0 * self.value_weight / rows) * difference * into
@@ -93,9 +101,9 @@ class AdvantageLoss:
         rows = len(advantages)
         difference = values - returns
         logged = {
-            "policy_loss": -float(np.mean(advantages * log_likelihood)),
-            "value_loss": float(np.mean(difference * difference)),
-            "entropy_loss": -float(entropy.mean()),
+            "policy_loss": -_mean(advantages * log_likelihood),
+            "value_loss": _mean(difference * difference),
+            "entropy_loss": -_mean(entropy),
         }
         value = (2.0 * self.value_weight / rows) * difference
         return Slopes(-advantages / rows, value, -self.entropy_weight / rows), logged

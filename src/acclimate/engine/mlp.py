@@ -50,6 +50,7 @@ class _Room:
     def __init__(self, rows: int, sizes: Sequence[int], acts: Sequence[Activation | None], dtype: Any) -> None:
         self.outputs = [np.empty((rows, size), dtype) for size in sizes]
         self.gradients = [np.empty((rows, size), dtype) for size in sizes]
+        self.ones = np.ones(rows, dtype)
         nothing = np.empty((rows, 0), dtype)
         self.kept = [
             np.empty((rows, size), dtype) if act is not None and act.keeps else nothing
@@ -118,7 +119,7 @@ class Perceptron:
                 act.backward(gradient, room.outputs[place], room.kept[place])
             if into is not None:
                 across(gradient, room.outputs[place - 1] if place else x, into)
-                np.add.reduce(gradient, axis=0, out=biases[place])
+                np.dot(room.ones, gradient, out=biases[place])
             if place > lowest:
                 gradient = through(gradient, self.weights[place], room.gradients[place - 1])
         return through(gradient, self.weights[0], np.empty_like(x)) if below else None

@@ -21,6 +21,7 @@ from acclimate.engine.off_policy import OffPolicyUpdate
 from acclimate.engine.sac import SACUpdate
 from acclimate.engine.steps import flat_step
 from acclimate.engine.td3 import TD3Update
+from acclimate.engine.weights import intrusion
 from acclimate.tuner import Tuner
 
 _POLICIES = {SAC: SACPolicy, TD3: TD3Policy, DDPG: TD3Policy, DQN: DQNPolicy}
@@ -72,9 +73,7 @@ def _policy(policy: Any) -> str | None:
         extractor = getattr(module, "features_extractor", None)
         if extractor is not None and type(extractor) is not FlattenExtractor:
             return f"the features extractor {type(extractor).__name__}"
-        if module._forward_hooks or module._forward_pre_hooks:
-            return f"something that was put into a {type(module).__name__}"
-    return None
+    return intrusion(policy)
 
 
 def _parts(model: Any) -> Iterator[tuple[str, list[Any]]]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-MANY = 1 << 21
-"""From about so many multiplications on a product is large."""
+MANY = 1 << 20
+"""From about so many multiplications on a product is large; one of two arrays that lie across, from twice as many."""
 FEW = 1 << 18
 """The same where torch has several threads: beyond this OpenBLAS starts its own, and two pools of threads that wait
 for work slow each other."""
@@ -25,9 +25,9 @@ _linear = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
 _WIDE = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
-def _large(rows: int, across: int, columns: int, dtype: Any) -> bool:
-    least = FEW if torch.get_num_threads() > 1 else MANY
-    return _WIDE and _linear is not None and dtype == np.float32 and rows * across * columns > least
+def _large(rows: int, between: int, columns: int, dtype: Any, most: int = MANY) -> bool:
+    least = FEW if torch.get_num_threads() > 1 else most
+    return _WIDE and _linear is not None and dtype == np.float32 and rows * between * columns > least
 
 
 def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None = None) -> tuple[Array, bool]:
@@ -60,7 +60,7 @@ def through(gradient: Array, weight: Array, out: Array) -> Array:
 
 def across(gradient: Array, x: Array, out: Array) -> None:
     """Write the gradient with respect to a layer's weight, g^T x, (out, in)."""
-    if _large(*gradient.shape, x.shape[1], out.dtype):
+    if _large(*gradient.shape, x.shape[1], out.dtype, 2 * MANY):
         product = _linear(torch.from_numpy(gradient).t(), torch.from_numpy(x).t(), None, "none", [], "")  # type: ignore[misc]
         torch.from_numpy(out).copy_(product)
     else:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from acclimate.engine.flat import Flat
+from acclimate.masks import Masked
 from acclimate.surgery import Computing
 
 Array = NDArray[Any]
@@ -78,6 +79,16 @@ class ComputedWeights(Weights):
         for parameter, gradient in zip(trained, pulled, strict=True):
             if gradient is not None:
                 self._flat.gradient_of(parameter)[...] += gradient.numpy()
+
+
+def intrusion(policy: nn.Module) -> str | None:
+    """Return what a method has put into a policy that arrays cannot run, None if nothing."""
+    for module in policy.modules():
+        if isinstance(module, Masked):
+            return "weights or units that are drawn at random at each pass"
+        if module._forward_hooks or module._forward_pre_hooks:
+            return f"something that a method put into a {type(module).__name__}"
+    return None
 
 
 def weights_of(layer: nn.Module, flat: Flat) -> Weights:

@@ -18,6 +18,7 @@ from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.full import Full
+from acclimate.methods.mixout import Mixout
 from acclimate.seam import Seam
 
 
@@ -30,6 +31,14 @@ def test_perceptrons_are_taken() -> None:
     assert attached("ppo-mlp")[0] == attached("a2c-mlp")[0] == attached("ppo-mlp-discrete")[0] == "acclimate"
     assert attached("ppo-mlp", ChannelScale())[0] == "acclimate"
     assert attached("ppo-mlp", Dropout(p=0.3, on="critic"))[0] == "sb3"
+    assert attached("sac-mlp", ChannelScale())[0] == "acclimate"
+
+
+@pytest.mark.parametrize("name", ["ppo-mlp", "sac-mlp", "td3-mlp", "dqn-mlp"])
+def test_what_is_drawn_at_each_pass_is_left_to_sb3(name: str) -> None:
+    engine, reason = attached(name, Mixout(p=0.3, on="critic|q"))
+    assert engine == "sb3"
+    assert "drawn at random" in reason
 
 
 @pytest.mark.parametrize(
