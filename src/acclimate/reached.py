@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,15 +18,11 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """What collects rollouts and trains in the place of a model's own methods, with their arguments."""
 
-    @property
-    def collect(self) -> Callable[..., Any]:
-        """Fills the buffer as the model's own `collect_rollouts` does."""
-        ...
+    def collect(self, *args: Any, **kwargs: Any) -> Any:
+        """Fill the buffer as the model's own `collect_rollouts` does."""
 
-    @property
-    def train(self) -> Callable[..., None]:
-        """Updates as the model's own `train` does."""
-        ...
+    def train(self, *args: Any, **kwargs: Any) -> None:
+        """Update as the model's own `train` does."""
 
 
 def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:

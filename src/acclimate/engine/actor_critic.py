@@ -21,6 +21,7 @@ from acclimate.engine.distributions import Choices, Coins, Distribution, Normal
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, dense_layers
 from acclimate.engine.side import Side, features
+from acclimate.engine.weights import intrusion
 
 Array = NDArray[Any]
 
