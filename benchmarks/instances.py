@@ -15,6 +15,8 @@ from acclimate.registry import METHODS
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     "freeze": {"on": "critic"},
     "hold": {"steps": 2_000},
+    "film": {"context": [2.0]},
+    "jump-start": {"horizon": "100->0@0.5"},
 }
 
 
