@@ -105,7 +105,7 @@ def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
         scope = (_EXTRACTOR,)
         # What the actor reads must be the same in the rollout and in its updates: the trunk is on-policy too.
         above = max(height(net) for net in nets)
-        trunk = Net("trunk", policy, _distribution, scope, None, ("",), True, above, acting=acting)
+        trunk = Net("trunk", policy, _distribution, scope, heads=("",), on_policy=True, above=above, acting=acting)
         nets.append(dataclasses.replace(trunk, orthogonal=orthogonal))
     return tuple(nets)
 

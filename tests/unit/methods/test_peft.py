@@ -15,6 +15,7 @@ from torch import nn
 from acclimate.attach import attach
 from acclimate.config import parse_spec
 from acclimate.errors import ConfigError, SurgeryError
+from acclimate.masks import Masked
 from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
@@ -101,7 +102,7 @@ def test_with_what_computes_in_the_weights_and_what_masks_the_units() -> None:
             for p in tuner.parameters:
                 if tuner.scales[p] > 0:
                     p += 0.3 * torch.randn_like(p)
-        assert sum(isinstance(m, nn.Dropout) for m in q.modules()) == len(methods) - 2
+        assert sum(isinstance(m, Masked) for m in q.modules()) == len(methods) - 2
         learnt = q(x).detach()
         assert all(p.grad is not None for p in _trained(tuner, q, x))
         tuner.fold()
