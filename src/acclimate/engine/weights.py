@@ -86,7 +86,7 @@ def intrusion(policy: nn.Module) -> str | None:
     for module in policy.modules():
         if isinstance(module, Masked):
             return "weights or units that are drawn at random at each pass"
-        if module._forward_hooks or module._forward_pre_hooks:
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return f"something that a method put into a {type(module).__name__}"
     return None
 
