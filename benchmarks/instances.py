@@ -6,11 +6,17 @@ A method that needs fields and has none here is taken from the tests' table, whe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from acclimate.agent import Agent
 from acclimate.errors import ConfigError
 from acclimate.method import Method
 from acclimate.registry import METHODS
+from acclimate.task import Task
+
+RECORDED_STEPS = 2_000
+"""Of the data set that `offline` is given: steps of the pretrained agent in the changed task, its actions sampled."""
 
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     "freeze": {"on": "critic"},
@@ -30,3 +36,35 @@ def instance(name: str) -> Method:
         from tests import cases
 
         return cases.METHODS[name]
+
+
+def instance_on(name: str, agent: Agent, task: Task, folder: Path) -> Method:
+    """Return the method to measure on an agent and a task; a data set that it needs is recorded in a folder."""
+    if name != "offline":
+        return instance(name)
+    return METHODS.build({"offline": {"data": record(agent, task, folder)}}, "benchmark")
+
+
+def record(agent: Agent, task: Task, folder: Path) -> str:
+    """Write a Minari data set of the agent in the task, and return its path."""
+    from minari.data_collector import EpisodeBuffer
+    from tests.recorded import write
+
+    env = task.make()
+    episodes, left, seed = [], RECORDED_STEPS, 0
+    while left > 0:
+        observation, over = env.reset(seed=seed)[0], False
+        episode = EpisodeBuffer(observations=[observation], actions=[], rewards=[], terminations=[], truncations=[])
+        while not over:
+            action, _ = agent.predict(observation)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            episode.observations.append(observation)
+            episode.actions.append(action)
+            episode.rewards.append(float(reward))
+            episode.terminations.append(bool(terminated))
+            episode.truncations.append(bool(truncated))
+            over = terminated or truncated
+        episodes.append(episode)
+        left, seed = left - len(episode.actions), seed + 1
+    env.close()
+    return write(folder, task.observation_space, task.action_space, episodes)

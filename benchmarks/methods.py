@@ -70,17 +70,20 @@ def run_cell(job: Job) -> str:
     from acclimate.errors import AcclimateError
     from acclimate.files import write_atomic
     from acclimate.recipe import EvaluationPlan, Recipe
-    from benchmarks.instances import instance
+    from benchmarks.instances import instance_on
 
     where, name, seed, steps, folder = job
     ground = GROUNDS[where]
     task = ac.Task(ground.env, shifts=(ac.shifts.parse(ground.shift),))
     plan = EvaluationPlan(points=2, episodes=5, final_episodes=FINAL_EPISODES)
-    recipe = Recipe(methods=(instance(name),), steps=steps or ground.steps, seed=seed, evaluation=plan)
-    cell: dict[str, Any] = {"ground": where, "method": name, "seed": seed, "steps": recipe.steps}
+    steps = steps or ground.steps
+    cell: dict[str, Any] = {"ground": where, "method": name, "seed": seed, "steps": steps}
+    agent = load(ground, seed)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            run = ac.finetune(load(ground, seed), task, recipe, out=Path(scratch) / "run", progress=False)
+            method = instance_on(name, agent, task, Path(scratch) / "recorded")
+            recipe = Recipe(methods=(method,), steps=steps, seed=seed, evaluation=plan)
+            run = ac.finetune(agent, task, recipe, out=Path(scratch) / "run", progress=False)
     except AcclimateError as error:
         cell["error"] = str(error)
     else:
