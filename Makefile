@@ -32,7 +32,7 @@ ifneq ($(wildcard zoo/ppo),)
   export ACCLIMATE_ZOO ?= $(CURDIR)/zoo
 endif
 
-.PHONY: help demo test test-all check types format docs bench-methods benchmarks zoo clean
+.PHONY: help demo test test-all check types format docs bench bench-methods benchmarks zoo clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,7 +61,10 @@ format: $(CHECKS)  ## write the format and the lint fixes
 docs: $(RUNTIME)  ## write docs/methods.md from what `acclimate methods` prints
 	$(PYTHON) -m docs.methods
 
-bench-methods: $(RUNTIME)  ## measure what each method costs an update, for docs/benchmarks.md
+bench: $(RUNTIME)  ## measure the engine beside SB3's own training, for docs/benchmarks.md
+	$(PYTHON) -m benchmarks.engine
+
+bench-methods: $(TESTS)  ## measure what each method costs an update, for docs/benchmarks.md
 	$(PYTHON) -m benchmarks.overhead
 
 benchmarks: $(RUNTIME)  ## measure the tables of docs/benchmarks.md anew (hours)

@@ -64,6 +64,6 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
     if why is not None:
-        return "sb3", f"{why} is trained by Stable-Baselines3 itself"
+        return "sb3", f"{why}: left to Stable-Baselines3 itself"
     seam.engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
     return "acclimate", "perceptrons trained without autograd: the same updates, faster"
