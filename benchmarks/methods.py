@@ -2,7 +2,7 @@
 
     python -m benchmarks.methods                   # every missing cell, then the table in docs/benchmarks.md
     python -m benchmarks.methods --table           # the table alone
-    python -m benchmarks.methods --only kl --only full --seeds 1 --steps 2000 --cells /tmp/cells
+    python -m benchmarks.methods --only kl --only full --seeds 1 --steps 2000 --cells cells
 
 A cell is one method and seed; it is written when it ends, so the benchmark resumes where it was stopped. Seed i tunes
 pretrained agent i, so that methods are paired by agent and by episodes. A method that PPO refuses is tuned on SAC.

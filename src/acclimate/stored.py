@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from typing import Any
-from zlib import crc32
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from acclimate.chance import generator
 from acclimate.experience import Batch
 from acclimate.net import Net
 from acclimate.outputs import Gaussian, Policy, as_policy
@@ -56,10 +55,8 @@ def draw(net: Net, kept: Kept, rows: int, *, update: int, temperature: float, st
         temperature: as in `keep`.
         std: as in `keep`.
     """
-    entropy = [kept["seed"], crc32(net.role.encode()), update]
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
     states = Batch(kept["observations"])
-    index = torch.randint(len(states), (rows,), generator=generator)
+    index = torch.randint(len(states), (rows,), generator=generator(kept["seed"], net.role, update))
     outputs = net.apply(net.module, net.now(states.rows(index)))
     now = as_policy(outputs, temperature=temperature, std=std)
     prior = dataclasses.replace(now, **{name: value[index] for name, value in kept["policy"].items()})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from acclimate.draw import generator
+from acclimate.chance import generator
 
 
 def test_a_key_decides_what_is_drawn() -> None:

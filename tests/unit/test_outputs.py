@@ -9,7 +9,7 @@ import torch
 from tests.tiny import model as tiny
 from torch import distributions as td
 
-from acclimate.draw import generator
+from acclimate.chance import generator
 from acclimate.errors import SurgeryError
 from acclimate.experience import Batch
 from acclimate.networks import find

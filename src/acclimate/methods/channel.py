@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Method, Scales, Signals
+from acclimate.method import Context, Scales, Signals
 from acclimate.net import Net
 from acclimate.select import Select
-from acclimate.surgery import bake, reparameterise
+from acclimate.surgery import reparameterise
 
 
 class Scaled(nn.Module):
@@ -42,7 +43,7 @@ class ScaledAndShifted(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChannelScale(Method):
+class ChannelScale(ComputedInWeights):
     """Scale and shift the output channels: y_c <- g_c * y_c + b_c, with g = 1 and b = 0 at the start.
 
     It is computed in the weights: W_c <- g_c W_c and bias_c <- g_c bias_c + b_c, so it costs nothing at
@@ -89,16 +90,6 @@ class ChannelScale(Method):
                 if isinstance(module, (Scaled, ScaledAndShifted)):
                     scales |= dict.fromkeys(module.parameters(), self.rate)
         return scales
-
-    def constrains(self, net: Net) -> list[Parameter]:
-        """Return the weights, scales and shifts of the layers."""
-        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
-
-    def fold(self, net: Net, state: Any, context: Context) -> None:
-        """Multiply the scales into the weights and add the shifts to the biases."""
-        for layer in net.layers():
-            for module in layer.pair:
-                bake(module)
 
 
 def _scale(module: Any) -> None:

@@ -7,18 +7,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from zlib import crc32
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from acclimate.chance import seed_of
+from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Method, Scales, Signals
+from acclimate.method import Context, Scales, Signals
 from acclimate.net import Net
 from acclimate.select import Select
-from acclimate.surgery import bake, reparameterise
+from acclimate.surgery import reparameterise
 
 
 class Generator(nn.Module):
@@ -71,7 +71,7 @@ class ModulatedBias(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiLM(Method):
+class FiLM(ComputedInWeights):
     """Scale and shift output channels by functions of a context z: y_c <- (1 + g_c(z)) * y_c + b_c(z).
 
     (g, b) = V tanh(U z + u) + v for each layer, with V = 0 and v = 0 at the start, so that the first action is the
@@ -114,8 +114,7 @@ class FiLM(Method):
     def inject(self, net: Net, context: Context) -> None:
         """Put a generator on every layer, and the same one to begin with on its twin."""
         for place, layer in enumerate(net.layers()):
-            entropy = [context.seed, crc32(net.role.encode()), place]
-            seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+            seed = seed_of(context.seed, net.role, place)
             first = Generator(self.context, self.hidden, layer.module.weight, seed)  # type: ignore[arg-type]
             for module in layer.pair:
                 generator = first if module is layer.module else copy.deepcopy(first)
@@ -133,16 +132,6 @@ class FiLM(Method):
                 if isinstance(module, Generator):
                     scales |= dict.fromkeys(module.parameters(), self.rate)
         return scales
-
-    def constrains(self, net: Net) -> list[Parameter]:
-        """Return the weights and generators of the layers."""
-        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
-
-    def fold(self, net: Net, state: Any, context: Context) -> None:
-        """Multiply the scales of now into the weights and add the shifts to the biases."""
-        for layer in net.layers():
-            for module in layer.pair:
-                bake(module)
 
 
 def in_context(module: nn.Module, context: Sequence[float]) -> None:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, Method, Scales, Signals
+from acclimate.method import Context, Scales, Signals
 from acclimate.methods.lora import own
 from acclimate.net import Net
 from acclimate.select import Select
-from acclimate.surgery import bake, reparameterise
+from acclimate.surgery import reparameterise
 
 
 class Rescaled(nn.Module):
@@ -42,7 +43,7 @@ class RescaledInputs(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IA3(Method):
+class IA3(ComputedInWeights):
     """Scale channels, and nothing else: y_c <- l_c * y_c, or x_c <- l_c * x_c for inputs, with l = 1 at the start.
 
     It is computed in the weights: W_c <- l_c W_c and bias_c <- l_c bias_c for outputs, the columns of W alone for
@@ -97,16 +98,6 @@ class IA3(Method):
                 if isinstance(module, (Rescaled, RescaledInputs)):
                     scales |= dict.fromkeys(module.parameters(), self.rate)
         return scales
-
-    def constrains(self, net: Net) -> list[Parameter]:
-        """Return the weights and scales of the layers."""
-        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
-
-    def fold(self, net: Net, state: Any, context: Context) -> None:
-        """Multiply the scales into the weights."""
-        for layer in net.layers():
-            for module in layer.pair:
-                bake(module)
 
 
 def _scale(module: Any, of: str) -> None:

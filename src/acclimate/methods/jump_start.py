@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from acclimate.draw import generator
+from acclimate.chance import generator
 from acclimate.errors import ConfigError
 from acclimate.experience import Batch, Decision
 from acclimate.method import Context, Method, Signals

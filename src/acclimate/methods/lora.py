@@ -6,18 +6,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from zlib import crc32
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from acclimate.chance import generator
+from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Method, Scales, Signals
+from acclimate.method import Context, Scales, Signals
 from acclimate.net import Layer, Net
 from acclimate.select import Select
-from acclimate.surgery import bake, reparameterise
+from acclimate.surgery import reparameterise
 
 
 class LowRank(nn.Module):
@@ -40,7 +40,7 @@ class LowRank(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoRA(Method):
+class LoRA(ComputedInWeights):
     """Add a trained matrix of low rank to each weight: W <- W0 + (alpha / rank) * B A, with B = 0 at the start.
 
     A is (rank, in) and B is (out, rank); of a convolution, `in` counts its channels times the size of its kernel.
@@ -85,8 +85,8 @@ class LoRA(Method):
             for module in layer.pair:
                 weight: Tensor = module.weight.detach()  # type: ignore[assignment, operator]
                 # Drawn anew for the twin from the same seed: equal values, parameters of its own.
-                generator = drawing(context.seed, net.role, place)
-                reparameterise(module, "weight", self.module(weight, self.rank, self.alpha / self.rank, generator))
+                drawn = generator(context.seed, net.role, place)
+                reparameterise(module, "weight", self.module(weight, self.rank, self.alpha / self.rank, drawn))
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give what was added its rate."""
@@ -99,22 +99,6 @@ class LoRA(Method):
                 if type(module) is self.module:
                     scales |= dict.fromkeys(module.parameters(), self.rate)
         return scales
-
-    def constrains(self, net: Net) -> list[Parameter]:
-        """Return the parameters of the layers, those that were added among them."""
-        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
-
-    def fold(self, net: Net, state: Any, context: Context) -> None:
-        """Add the change to the weights."""
-        for layer in net.layers():
-            for module in layer.pair:
-                bake(module)
-
-
-def drawing(seed: int, role: str, place: int) -> torch.Generator:
-    """Return the generator of what is drawn at one place of a network."""
-    entropy = np.random.SeedSequence([seed, crc32(role.encode()), place])
-    return torch.Generator().manual_seed(int(entropy.generate_state(1)[0]))
 
 
 def own(net: Net, layer: Layer) -> Iterator[Parameter]:

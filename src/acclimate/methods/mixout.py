@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import Parameter
 
+from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.masks import Masked, acting_of, redraw
-from acclimate.method import Context, Method, Signals
+from acclimate.method import Context, Signals
 from acclimate.net import Acting, Net
 from acclimate.select import Select
-from acclimate.surgery import bake, reparameterise
+from acclimate.surgery import reparameterise
 
 
 class Mixing(Masked):
@@ -33,7 +33,7 @@ class Mixing(Masked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixout(Method):
+class Mixout(ComputedInWeights):
     """Put the pretrained value theta0 in the place of each weight with probability p, in training.
 
     w_i = (m_i * theta_i + (1 - m_i) * theta0_i - p * theta0_i) / (1 - p), where m_i = 0 with probability p, else 1;
@@ -84,16 +84,6 @@ class Mixout(Method):
         """Draw new masks for the rollout and its updates."""
         redraw(_layers(net), Mixing, seed=state, role=net.role, signals=signals)
         return state
-
-    def constrains(self, net: Net) -> list[Parameter]:
-        """Return the weights of the layers, and what other methods added to them."""
-        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
-
-    def fold(self, net: Net, state: Any, context: Context) -> None:
-        """Keep the weights as they are evaluated."""
-        for layer in net.layers():
-            for module in layer.pair:
-                bake(module)
 
 
 def _layers(net: Net) -> list[nn.Module]:

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from acclimate.chance import seed_of
 from acclimate.errors import ConfigError, SurgeryError, suggest
 from acclimate.method import Context, Method, Scales, Signals
-from acclimate.methods.lora import drawing, own
+from acclimate.methods.lora import own
 from acclimate.net import Layer, Net
 from acclimate.select import Select
 from acclimate.surgery import LAYERS, Computing, bake, hand_back, take_over
@@ -116,7 +117,7 @@ class PEFT(Method):
                 "rollout; leave that out, and add the method `dropout`"
             )
         for place, layer in enumerate(net.layers()):
-            seed = drawing(context.seed, net.role, place).initial_seed()
+            seed = seed_of(context.seed, net.role, place)
             adapters = [self._adapter(module, f"{net.role}:{layer.path}", seed) for module in layer.pair]
             for module, adapter in zip(layer.pair, adapters, strict=True):
                 adapter.load_state_dict(adapters[0].state_dict())

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from acclimate.chance import generator
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.method import Context, Method, Scales, Signals
-from acclimate.methods.lora import drawing, own
+from acclimate.methods.lora import own
 from acclimate.net import Net, Way
 from acclimate.select import Select
 from acclimate.surgery import insert
@@ -105,7 +106,7 @@ class Residual(Method):
         """
         for place, way in enumerate(ways(net, self.name)):
             for head, inlet in zip(way.head.pair, way.inlets, strict=True):
-                extra = Correction(way, self.width, self.scale, drawing(context.seed, net.role, place))
+                extra = Correction(way, self.width, self.scale, generator(context.seed, net.role, place))
                 insert(head, extra)
                 inlet.register_forward_pre_hook(extra.see)
 

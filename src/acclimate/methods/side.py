@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from acclimate.chance import generator
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Method, Scales, Signals
-from acclimate.methods.lora import drawing, own
+from acclimate.methods.lora import own
 from acclimate.methods.residual import Beside, added, ways
 from acclimate.net import Net, Way
 from acclimate.select import Select
@@ -76,7 +77,7 @@ class Side(Method):
         """
         for place, way in enumerate(ways(net, self.name)):
             for head, inlet in zip(way.head.pair, way.inlets, strict=True):
-                extra = Column(way, self.width, drawing(context.seed, net.role, place))
+                extra = Column(way, self.width, generator(context.seed, net.role, place))
                 # In front of the head's own hook: where features go straight into a head, it sees them first.
                 inlet.register_forward_pre_hook(extra.see)
                 insert(head, extra, before=True)
