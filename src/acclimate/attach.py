@@ -186,10 +186,34 @@ class Attached(Tuner):
                 raise TrainingError(f"`{editors[0]}` edits gradients; call tuner.gradient() before optimizer.step()")
             self._edited = False
             self.composition.after()
+            if self.signals.forget:
+                raise TrainingError(
+                    "a method lets the optimizer forget moments; pass `optimizer` to attach instead of groups()"
+                )
         self._steps += 1
         if progress is not None:
             self.signals.progress = progress
         elif self.updates:
             self.signals.progress = min(self._steps / self.updates, 1.0)
 
+    def finish(self) -> None:
+        """Let the methods change the weights after the last step, before the end of training is measured."""
+        self._finished = True
+        super().finish()
+
+    def fold(self) -> None:
+        """Undo every injection, keep what was learnt, and give the networks back trainable.
+
+        Raises:
+            TrainingError: if a method has a last word to say, and had no chance to.
+            SurgeryError: if a method cannot end as a stock network.
+        """
+        if self.finishes and not self._finished:
+            last = next(part.method.name for part, _ in self.composition.each("finish"))
+            raise TrainingError(
+                f"`{last}` changes the weights at the end of training; call tuner.finish() before fold()"
+            )
+        super().fold()
+
     _steps = 0
+    _finished = False

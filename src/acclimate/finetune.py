@@ -282,7 +282,7 @@ class _Session:
         )
         notes = tuple(dict.fromkeys(clip.reason for clip in clips if clip.reason))
         if kept.methods:
-            names = " and ".join(dict.fromkeys(f"`{method.name}`" for method in kept.methods))
+            names = " and ".join(dict.fromkeys(f"`{method.name}`" for method in kept.methods if not method.foldable))
             notes += (f"no agent.zip: {names} in its networks cannot end as a stock network; load the bundle",)
         report = dataclasses.replace(report, notes=(*report.notes, *notes))
         report.write(folder.path)

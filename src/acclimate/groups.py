@@ -47,6 +47,8 @@ class Groups:
         self._rates: list[float] = []
         self._before, self._after = before, after
         self._handles: list[RemovableHandle] = []
+        self._watcher: tuple[Callable[[Groups], None], int] | None = None
+        self._steps = 0
         self.hold()
 
     @property
@@ -116,16 +118,39 @@ class Groups:
         self._handles = []
         self.settle()
 
+    def watch(self, look: Callable[[Groups], None] | None, every: int = 1) -> None:
+        """Let somebody look at the gradients before one step in `every`, after clipping; None ends it."""
+        self._watcher, self._steps = (None if look is None else (look, every)), 0
+
+    def look(self) -> None:
+        """Show the gradients to who watches, if the step at hand is one to be looked at."""
+        if self.due():
+            self.show()
+
+    def due(self) -> bool:
+        """Count a step, and tell whether it is one to be looked at."""
+        if self._watcher is None:
+            return False
+        self._steps += 1
+        return self._steps % self._watcher[1] == 1 or self._watcher[1] == 1
+
+    def show(self) -> None:
+        """Show the gradients to who watches."""
+        if self._watcher is not None:
+            self._watcher[0](self)
+
     def around(self, step: Callable[[], None]) -> None:
         """Take a step that is none of the optimizer's own, with what runs before and after each."""
         self.settle()
         self._before(self)
+        self.look()
         step()
         self._after(self)
 
     def _step_begins(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self.settle()
         self._before(self)
+        self.look()
         self._rates = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * group["scale"]

@@ -112,6 +112,20 @@ def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
     layer.get_submodule(name).append(by.train(layer.training))  # type: ignore[operator]
 
 
+def stop_computing(layer: nn.Module, kind: type[nn.Module]) -> None:
+    """Take the modules of one class out of what computes a layer's tensors; without any it does nothing."""
+    if not isinstance(layer, Computing):
+        return
+    for name in [name for name in layer._modules if name.startswith(_COMPUTES)]:
+        # Numbered as if the others had come alone.
+        left = [module for module in layer.get_submodule(name) if not isinstance(module, kind)]  # type: ignore[union-attr]
+        layer._modules.pop(name)
+        if left:
+            layer.add_module(name, nn.ModuleList(left))
+    if not any(name.startswith(_COMPUTES) for name in layer._modules):
+        layer.__class__ = layer.stock
+
+
 def stored(layer: nn.Module) -> dict[str, Parameter]:
     """Return the stored `weight` of a layer, and its `bias` if it has one, whether or not others are computed."""
     return {name: own for name in ("weight", "bias") if (own := layer._parameters[name]) is not None}

@@ -48,3 +48,25 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
     assert list(ours) == list(theirs)
     for key, value in theirs.items():
         torch.testing.assert_close(ours[key], value, atol=2e-4, rtol=2e-3, msg=lambda text, k=key: f"{by}, {k}: {text}")
+
+
+@pytest.mark.parametrize("name", ["ppo-mlp", "sac-mlp", "dqn-mlp"])
+@pytest.mark.parametrize("case", ["full", "kl"])
+def test_what_training_knows_is_the_same(name: str, case: str) -> None:
+    """Signals are what methods and the diagnosis read; who watches sees gradients under either."""
+    found = []
+    for engine in ("auto", "sb3"):
+        model = agent(name)
+        seam = Seam(model, METHODS[case], context=context(model), total_steps=STEPS)
+        attach(seam, type(model), engine)
+        seen: list[str] = []
+        for groups in seam.optimizers.values():
+            groups.watch(lambda g, s=seen: s.extend(n.role for n in g.nets if n.parameters()[-1].grad is not None), 2)
+        with seam:
+            model.learn(STEPS)
+        signals = seam.signals
+        plain = (signals.learning_rate, signals.updates, signals.rollout, signals.env_steps, signals.progress)
+        found.append((plain, seen, sorted(signals.penalties)))
+    assert found[0] == found[1]
+    assert found[0][0][0] > 0
+    assert found[0][1]

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from acclimate.attach import attach
+from acclimate.context import Context
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
 from acclimate.experience import Decision
 from acclimate.method import Batch, Method, Signals, chain
@@ -21,6 +22,8 @@ from acclimate.methods.full import Full
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
+from acclimate.methods.shrink_perturb import ShrinkPerturb
+from acclimate.methods.wise import WiSE
 from acclimate.net import Net
 from acclimate.outputs import Categorical, Gaussian
 from acclimate.schedule import Linear
@@ -204,3 +207,25 @@ def test_groups_of_a_foreign_optimizer_keep_their_options() -> None:
     attach(ChannelScale(rate=2.0, on="q:2"), {"q": q}, optimizer=optimizer)
     shown = sorted((g["lr"], g["momentum"], g["scale"], len(g["params"])) for g in optimizer.param_groups)
     assert shown == [(0.1, 0.9, 1.0, 2), (0.5, 0, 1.0, 2), (0.5, 0, 2.0, 2)]
+
+
+def test_a_last_word_must_be_had() -> None:
+    q = nn.Sequential(nn.Linear(2, 2))
+    tuner = attach(WiSE(), {"q": q}, context=Context(evaluate=lambda: (1.0, 3)))
+    tuner.penalty(torch.zeros(1, 2))
+    tuner.step()
+    with pytest.raises(TrainingError, match=r"`wise` changes the weights at the end .* call tuner\.finish\(\)"):
+        tuner.fold()
+    tuner.finish()
+    tuner.fold()
+    assert tuner.context.charged > 0
+
+
+def test_moments_are_forgotten_by_an_optimizer_alone() -> None:
+    q = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    tuner = attach(ShrinkPerturb(every=1, on="q"), {"q": q})
+    optimizer = torch.optim.Adam(tuner.groups(0.1))
+    q(torch.ones(4, 2)).sum().backward()
+    optimizer.step()
+    with pytest.raises(TrainingError, match=r"pass `optimizer` to attach"):
+        tuner.step()

@@ -20,6 +20,7 @@ from acclimate.surgery import (
     reparameterise,
     statistics_modules,
     still,
+    stop_computing,
     take_over,
 )
 
@@ -199,3 +200,16 @@ def test_layers_that_methods_put_into_a_layer_are_none_of_the_network() -> None:
     insert(net[2], nn.Linear(2, 2))
     assert layer_paths(net) == ["0", "1.0", "2.inserted_0", "3"]
     assert layer_paths(net[0]) == [""]
+
+
+def test_one_kind_stops_computing_and_the_others_go_on() -> None:
+    layer, alone = nn.Linear(2, 2), nn.Linear(2, 2)
+    reparameterise(layer, "weight", Plus())
+    reparameterise(layer, "weight", Times(2.0))
+    reparameterise(alone, "weight", Times(2.0))
+    stop_computing(layer, Plus)
+    assert list(layer.state_dict()) == list(alone.state_dict())
+    torch.testing.assert_close(layer.weight, 2.0 * layer._parameters["weight"])
+    stop_computing(layer, Times)
+    assert type(layer) is nn.Linear
+    stop_computing(layer, Times)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
-from torch.utils.hooks import RemovableHandle
 
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.reading import Glance
@@ -57,12 +55,10 @@ class Diagnosing(BaseCallback):
         self._cosine: float | None = None
         self._wants_cosine = True
         self._rollouts = 0
-        self._handles: list[RemovableHandle] = []
 
     def _on_training_start(self) -> None:
-        self._handles = [
-            groups.optimizer.register_step_pre_hook(self._sampler(groups)) for groups in self.seam.optimizers.values()
-        ]
+        for groups in self.seam.optimizers.values():
+            groups.watch(self._sample, SAMPLED)
         if not len(self.history):
             self.look()
             self.logger.dump(self.num_timesteps)
@@ -72,9 +68,8 @@ class Diagnosing(BaseCallback):
 
     def release(self) -> None:
         """Stop looking at the optimizers."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        for groups in self.seam.optimizers.values():
+            groups.watch(None)
 
     def _on_step(self) -> bool:
         return True
@@ -93,17 +88,11 @@ class Diagnosing(BaseCallback):
             self._cosine = trunk_cosine(self.model, self.seam)
             self.seconds += time.perf_counter() - begun
 
-    def _sampler(self, groups: Groups) -> Callable[..., None]:
-        steps = itertools.count()
-
-        def sample(*_: Any) -> None:
-            if next(steps) % SAMPLED == 0:
-                for net in groups.nets:
-                    norm = gradient_norm(net.parameters())
-                    if norm is not None:
-                        self._norms[net.role].append(norm)
-
-        return sample
+    def _sample(self, groups: Groups) -> None:
+        for net in groups.nets:
+            norm = gradient_norm(net.parameters())
+            if norm is not None:
+                self._norms[net.role].append(norm)
 
     def look(self) -> None:
         """Take a reading, and log it."""

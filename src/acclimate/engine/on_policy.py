@@ -193,6 +193,10 @@ class OnPolicyUpdate:
 
     def _step(self) -> None:
         if not self._hooked:
+            if self._groups.due():
+                self.flat.show_gradients()
+                self._groups.show()
+            self.tuner.signals.learning_rate = self._groups.learning_rate
             self.tuner.signals.updates += 1
             self.steps.step()
             return

@@ -70,6 +70,9 @@ class Trained:
             self.flat.show_gradients()
             self._groups.around(self._step_on_shown)
             return
+        if self._groups.due():
+            self.flat.show_gradients()
+            self._groups.show()
         self._signals.learning_rate = self._groups.learning_rate
         self._signals.updates += 1
         self._steps.step()

@@ -38,6 +38,7 @@ class ChannelRates(Method):
 
     name: ClassVar[str] = "channel-rates"
     family: ClassVar[str] = "channel"
+    lasting: ClassVar[bool] = False
 
     least: float = 0.1
     """Factor for the channel of least importance in its layer. Higher: it learns faster; 0 freezes it."""

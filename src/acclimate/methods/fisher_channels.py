@@ -37,6 +37,7 @@ class FisherChannels(Method):
 
     name: ClassVar[str] = "fisher-channels"
     family: ClassVar[str] = "channel"
+    lasting: ClassVar[bool] = False
 
     share: float = 0.1
     """Share of the channels to train, one at least. Higher: more can change, more is forgotten."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, TrainingError
@@ -97,7 +98,9 @@ class KLAdaptive(Method):
             raise TrainingError("`kl-adaptive` measures on the minibatch at hand; call tuner.penalty(batch) before")
         batch = signals.batch.rows(slice(ROWS))
         state["observations"] = batch.observations
-        state["before"] = vars(_outputs(net, batch))
+        before = vars(_outputs(net, batch))
+        # A parameter among them, such as a log std that no observation changes, would move along.
+        state["before"] = {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in before.items()}
 
     def after(self, net: Net, state: dict[str, Any], signals: Signals) -> dict[str, Any]:
         """Count the updates."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn import Parameter
 
-from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.masks import Masked, acting_of, redraw
-from acclimate.method import Context, Signals
+from acclimate.method import Context, Method, Signals
 from acclimate.net import Acting, Net
 from acclimate.select import Select
-from acclimate.surgery import reparameterise
+from acclimate.surgery import reparameterise, stop_computing
 
 
 class Mixing(Masked):
@@ -33,7 +33,7 @@ class Mixing(Masked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixout(ComputedInWeights):
+class Mixout(Method):
     """Put the pretrained value theta0 in the place of each weight with probability p, in training.
 
     w_i = (m_i * theta_i + (1 - m_i) * theta0_i - p * theta0_i) / (1 - p), where m_i = 0 with probability p, else 1;
@@ -55,6 +55,7 @@ class Mixout(ComputedInWeights):
 
     name: ClassVar[str] = "mixout"
     family: ClassVar[str] = "dropout"
+    lasting: ClassVar[bool] = False
 
     p: float = 0.1
     """Probability that a weight is the pretrained one in a pass. Higher: closer to the pretrained weights, noisier
@@ -84,6 +85,15 @@ class Mixout(ComputedInWeights):
         """Draw new masks for the rollout and its updates."""
         redraw(_layers(net), Mixing, seed=state, role=net.role, signals=signals)
         return state
+
+    def constrains(self, net: Net) -> list[Parameter]:
+        """Return the weights of the layers, and what other methods added to them."""
+        return [parameter for layer in net.layers() for parameter in layer.module.parameters()]
+
+    def fold(self, net: Net, state: Any, context: Context) -> None:
+        """Stop mixing: the weights are as they were evaluated, whatever else is computed in them."""
+        for module in _layers(net):
+            stop_computing(module, Mixing)
 
 
 def _layers(net: Net) -> list[nn.Module]:

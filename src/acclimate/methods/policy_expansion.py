@@ -37,6 +37,7 @@ class PolicyExpansion(Method):
 
     name: ClassVar[str] = "policy-expansion"
     family: ClassVar[str] = "data"
+    lasting: ClassVar[bool] = False
     vacuous: ClassVar[bool] = True
 
     temperature: float | Schedule = 0.1

@@ -10,18 +10,27 @@ import pytest
 from click.testing import CliRunner
 from tests import cases
 from tests.unit.driver.world import agent, observations, recipe, same, task, weights
+from torch import nn
 
 from acclimate import inspection
 from acclimate.agent import assemble
+from acclimate.attach import attach
 from acclimate.cli import main
 from acclimate.errors import ExportError, SourceError
 from acclimate.evaluate import evaluate
 from acclimate.finetune import Run, finetune
+from acclimate.graft import kept
 from acclimate.load import load
+from acclimate.masks import Masked
+from acclimate.method import chain
+from acclimate.methods.channel import ChannelScale
+from acclimate.methods.channel_rates import ChannelRates
 from acclimate.methods.dropout import Dropout
+from acclimate.methods.fisher_channels import FisherChannels
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.lora import LoRA
+from acclimate.methods.mixout import Mixout
 from acclimate.methods.residual import Residual
 from acclimate.methods.side import Side
 from acclimate.probe import is_discrete_actor
@@ -45,10 +54,22 @@ def test_the_run_has_a_bundle_and_no_zip(run: Run) -> None:
     present = {path.name for path in run.folder.iterdir()}
     assert {"bundle", "report.json", "report.html", "checkpoint"} <= present
     assert not {"agent.zip", "vecnormalize.pkl"} & present
-    assert any("no agent.zip: `lora` and `residual` in its networks" in note for note in run.report.notes)
+    assert any("no agent.zip: `residual` in its networks" in note for note in run.report.notes)
     assert 'ac.load("bundle")' in (run.folder / "report.md").read_text() + (run.folder / "report.html").read_text()
     manifest = json.loads((run.folder / "bundle" / "manifest.json").read_text())
     assert [next(iter(item)) for item in manifest["methods"]] == ["lora", "residual"]
+
+
+def test_what_only_training_needed_does_not_stay() -> None:
+    """Its pretrained weights are those of the run: put into another network, `mixout` would mix in that one's."""
+    method = chain(Residual(), Mixout(), ChannelRates(), FisherChannels(), ChannelScale())
+    assert [part.name for part in kept(method)] == ["residual", "channel"]
+    q = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    tuner = attach(chain(ChannelScale(), Mixout(p=0.5)), {"q": q})
+    tuner.keep()
+    assert not [module for module in q.modules() if isinstance(module, Masked)]
+    assert [name for name, _ in q.named_parameters() if "computes_weight.0" in name]
+    assert tuner.parameters[0] is q[0]._parameters["weight"]
 
 
 def test_it_acts_the_same_in_memory_as_a_copy_and_from_the_folder(run: Run) -> None:
