@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 import torch
 
 from acclimate.engine.choice import attach
+from acclimate.method import Batch, Signals
+from acclimate.methods.l2 import L2
+from acclimate.net import Net
 from acclimate.seam import Seam
 from tests.cases import METHODS, agent, context, refused
 
@@ -48,6 +54,30 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
     assert list(ours) == list(theirs)
     for key, value in theirs.items():
         torch.testing.assert_close(ours[key], value, atol=2e-4, rtol=2e-3, msg=lambda text, k=key: f"{by}, {k}: {text}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twofold(L2):
+    """Has a penalty of two kinds."""
+
+    name: ClassVar[str] = "twofold"
+
+    def module_penalty(self, net: Net, state: Any, batch: Batch, signals: Signals) -> torch.Tensor:
+        return 2.0 * self.weight_penalty(net, state, signals)
+
+
+@pytest.mark.parametrize("name", ["ppo-mlp", "sac-mlp"])
+def test_penalties_of_one_method_are_noted_as_their_sum(name: str) -> None:
+    found = []
+    for engine in ("auto", "sb3"):
+        model = agent(name)
+        seam = Seam(model, Twofold(weight=0.5), total_steps=STEPS)
+        attach(seam, type(model), engine)
+        with seam:
+            model.learn(STEPS)
+        found.append({key: float(value) for key, value in seam.signals.penalties.items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    assert set(found[0]) == {"twofold/actor", "twofold/critic"}
 
 
 @pytest.mark.parametrize("name", ["ppo-mlp", "sac-mlp", "dqn-mlp"])

@@ -79,8 +79,7 @@ class Penalties:
         for part, net in self._active("output_penalty"):
             if net.role == role:
                 value = part.method.output_penalty(outputs, self._prior(net, index), self._composition.signals)
-                self._composition.signals.penalties[f"{part.method.name}/{role}"] = value.detach()
-                terms.append(value)
+                terms.append(self._noted(part, net, value))
         if not terms:
             return None
         total = torch.stack(terms).sum()
@@ -95,6 +94,14 @@ class Penalties:
     def open(self) -> None:
         """Begin a minibatch."""
         self._extra: list[tuple[Any, Array]] = []
+        self._said: dict[tuple[int, str], torch.Tensor] = {}
+
+    def _noted(self, part: Part, net: Net, value: torch.Tensor) -> torch.Tensor:
+        """Note a penalty where methods read it; those of one method on one network are summed."""
+        key = id(part), net.role
+        self._said[key] = self._said.get(key, torch.zeros(())) + value.detach()
+        self._composition.signals.penalties[f"{part.method.name}/{net.role}"] = self._said[key]
+        return value
 
     def at_parameters(self, batch: Batch) -> None:
         """Add the gradients of all other penalties to the flat gradient, after the loss's own was written."""
@@ -103,11 +110,9 @@ class Penalties:
         signals = self._composition.signals
         terms = []
         for part, net in self._active("weight_penalty"):
-            terms.append(part.method.weight_penalty(net, part.states[net.role], signals))
-            signals.penalties[f"{part.method.name}/{net.role}"] = terms[-1].detach()
+            terms.append(self._noted(part, net, part.method.weight_penalty(net, part.states[net.role], signals)))
         for part, net in self._active("module_penalty"):
-            terms.append(part.method.module_penalty(net, part.states[net.role], batch, signals))
-            signals.penalties[f"{part.method.name}/{net.role}"] = terms[-1].detach()
+            terms.append(self._noted(part, net, part.method.module_penalty(net, part.states[net.role], batch, signals)))
         terms = [term for term in terms if term.requires_grad]
         if not terms:
             return
