@@ -120,7 +120,8 @@ class _Rollout:
 
         buffer.values[...] = values(buffer.observations.reshape(rows, -1)).reshape(shape)
         actions = buffer.actions.reshape(rows, -1)
-        log_likelihood, _ = oracle.distribution.evaluate(np.concatenate(self._outputs), actions)
+        prepared = oracle.distribution.prepared(actions)
+        log_likelihood = oracle.distribution.evaluate(np.concatenate(self._outputs), prepared)
         buffer.log_probs[...] = log_likelihood.reshape(shape)
         if self._cut:
             steps, places, terminal = zip(*self._cut, strict=True)

@@ -45,6 +45,10 @@ class Penalties:
         names = ("weight_penalty", "output_penalty", "module_penalty")
         self._all = {name: list(composition.each(name, roles=roles)) for name in names}
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return any(self._all.values())
+
     def begin(self, batch: Batch) -> None:
         """Begin an update on these rows: what the prior puts out on them is computed when it is first wanted."""
         self._batch = batch

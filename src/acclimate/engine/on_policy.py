@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,46 +13,15 @@ from stable_baselines3.common.utils import explained_variance
 
 from acclimate.engine.actor_critic import ActorCritic, refusal
 from acclimate.engine.flat import Flat
-from acclimate.engine.losses import AdvantageLoss, Slopes, Surrogate, standardised
+from acclimate.engine.losses import AdvantageLoss, Loss, Slopes, Surrogate, Weights, standardise
 from acclimate.engine.methods import Penalties, clip
+from acclimate.engine.rows import Rows, lay_out, minibatches
 from acclimate.engine.steps import flat_step
 from acclimate.experience import Batch
 from acclimate.outputs import Values
 from acclimate.tuner import Tuner
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A rollout with its environments' steps one after the other, as SB3 lays it out for an update."""
-
-    observations: Array
-    features: Array
-    actions: Array
-    values: Array
-    log_likelihood: Array
-    advantages: Array
-    returns: Array
-
-
-def lay_out(buffer: RolloutBuffer, oracle: ActorCritic) -> Rows:
-    """Return the rows of a full buffer."""
-
-    def flat(array: Array) -> Array:
-        # The buffer may have been laid out already, by whoever read it before.
-        if buffer.generator_ready:
-            return array
-        return array.swapaxes(0, 1).reshape(array.shape[0] * array.shape[1], *array.shape[2:])
-
-    observations = flat(buffer.observations)
-    numbers = (flat(getattr(buffer, n)).reshape(-1) for n in ("values", "log_probs", "advantages", "returns"))
-    return Rows(
-        observations,
-        oracle.features(observations),
-        flat(buffer.actions),
-        *(n.astype(oracle.dtype, copy=False) for n in numbers),
-    )
 
 
 class OnPolicyUpdate:
@@ -74,6 +40,7 @@ class OnPolicyUpdate:
         self.steps = steps(model.policy.optimizer, self.flat)
         (self._groups,) = tuner.adopted
         self._hooked = any(True for _ in tuner.composition.each("gradient", "after"))
+        self._reads = self._hooked or bool(self.penalties)
 
     def train(self) -> None:
         """Update on the rollout buffer and log, as the algorithm's own `train` does."""
@@ -103,35 +70,16 @@ class OnPolicyUpdate:
         remaining = model._current_progress_remaining
         clip_range = model.clip_range(remaining)
         value_clip = None if model.clip_range_vf is None else model.clip_range_vf(remaining)
-        loss = Surrogate(clip_range, value_clip, model.ent_coef, model.vf_coef)
-        logged: dict[str, list[float]] = defaultdict(list)
-        going = True
+        loss = Surrogate(Weights(model.ent_coef, model.vf_coef), clip_range, value_clip)
         for _ in range(model.n_epochs):
-            logged["approx_kl"] = []
-            for index in minibatches(len(rows.values), model.batch_size):
-                advantages = rows.advantages[index]
-                if model.normalize_advantage:
-                    advantages = standardised(advantages)
-
-                def of(log_likelihood: Array, entropy: Array, values: Array, i: Array = index, a: Array = advantages):
-                    return loss(
-                        log_likelihood,
-                        entropy,
-                        values,
-                        old_log_likelihood=rows.log_likelihood[i],
-                        advantages=a,
-                        old_values=rows.values[i],
-                        returns=rows.returns[i],
-                    )
-
-                going = self._minibatch(rows, index, of, logged, model.target_kl)
-                if not going:
-                    break
+            going = self._epoch(rows, loss, model.batch_size, model.target_kl)
             model._n_updates += 1
             if not going:
                 break
-        means: dict[str, Any] = {name: np.mean(values) for name, values in logged.items()}
-        means["loss"] = logged["loss"][-1]
+        figures = loss.figures()
+        means: dict[str, Any] = {name: np.mean(values) for name, values in figures.items()}
+        means["approx_kl"] = np.mean(figures["approx_kl"][-loss.minibatches_of_last_epoch() :])
+        means["loss"] = figures["loss"][-1]
         means["clip_range"] = clip_range
         if value_clip is not None:
             means["clip_range_vf"] = value_clip
@@ -139,39 +87,49 @@ class OnPolicyUpdate:
 
     def _a2c(self, rows: Rows) -> dict[str, Any]:
         model = self.model
-        loss = AdvantageLoss(model.ent_coef, model.vf_coef)
-        (index,) = minibatches(len(rows.values), None)
-        advantages = rows.advantages[index]
-        if model.normalize_advantage:
-            advantages = standardised(advantages)
-        logged: dict[str, list[float]] = defaultdict(list)
-        self._minibatch(
-            rows, index, lambda *out: loss(*out, advantages=advantages, returns=rows.returns[index]), logged, None
-        )
+        loss = AdvantageLoss(Weights(model.ent_coef, model.vf_coef))
+        self._epoch(rows, loss, None, None)
         model._n_updates += 1
-        return {name: values[-1] for name, values in logged.items()}
+        return {name: values[-1] for name, values in loss.figures().items()}
 
-    def _minibatch(
-        self, rows: Rows, index: Array, loss: Any, logged: dict[str, list[float]], target_kl: float | None
-    ) -> bool:
+    def _epoch(self, rows: Rows, loss: Loss, size: int | None, target_kl: float | None) -> bool:
+        """Step on each minibatch; return whether the update goes on."""
+        epoch = rows.shuffled(np.random.permutation(len(rows.values)), self.oracle.distribution)
+        loss.begin(epoch)
+        places = list(minibatches(len(epoch.values), size))
+        for place in places:
+            if self.model.normalize_advantage:
+                standardise(epoch.advantages[place])
+            if not self._minibatch(epoch, place, loss, target_kl):
+                return False
+        self._see(epoch, places[-1])
+        return True
+
+    def _see(self, epoch: Rows, place: slice) -> None:
+        """Show a minibatch to the methods; most read none, or the last one of an update."""
+        self.tuner.signals.batch = epoch.batch(place)
+
+    def _minibatch(self, epoch: Rows, place: slice, loss: Loss, target_kl: float | None) -> bool:
         """Step on some rows; return whether the update goes on."""
-        oracle, x, actions = self.oracle, rows.features[index], rows.actions[index]
+        oracle, x = self.oracle, epoch.features[place]
         oracle.compute()
         out, values = oracle.actor.forward(x), oracle.critic.forward(x)
-        log_likelihood, entropy = oracle.distribution.evaluate(out, actions)
-        slopes, figures = loss(log_likelihood, entropy, values[:, 0])
-        for name, value in figures.items():
-            logged[name].append(value)
-        if target_kl is not None and figures["approx_kl"] > 1.5 * target_kl:
+        distribution = oracle.distribution
+        log_likelihood = distribution.evaluate(out, distribution.rows(epoch.prepared, place))
+        slopes = loss(place, log_likelihood, distribution.entropy(), values[:, 0])
+        if isinstance(loss, Surrogate) and target_kl is not None and loss.approximate_kl(place) > 1.5 * target_kl:
+            self._see(epoch, place)
             return False
-        batch = Batch(torch.from_numpy(rows.observations[index]), torch.from_numpy(actions))
-        self.tuner.signals.batch = batch
-        self._gradient(x, out, values, slopes, index)
-        self.penalties.at_parameters(batch)
-        for place in self._frozen:
-            self.flat.gradient[place] = 0.0
+        looked_at = not self._hooked and self._groups.due()
+        if self._reads or looked_at:
+            self._see(epoch, place)
+        self._gradient(x, out, values, slopes, epoch.index[place])
+        if self._reads:
+            self.penalties.at_parameters(self.tuner.signals.batch)
+        for frozen in self._frozen:
+            self.flat.gradient[frozen] = 0.0
         clip(self.flat.gradient, self.model.max_grad_norm)
-        self._step()
+        self._step(looked_at)
         return True
 
     def _gradient(self, x: Array, out: Array, values: Array, slopes: Slopes, index: Array) -> None:
@@ -191,9 +149,9 @@ class OnPolicyUpdate:
         oracle.actor.backward(x, at_out)
         oracle.critic.backward(x, at_value)
 
-    def _step(self) -> None:
+    def _step(self, looked_at: bool) -> None:
         if not self._hooked:
-            if self._groups.due():
+            if looked_at:
                 self.flat.show_gradients()
                 self._groups.show()
             self.tuner.signals.learning_rate = self._groups.learning_rate
@@ -219,14 +177,6 @@ class OnPolicyUpdate:
         if hasattr(model.policy, "log_std"):
             model.logger.record("train/std", float(model.policy.log_std.detach().exp().mean()))
         model.logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
-
-
-def minibatches(rows: int, size: int | None) -> Iterator[Array]:
-    """Yield the indices of minibatches in the order that SB3 draws them."""
-    order = np.random.permutation(rows)
-    size = rows if size is None else size
-    for begin in range(0, rows, size):
-        yield order[begin : begin + size]
 
 
 def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:

@@ -1,0 +1,86 @@
+"""The rows of a rollout, as an update reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import RolloutBuffer
+
+from acclimate.engine.actor_critic import ActorCritic
+from acclimate.engine.distributions import Distribution
+from acclimate.experience import Batch
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Steps of a rollout; each array has one row for each step."""
+
+    observations: Array
+    features: Array
+    """The observations as the first layer reads them."""
+    actions: Array
+    prepared: Array
+    """The actions as their distribution reads them."""
+    values: Array
+    log_likelihood: Array
+    advantages: Array
+    returns: Array
+    index: Array
+    """Where each row stands in the rollout."""
+
+    def shuffled(self, order: Array, distribution: Distribution) -> Rows:
+        """Return copies in another order: minibatches are then views, and no row is looked up a second time."""
+        features = self.features[order]
+        seen = features if self.features is self.observations else self.observations[order]
+        return Rows(
+            seen,
+            features,
+            self.actions[order],
+            distribution.rows(self.prepared, order),
+            self.values[order],
+            self.log_likelihood[order],
+            self.advantages[order],
+            self.returns[order],
+            self.index[order],
+        )
+
+    def batch(self, place: slice) -> Batch:
+        """Return some of them as methods see them."""
+        return Batch(torch.from_numpy(self.observations[place]), torch.from_numpy(self.actions[place]))
+
+
+def lay_out(buffer: RolloutBuffer, oracle: ActorCritic) -> Rows:
+    """Return the rows of a full buffer with its environments' steps one after the other, as SB3 lays them out."""
+
+    def flat(array: Array) -> Array:
+        # The buffer may have been laid out already, by whoever read it before.
+        if buffer.generator_ready:
+            return array
+        return array.swapaxes(0, 1).reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+
+    observations, actions = flat(buffer.observations), flat(buffer.actions)
+    numbers = (flat(getattr(buffer, n)).reshape(-1) for n in ("values", "log_probs", "advantages", "returns"))
+    features = oracle.features(observations)
+    return Rows(
+        # Where the two are the same numbers they are kept once.
+        features if features.shape == observations.shape and features.dtype == observations.dtype else observations,
+        features,
+        actions,
+        oracle.distribution.prepared(actions),
+        *(n.astype(oracle.dtype, copy=False) for n in numbers),
+        np.arange(len(observations)),
+    )
+
+
+def minibatches(rows: int, size: int | None) -> Iterator[slice]:
+    """Yield where the minibatches of shuffled rows lie."""
+    size = rows if size is None else size
+    for begin in range(0, rows, size):
+        yield slice(begin, min(begin + size, rows))
