@@ -15,6 +15,7 @@ from acclimate.cli.finetune import finetune
 from acclimate.cli.group import Group
 from acclimate.cli.inspect import inspect
 from acclimate.cli.methods import methods
+from acclimate.cli.native import native
 from acclimate.cli.shifts import shifts
 from acclimate.cli.watch import watch
 
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (inspect, shifts, methods, finetune, evaluate, watch, demo):
+for command in (inspect, shifts, methods, finetune, evaluate, watch, demo, native):
     main.add_command(command)

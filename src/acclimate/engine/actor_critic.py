@@ -20,6 +20,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from acclimate.engine.distributions import Choices, Coins, Distribution, Normal
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, dense_layers
+from acclimate.engine.native import kernel
 from acclimate.engine.side import Side, features
 from acclimate.engine.weights import intrusion
 
@@ -32,7 +33,8 @@ class ActorCritic:
     def __init__(self, policy: ActorCriticPolicy, flat: Flat) -> None:
         """Take the policy apart; `refusal` has said that it can be."""
         actor, critic = _sides(policy)
-        self.actor, self.critic = Side(actor, flat), Side(critic, flat)  # type: ignore[arg-type]
+        built = kernel()
+        self.actor, self.critic = Side(actor, flat, built), Side(critic, flat, built)  # type: ignore[arg-type]
         self.distribution = _distribution(policy, flat)
         self.dtype = flat.values.dtype
 
@@ -44,6 +46,14 @@ class ActorCritic:
         """See which layers are trained now."""
         self.actor.look()
         self.critic.look()
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        """Return what actor and critic put out, (rows, out) and (rows, 1)."""
+        return self.actor.forward_beside(self.critic, x)
+
+    def backward(self, x: Array, at_out: Array, at_value: Array) -> None:
+        """Write the gradients, given those at what `forward` put out for the same rows; these are written over."""
+        self.actor.backward_beside(self.critic, x, at_out, at_value)
 
     def compute(self) -> None:
         """Bring the weights of both sides up to date."""

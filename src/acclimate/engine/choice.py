@@ -24,6 +24,12 @@ class OnPolicyEngine:
         self._update = on_policy.OnPolicyUpdate(self._model, seam.tuner)
         self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
 
+    @property
+    def by(self) -> str:
+        """What runs the perceptrons, if it is not numpy."""
+        oracle = self._update.oracle
+        return " by the native kernel" if oracle.actor.kernel and oracle.critic.kernel else ""
+
     def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the rollout buffer."""
         self._update.ready()
@@ -41,6 +47,8 @@ class OffPolicyEngine:
         """Move the agent's parameters; `attach` has found out that all of it can be run."""
         self._update = perceptrons.update_of(seam.model, stock, seam.tuner)
         self._explorer = Explorer(seam.model, self._update)
+
+    by = ""
 
     def collect(self, *args: Any, **kwargs: Any) -> Any:
         """Fill the replay buffer."""
@@ -65,5 +73,5 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
     if why is not None:
         return "sb3", f"{why}: left to Stable-Baselines3 itself"
-    seam.engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
-    return "acclimate", "perceptrons trained without autograd: the same updates, faster"
+    seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
+    return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster"

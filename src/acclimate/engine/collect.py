@@ -37,7 +37,8 @@ def collect(
 
     Callbacks see the local variables that SB3 shows them, but for values and log-likelihoods of single steps.
     """
-    model.policy.set_training_mode(False)
+    if model.policy.training:
+        model.policy.set_training_mode(False)
     buffer.reset()
     callback.on_rollout_start()
     _compute(oracle, acting)

@@ -19,6 +19,7 @@ from acclimate.engine.rows import Rows, lay_out, minibatches
 from acclimate.engine.steps import flat_step
 from acclimate.experience import Batch
 from acclimate.outputs import Values
+from acclimate.surgery import Computing
 from acclimate.tuner import Tuner
 
 Array = NDArray[Any]
@@ -40,12 +41,15 @@ class OnPolicyUpdate:
         self.steps = steps(model.policy.optimizer, self.flat)
         (self._groups,) = tuner.adopted
         self._hooked = any(True for _ in tuner.composition.each("gradient", "after"))
+        self._moded = any(isinstance(module, Computing) for module in model.policy.modules())
         self._reads = self._hooked or bool(self.penalties)
 
     def train(self) -> None:
         """Update on the rollout buffer and log, as the algorithm's own `train` does."""
         model = self.model
-        model.policy.set_training_mode(True)
+        if self._moded:
+            # Only weights that are computed may differ between training and acting; setting the mode of all is slow.
+            model.policy.set_training_mode(True)
         model._update_learning_rate(model.policy.optimizer)
         self.ready()
         self._begin()
@@ -113,7 +117,7 @@ class OnPolicyUpdate:
         """Step on some rows; return whether the update goes on."""
         oracle, x = self.oracle, epoch.features[place]
         oracle.compute()
-        out, values = oracle.actor.forward(x), oracle.critic.forward(x)
+        out, values = oracle.forward(x)
         distribution = oracle.distribution
         log_likelihood = distribution.evaluate(out, distribution.rows(epoch.prepared, place))
         slopes = loss(place, log_likelihood, distribution.entropy(), values[:, 0])
@@ -146,8 +150,7 @@ class OnPolicyUpdate:
             leaf = torch.from_numpy(values).clone().requires_grad_()
             more = penalties.at_outputs("critic", Values(leaf), leaf, index)
             at_value = at_value if more is None else at_value + more
-        oracle.actor.backward(x, at_out)
-        oracle.critic.backward(x, at_value)
+        oracle.backward(x, at_out, at_value)
 
     def _step(self, looked_at: bool) -> None:
         if not self._hooked:

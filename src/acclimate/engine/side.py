@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, Perceptron
+from acclimate.engine.native.kernel import Kernel, Program
 from acclimate.engine.weights import weights_of
 
 Array = NDArray[Any]
@@ -17,17 +18,25 @@ Array = NDArray[Any]
 class Side:
     """One of an agent's perceptrons: an actor, a critic, a head."""
 
-    def __init__(self, layers: tuple[Dense, ...], flat: Flat) -> None:
+    def __init__(self, layers: tuple[Dense, ...], flat: Flat, kernel: Kernel | None = None) -> None:
+        """Take the weights from where the layers have them; with a kernel, passes are run by it if it can."""
         self._sources = [weights_of(layer.module, flat) for layer in layers]
-        self._net = Perceptron(
-            [layer.act for layer in layers], [s.weight for s in self._sources], [s.bias for s in self._sources]
-        )
+        acts = [layer.act for layer in layers]
+        weights, biases = [s.weight for s in self._sources], [s.bias for s in self._sources]
+        self._net = Perceptron(acts, weights, biases)
         self._biases = [s.bias_gradient for s in self._sources]
+        gradients = [s.weight_gradient for s in self._sources]
+        self.kernel = kernel if kernel is not None and Program.fits(acts, weights) else None
+        """What runs the passes, None where numpy does."""
+        self._program = Program(acts, weights, biases, gradients, self._biases) if self.kernel else None
         self.look()
 
     def look(self) -> None:
         """See which layers are trained now: no gradient is computed for the others."""
-        self._weights = [s.weight_gradient if s.trained else None for s in self._sources]
+        trained = [s.trained for s in self._sources]
+        self._weights = [s.weight_gradient if yes else None for s, yes in zip(self._sources, trained, strict=True)]
+        if self._program is not None:
+            self._program.look(trained)
 
     def compute(self) -> None:
         """Bring the weights up to date."""
@@ -36,15 +45,46 @@ class Side:
 
     def forward(self, x: Array, slot: int = 0) -> Array:
         """Return the outputs, (rows, out), in an array that the next pass of as many rows in that slot writes again."""
-        return self._net.forward(x, slot)
+        if self.kernel is None or self._program is None:
+            return self._net.forward(x, slot)
+        run, out = self._program.forward(x, slot)
+        self.kernel.run(run)
+        return out
 
     def backward(self, x: Array, gradient: Array, *, slot: int = 0, below: bool = False) -> Any:
         """Write the gradients of everything that the weights come from, and return that of `x` if it is wanted."""
-        found = self._net.backward(x, gradient, self._weights, self._biases, slot=slot, below=below)
+        if self.kernel is None or self._program is None:
+            found = self._net.backward(x, gradient, self._weights, self._biases, slot=slot, below=below)
+        elif below:
+            raise NotImplementedError("the kernel has no gradient of what a perceptron reads")
+        else:
+            found = None
+            self.kernel.run(self._program.backward(x, gradient, slot))
+        self._pull()
+        return found
+
+    def _pull(self) -> None:
         for source, trained in zip(self._sources, self._weights, strict=True):
             if trained is not None:
                 source.pull()
-        return found
+
+    def forward_beside(self, other: Side, x: Array) -> tuple[Array, Array]:
+        """Return the outputs of this perceptron and of another on the same rows."""
+        if self.kernel is None or self._program is None or other._program is None:
+            return self.forward(x), other.forward(x)
+        (one, out), (two, more) = self._program.forward(x), other._program.forward(x)
+        self.kernel.run(one, two)
+        return out, more
+
+    def backward_beside(self, other: Side, x: Array, gradient: Array, of_other: Array) -> None:
+        """Go back through this perceptron and another, after `forward_beside` of the same rows."""
+        if self.kernel is None or self._program is None or other._program is None:
+            self.backward(x, gradient)
+            other.backward(x, of_other)
+            return
+        self.kernel.run(self._program.backward(x, gradient), other._program.backward(x, of_other))
+        self._pull()
+        other._pull()
 
     def inward(self, gradient: Array, of: int, rows: Any, columns: slice) -> Array:
         """Return the gradient of some of the inputs of some rows, (chosen rows, chosen inputs); see `Perceptron`."""

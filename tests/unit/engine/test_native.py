@@ -1,0 +1,206 @@
+"""The optional kernel: it computes what the engine in Python computes, on one core and on two."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.cases import agent
+from tests.unit.engine.alike import A2C, ACTIONS, PPO, both, weights
+from torch import nn
+
+from acclimate.cli import main
+from acclimate.engine.activations import activation
+from acclimate.engine.choice import attach
+from acclimate.engine.flat import Flat
+from acclimate.engine.mlp import Dense, dense_layers
+from acclimate.engine.native import Kernel, kernel
+from acclimate.engine.native.build import build, find_compiler, place
+from acclimate.engine.native.check import check, distance
+from acclimate.engine.side import Side
+from acclimate.errors import AcclimateError
+from acclimate.method import Method, chain
+from acclimate.methods.channel import ChannelScale
+from acclimate.methods.freeze import Freeze
+from acclimate.methods.full import Full
+from acclimate.methods.kl import KLToPrior
+from acclimate.methods.l2sp import L2SP
+from acclimate.seam import Seam
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Let the kernel be built where no other test looks."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCLIMATE_CACHE", str(folder))
+        build(check)
+        yield folder
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Of the kernel alone: torch's own two threads crawl where a core is busy."""
+    monkeypatch.setattr(Kernel, "threads", lambda kernel: request.param)
+    return request.param
+
+
+def built() -> Kernel:
+    found = kernel()
+    assert found is not None
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 300),
+    sizes=st.lists(st.integers(1, 300), min_size=2, max_size=5),
+    double=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_passes_are_those_of_numpy(cache: Path, rows: int, sizes: list[int], double: bool, seed: int) -> None:
+    apart = distance(built(), rows, tuple(sizes), np.float64 if double else np.float32, seed)
+    # A unit may sit at the kink of a ReLU within rounding; its gradient is then either side's.
+    assert apart < (1e-11 if double else 2e-3)
+
+
+def test_tanh_is_right_everywhere(cache: Path) -> None:
+    """Against numpy's in double, in units of float32's last place of a number near one; infinities included."""
+    x = np.concatenate([np.linspace(-12, 12, 10_001), np.geomspace(1e-30, 1, 500), [np.inf, -np.inf, 0.0]])
+    layer = nn.Linear(1, 1)
+    for dtype, close in ((torch.float32, 2.5e-7), (torch.float64, 5e-16)):
+        layer = layer.to(dtype)
+        with torch.no_grad():
+            layer.weight.fill_(1.0)
+            layer.bias.zero_()
+        side = Side((Dense(layer, activation(nn.Tanh())),), Flat(list(layer.parameters())), built())
+        rows = x.astype(side._net.weights[0].dtype)
+        # An infinite input times a weight is no number in a product; what a tanh sees of it is a large one.
+        rows = np.clip(rows, -3e38, 3e38)[:, None]
+        out = side.forward(rows)[:, 0].astype(np.float64)
+        truth = np.tanh(rows[:, 0].astype(np.float64))
+        assert np.abs(out - truth).max() < close
+        small = (np.abs(truth) > 0) & (np.abs(truth) < 0.5)
+        assert (np.abs(out - truth)[small] / np.abs(truth)[small]).max() < 8 * close
+
+
+METHODS: dict[str, Method] = {
+    "several": chain(ChannelScale(train_base=True), KLToPrior(weight=0.5), L2SP()),
+    "freeze": Freeze(on="actor:mlp_extractor"),
+    "freeze-biases": Freeze(on="*:*.bias"),
+}
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize("algorithm", [PPO, A2C])
+def test_300_updates_are_those_of_sb3(cache: Path, threads: int, algorithm: type, actions: str) -> None:
+    outcome = both(algorithm, actions, rollouts=15 if algorithm is PPO else 300)
+    assert outcome.updates == 300
+    assert outcome.distance < 1e-8
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_do_what_they_do_under_sb3(cache: Path, threads: int, method: str) -> None:
+    assert both(PPO, "box", METHODS[method]).distance < 1e-8
+
+
+@pytest.mark.parametrize("actions", ["box", "discrete"])
+def test_in_float32_it_drifts_as_sb3_does_from_itself(cache: Path, actions: str) -> None:
+    def perturb(model: object) -> None:
+        with torch.no_grad():
+            for p in model.policy.parameters():  # type: ignore[attr-defined]
+                p.copy_(torch.nextafter(p, torch.full_like(p, torch.inf)))
+
+    drift = both(PPO, actions, dtype=torch.float32).distance
+    assert drift <= 3 * both(PPO, actions, dtype=torch.float32, disturb=perturb).distance
+
+
+def test_two_threads_compute_what_one_does(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for count in (1, 2):
+        monkeypatch.setattr(Kernel, "threads", lambda kernel, count=count: count)
+        model = agent("ppo-mlp")
+        seam = Seam(model, Full(), total_steps=256)
+        assert "native" in attach(seam, type(model), "auto")[1]
+        with seam:
+            model.learn(256)
+        found.append(weights(model))
+    assert torch.equal(*found)
+
+
+def test_a_fork_has_its_own_second_thread(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two perceptrons at once, in the child of a process whose second thread runs."""
+    monkeypatch.setattr(Kernel, "threads", lambda kernel: 2)
+    layers = [nn.Linear(7, 5) for _ in range(2)]
+    one, two = (Side((Dense(layer, None),), Flat(list(layer.parameters())), built()) for layer in layers)
+    x = np.random.default_rng(0).normal(size=(32, 7)).astype(np.float32)
+    expected = [out.copy() for out in one.forward_beside(two, x)]
+    child = os.fork()
+    if child == 0:
+        same = all(
+            np.array_equal(*pair) for _ in range(64) for pair in zip(one.forward_beside(two, x), expected, strict=True)
+        )
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_other_activations_are_left_to_numpy(cache: Path) -> None:
+    known, other = ([nn.Linear(3, 4), act, nn.Linear(4, 2)] for act in (nn.Tanh(), nn.ELU()))
+    for layers, kept in ((known, True), (other, False)):
+        parameters = [p for layer in layers for p in layer.parameters()]
+        found = dense_layers(layers)
+        assert isinstance(found, tuple)
+        assert (Side(found, Flat(parameters), built()).kernel is not None) == kept
+
+
+def test_the_command_builds_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path / "new"))
+    assert kernel() is None
+    done = CliRunner().invoke(main, ["native"])
+    assert done.exit_code == 0, done.output
+    assert "agrees with the engine in Python" in done.output
+    assert place().exists()
+    assert kernel() is not None
+    assert "removed" in CliRunner().invoke(main, ["native", "--remove"]).output
+    assert not place().exists()
+    assert "there is none" in CliRunner().invoke(main, ["native", "--remove"]).output
+
+
+def test_no_compiler_and_one_that_fails_are_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(AcclimateError, match="no C compiler was found"):
+        build(check)
+    failing = shutil.which("false")
+    assert failing is not None
+    monkeypatch.setenv("CC", failing)
+    with pytest.raises(AcclimateError, match="cannot compile the kernel"):
+        build(check)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kernel_that_is_wrong_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path))
+
+    def refuse(path: Path) -> None:
+        assert path.exists()
+        raise AcclimateError("the kernel differs")
+
+    with pytest.raises(AcclimateError, match="differs"):
+        build(refuse)
+    assert kernel() is None
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"no library")
+    with pytest.raises(AcclimateError, match="is no kernel"):
+        check(broken)
