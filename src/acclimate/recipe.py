@@ -94,8 +94,9 @@ class Recipe:
     """SB3 constructor arguments that override what was saved or chosen."""
     n_envs: int | None = None
     """Training environments; None: 8 on-policy, 1 off-policy."""
-    vec_env: Literal["dummy", "subproc"] = "dummy"
-    """Whether training environments share this process."""
+    vec_env: Literal["auto", "dummy", "subproc"] = "auto"
+    """Whether training environments share this process: `auto` measures whether several processes pay, and takes them
+    for environments that are known to bear it. The numbers are the same."""
     device: str = "cpu"
     """Torch device of the training."""
     engine: Literal["auto", "sb3"] = "auto"

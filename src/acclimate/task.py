@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 from acclimate.config import convert, from_dict, to_dict
+from acclimate.cores import processes
 from acclimate.environment import Blamed, blamed, make_env, modern_id
 from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import SHIFTS
@@ -100,7 +101,7 @@ class Task:
         n: int,
         *,
         seed: int,
-        kind: Literal["dummy", "subproc"] = "dummy",
+        kind: Literal["auto", "dummy", "subproc"] = "dummy",
         monitor: str | os.PathLike[str] | None = None,
         stagger: bool = False,
     ) -> VecEnv:
@@ -109,7 +110,8 @@ class Task:
         Args:
             n: how many.
             seed: environment i is first reset with `seed + i`, its action space seeded alike.
-            kind: stepped one after another, or each in a process of its own.
+            kind: stepped one after another, each in a process of its own, or in as many processes as a short
+                measurement finds best; the numbers are the same.
             monitor: folder for `<i>.monitor.csv`, None for none.
             stagger: cut the first episodes at different times, where there is a time limit.
 
@@ -118,6 +120,8 @@ class Task:
             ConfigError: if `n` is below 1 or the folder cannot be written.
         """
         from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+        from acclimate.forked import ForkedVecEnv
 
         if n < 1:
             raise ConfigError(f"a vector of {n} environments is empty; ask for at least 1")
@@ -132,7 +136,10 @@ class Task:
             _Maker(self, seed + i, None if place is None else str(place / str(i)), (i, n) if stagger else None)
             for i in range(n)
         ]
-        venv = (SubprocVecEnv if kind == "subproc" else DummyVecEnv)(makers)
+        if kind == "auto" and (shares := processes(self, n)) > 1:
+            venv: VecEnv = ForkedVecEnv(makers, shares)
+        else:
+            venv = (SubprocVecEnv if kind == "subproc" else DummyVecEnv)(makers)  # type: ignore[arg-type]
         venv.seed(seed)
         return venv
 

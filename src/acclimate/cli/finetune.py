@@ -41,7 +41,9 @@ RECIPE = stack(
     ),
     click.option("--hyperparams", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of SB3's algorithm."),
     click.option("--n-envs", type=click.IntRange(1), help="Training environments [8 on-policy, 1 off-policy]."),
-    click.option("--vec-env", type=click.Choice(["dummy", "subproc"]), help="Whether they share this process."),
+    click.option(
+        "--vec-env", type=click.Choice(["auto", "dummy", "subproc"]), help="Whether they share this process [auto]."
+    ),
     click.option("--engine", type=click.Choice(["auto", "sb3"]), help="What trains: ours where it can, or SB3 [auto]."),
     click.option("--eval-freq", type=click.IntRange(1), help="Environment steps between evaluations."),
     click.option("--eval-episodes", type=click.IntRange(1), help="Episodes of an evaluation while training."),

@@ -1,0 +1,79 @@
+"""On how many cores a vector of environments is best stepped, by measurement."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import gymnasium as gym
+
+if TYPE_CHECKING:
+    from acclimate.task import Task
+
+_KNOWN = ("gymnasium.envs.", "ale_py.", "acclimate.")
+"""Environments that run the same in a forked process; others may hold threads or a GPU, which no fork carries."""
+_STEPS = 50
+_MESSAGES = 1.2e-4
+"""Seconds that waking processes and gathering their answers takes in a step of the vector."""
+_MESSAGE = 3e-5
+"""The same for each process."""
+_WORTH = 0.8
+"""Several cores are used where a step then takes at most this share of the time."""
+
+
+def processes(task: Task, n: int) -> int:
+    """Return how many processes should share `n` environments, 1 where several would not pay.
+
+    The choice changes no number of a run: each environment depends on its own seed and actions alone.
+    """
+    most = min(n, _cores())
+    if most < 2 or not sys.platform.startswith("linux"):
+        return 1
+    env = task.make()
+    try:
+        if not type(env.unwrapped).__module__.startswith(_KNOWN):
+            return 1
+        seconds = _seconds(env)
+    finally:
+        env.close()
+    return cheapest(seconds, n, most)
+
+
+def cheapest(seconds: float, n: int, most: int) -> int:
+    """Return how many processes step `n` environments soonest, 1 where several would gain little.
+
+    Args:
+        seconds: what a step of one environment takes.
+        n: how many environments.
+        most: how many processes there may be.
+
+    Example:
+        >>> cheapest(6e-6, 8, 2), cheapest(80e-6, 8, 2), cheapest(80e-6, 8, 8)
+        (1, 2, 8)
+    """
+    cost = {k: math.ceil(n / k) * seconds + _MESSAGES + _MESSAGE * (k - 1) for k in range(2, most + 1)}
+    best = min(cost, key=cost.__getitem__, default=1)
+    return best if best > 1 and cost[best] <= _WORTH * n * seconds else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _seconds(env: gym.Env) -> float:
+    """Return the median time of a step under random actions."""
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    taken = []
+    for _ in range(_STEPS):
+        action = env.action_space.sample()
+        begun = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        taken.append(time.perf_counter() - begun)
+        if terminated or truncated:
+            env.reset()
+    return statistics.median(taken)

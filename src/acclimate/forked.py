@@ -1,0 +1,278 @@
+"""Environments on several cores: some are stepped here, the others in forked processes at the same time.
+
+What an environment does depends on its own seed and actions alone, so the numbers are those of SB3's `DummyVecEnv`.
+SB3's `SubprocVecEnv` has a process and two messages for each environment; here a process steps its share of them one
+after another, and this one works too instead of waiting.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import select
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, pairwise
+from multiprocessing.connection import Connection
+from pickle import PicklingError
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from acclimate.errors import AcclimateError, TaskError
+from acclimate.serial import step
+
+Array = NDArray[Any]
+_PATIENCE = 1e-3
+"""Seconds of waiting awake: longer than what comes between two steps of a rollout, shorter than an update."""
+Makers = Sequence[Callable[[], gym.Env]]
+
+
+class ForkedVecEnv(VecEnv):
+    """A vector of environments, in shares that are stepped at the same time."""
+
+    def __init__(self, makers: Makers, processes: int) -> None:
+        """Fork, and make each environment where it is stepped.
+
+        Args:
+            makers: one for each environment.
+            processes: how many shares there are, this process's own included; at least 2.
+
+        Raises:
+            TaskError: if an environment cannot be made.
+        """
+        cuts = np.linspace(0, len(makers), processes + 1).round().astype(int)
+        self._shares = [slice(int(a), int(b)) for a, b in pairwise(cuts)]
+        self._own = DummyVecEnv(list(makers[self._shares[0]]))  # type: ignore[arg-type]
+        self._pipes: list[Connection] = []
+        self._processes: list[Any] = []
+        self._actions: Array | None = None
+        self._closed = False
+        for share in self._shares[1:]:
+            self._fork(makers[share])
+        try:
+            self._ask(("spaces",))
+        except BaseException:
+            self.close()
+            raise
+        super().__init__(len(makers), self._own.observation_space, self._own.action_space)
+
+    def _fork(self, makers: Makers) -> None:
+        context = multiprocessing.get_context("fork")
+        here, there = context.Pipe()
+        process = context.Process(target=_serve, args=(there, [here, *self._pipes], makers), daemon=True)
+        with warnings.catch_warnings():
+            # Python warns of threads at a fork; a child runs environments alone, which use none of this process's.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+        there.close()
+        self._pipes.append(here)
+        self._processes.append(process)
+
+    def _send(self, messages: Iterable[tuple[Any, ...]]) -> None:
+        for pipe, message in zip(self._pipes, messages, strict=True):
+            try:
+                pipe.send(message)
+            except OSError as error:
+                raise self._lost() from error
+
+    def _receive(self) -> list[Any]:
+        """Return what each process answers; all are heard before an error of one is raised."""
+        answers = []
+        for pipe in self._pipes:
+            try:
+                answers.append(_hear(pipe))
+            except (EOFError, OSError) as error:
+                raise self._lost() from error
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+    def _lost(self) -> TaskError:
+        return TaskError("a process that steps environments has died; look for its message above, or use vec_env dummy")
+
+    def _ask(self, message: tuple[Any, ...]) -> list[Any]:
+        self._send([message] * len(self._pipes))
+        return self._receive()
+
+    def step_async(self, actions: Array) -> None:
+        """Let the other processes begin."""
+        self._actions = actions
+        self._send([("step", actions[share]) for share in self._shares[1:]])
+
+    def step_wait(self) -> Any:
+        """Step the own share, and wait for the others."""
+        actions = self._actions
+        if actions is None:
+            raise RuntimeError("step_wait without step_async")
+        own = step(self._own, actions[self._shares[0]])
+        parts = self._receive()
+        for share, told in zip(self._shares, [self._own.reset_infos, *(part[1] for part in parts)], strict=True):
+            if told is not None:
+                self.reset_infos[share] = told
+        observations, rewards, dones, infos = zip(own, *(part[0] for part in parts), strict=True)
+        infos = chain(infos[0], *map(_unpacked, infos[1:]))
+        return _joined(observations), np.concatenate(rewards), np.concatenate(dones), list(infos)
+
+    def reset(self) -> Any:
+        """Begin episodes everywhere, by the seeds and options that were set."""
+        self._send([("reset", self._seeds[share], self._options[share]) for share in self._shares[1:]])
+        self._own._seeds, self._own._options = self._seeds[self._shares[0]], self._options[self._shares[0]]
+        own = self._own.reset()
+        parts = self._receive()
+        self.reset_infos = list(chain(self._own.reset_infos, *(part[1] for part in parts)))
+        self._reset_seeds()
+        self._reset_options()
+        return _joined([own, *(part[0] for part in parts)])
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._closed:
+            return
+        self._closed = True
+        for pipe in self._pipes:
+            # One that has died already needs no word.
+            try:
+                pipe.send(("close",))
+            except OSError:
+                continue
+        for process in self._processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.terminate()
+        for pipe in self._pipes:
+            pipe.close()
+        self._own.close()
+
+    def _each(self, indices: Any, name: str, *arguments: Any) -> list[Any]:
+        """Return what a method of the vectors says of some environments."""
+        found: dict[int, Any] = {}
+        wanted = list(self._get_indices(indices))
+        for place, share in enumerate(self._shares):
+            mine = [i - share.start for i in wanted if share.start <= i < share.stop]
+            if not mine:
+                continue
+            if place == 0:
+                answers = _call(self._own, name, mine, arguments)
+            else:
+                pipe = self._pipes[place - 1]
+                pipe.send(("call", name, mine, arguments))
+                answers = pipe.recv()
+                if isinstance(answers, BaseException):
+                    raise answers
+            found.update(zip((i + share.start for i in mine), answers, strict=True))
+        return [found[i] for i in wanted]
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Return an attribute of each environment."""
+        if not hasattr(self, "num_envs"):
+            # SB3's constructor asks for the render mode before it knows how many there are.
+            return self._own.get_attr(attr_name)
+        return self._each(indices, "get_attr", attr_name)
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute of each environment."""
+        self._each(indices, "set_attr", attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """Return what a method of each environment says."""
+        return self._each(indices, "env_method", method_name, method_args, method_kwargs)
+
+    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
+        """Tell of each environment whether it is wrapped so."""
+        return self._each(indices, "env_is_wrapped", wrapper_class)
+
+    def get_images(self) -> Sequence[Array | None]:
+        """Return a picture of each environment."""
+        return self.env_method("render")
+
+
+def _hear(pipe: Connection) -> Any:
+    """Return what comes next; at first without sleeping, because waking up takes as long as a step of some worlds."""
+    ready = select.poll()
+    ready.register(pipe, select.POLLIN)
+    until = time.perf_counter() + _PATIENCE
+    while not ready.poll(0) and time.perf_counter() < until:
+        continue
+    return pipe.recv()
+
+
+def _packed(infos: list[dict[str, Any]]) -> tuple[list[tuple[tuple[str, ...], dict[str, Any]]], Array]:
+    """Return names and other things, and all of numpy's scalars in one array: pickled one by one they take longest."""
+    numbers = [value for info in infos for value in info.values() if type(value) is np.float64]
+    rest = [
+        (tuple(info), {key: value for key, value in info.items() if type(value) is not np.float64}) for info in infos
+    ]
+    return rest, np.array(numbers, np.float64)
+
+
+def _unpacked(packed: tuple[list[tuple[tuple[str, ...], dict[str, Any]]], Array]) -> list[dict[str, Any]]:
+    numbers = iter(packed[1])
+    return [{key: rest[key] if key in rest else next(numbers) for key in names} for names, rest in packed[0]]
+
+
+def _joined(observations: Sequence[Any]) -> Any:
+    first = observations[0]
+    if isinstance(first, dict):
+        return type(first)((key, np.concatenate([seen[key] for seen in observations])) for key in first)
+    if isinstance(first, tuple):
+        return tuple(np.concatenate(parts) for parts in zip(*observations, strict=True))
+    return np.concatenate(observations)
+
+
+def _call(env: DummyVecEnv, name: str, indices: list[int], arguments: tuple[Any, ...]) -> list[Any]:
+    if name == "env_method":
+        method, positional, named = arguments
+        return env.env_method(method, *positional, indices=indices, **named)
+    found = getattr(env, name)(*arguments, indices=indices)
+    return [None] * len(indices) if found is None else found
+
+
+def _serve(pipe: Connection, others: list[Connection], makers: Makers) -> None:
+    """Make environments and do with them what is asked, until the pipe is closed."""
+    for other in others:
+        # Copies of the ends that belong to the first process: with them open no one would learn of its death.
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    env: DummyVecEnv | None = None
+    while True:
+        try:
+            message, *arguments = _hear(pipe)
+        except (EOFError, OSError):
+            message = "close"
+        if message == "close":
+            if env is not None:
+                env.close()
+            return
+        try:
+            env = env or DummyVecEnv(list(makers))  # type: ignore[arg-type]
+            answer = _answer(env, message, arguments)
+        except AcclimateError as error:
+            answer = error
+        _reply(pipe, answer)
+
+
+def _reply(pipe: Connection, answer: Any) -> None:
+    try:
+        pipe.send(answer)
+    except OSError:
+        return  # the first process is gone; the next message says so
+    except (PicklingError, TypeError, ValueError, AttributeError) as error:
+        pipe.send(TaskError(f"what an environment says cannot be sent between processes ({error}); use vec_env dummy"))
+
+
+def _answer(env: DummyVecEnv, message: str, arguments: list[Any]) -> Any:
+    if message == "step":
+        observations, rewards, dones, infos = step(env, arguments[0])
+        return (observations, rewards, dones, _packed(infos)), env.reset_infos if dones.any() else None
+    if message == "reset":
+        env._seeds, env._options = arguments
+        return env.reset(), env.reset_infos
+    if message == "call":
+        return _call(env, *arguments)
+    return None
