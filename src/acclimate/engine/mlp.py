@@ -44,7 +44,7 @@ def dense_layers(modules: Sequence[nn.Module]) -> tuple[Dense, ...] | str:
     return tuple(found) if found else "it has no layer"
 
 
-class _Room:
+class Room:
     """The arrays of one batch size."""
 
     def __init__(self, rows: int, sizes: Sequence[int], acts: Sequence[Activation | None], dtype: Any) -> None:
@@ -71,17 +71,18 @@ class Perceptron:
         """
         self.acts, self.weights, self.biases = tuple(acts), tuple(weights), tuple(biases)
         self._sizes = [len(bias) for bias in biases]
-        self._rooms: dict[tuple[int, int], _Room] = {}
+        self._rooms: dict[tuple[int, int], Room] = {}
 
-    def _room(self, rows: int, slot: int) -> _Room:
+    def room(self, rows: int, slot: int) -> Room:
+        """Return the arrays of passes of so many rows in a slot."""
         key = rows, slot
         if key not in self._rooms:
-            self._rooms[key] = _Room(rows, self._sizes, self.acts, self.weights[0].dtype)
+            self._rooms[key] = Room(rows, self._sizes, self.acts, self.weights[0].dtype)
         return self._rooms[key]
 
     def forward(self, x: Array, slot: int = 0) -> Array:
         """Return the outputs, (rows, out), in an array that the next pass of as many rows in that slot writes again."""
-        room = self._room(len(x), slot)
+        room = self.room(len(x), slot)
         for place, (act, weight, bias) in enumerate(zip(self.acts, self.weights, self.biases, strict=True)):
             x, done = affine(x, weight, bias, room.outputs[place], None if act is None else act.fused)
             room.outputs[place] = x
@@ -111,7 +112,7 @@ class Perceptron:
             slot: that of the forward pass.
             below: whether the gradient with respect to `x` is wanted.
         """
-        room = self._room(len(x), slot)
+        room = self.room(len(x), slot)
         lowest = 0 if below else next((i for i, w in enumerate(weights) if w is not None), len(weights))
         for place in range(len(self.weights) - 1, lowest - 1, -1):
             act, into = self.acts[place], weights[place]
@@ -134,7 +135,7 @@ class Perceptron:
             columns: which of the inputs.
             slot: that of the forward pass.
         """
-        room = self._room(of, slot)
+        room = self.room(of, slot)
         for place in range(len(self.weights) - 1, -1, -1):
             act = self.acts[place]
             if act is not None:

@@ -23,12 +23,11 @@ class Side:
         self._sources = [weights_of(layer.module, flat) for layer in layers]
         acts = [layer.act for layer in layers]
         weights, biases = [s.weight for s in self._sources], [s.bias for s in self._sources]
-        self._net = Perceptron(acts, weights, biases)
+        self._net = net = Perceptron(acts, weights, biases)
         self._biases = [s.bias_gradient for s in self._sources]
-        gradients = [s.weight_gradient for s in self._sources]
-        self.kernel = kernel if kernel is not None and Program.fits(acts, weights) else None
+        self.kernel = kernel if kernel is not None and Program.fits(net) else None
         """What runs the passes, None where numpy does."""
-        self._program = Program(acts, weights, biases, gradients, self._biases) if self.kernel else None
+        self._program = Program(net, [s.weight_gradient for s in self._sources], self._biases) if self.kernel else None
         self.look()
 
     def look(self) -> None:
@@ -53,12 +52,10 @@ class Side:
 
     def backward(self, x: Array, gradient: Array, *, slot: int = 0, below: bool = False) -> Any:
         """Write the gradients of everything that the weights come from, and return that of `x` if it is wanted."""
-        if self.kernel is None or self._program is None:
+        found = None
+        if self.kernel is None or self._program is None or below:
             found = self._net.backward(x, gradient, self._weights, self._biases, slot=slot, below=below)
-        elif below:
-            raise NotImplementedError("the kernel has no gradient of what a perceptron reads")
         else:
-            found = None
             self.kernel.run(self._program.backward(x, gradient, slot))
         self._pull()
         return found

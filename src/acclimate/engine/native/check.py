@@ -62,7 +62,7 @@ def distance(built: Kernel, rows: int, sizes: tuple[int, ...], dtype: type, seed
     net = Perceptron(acts, weights, biases)
     expected = net.forward(x).copy()
     net.backward(x, gradient.copy(), *theirs)
-    program = Program(acts, weights, biases, *ours)
+    program = Program(Perceptron(acts, weights, biases), *ours)
     run, out = program.forward(x)
     built.run(run)
     found = out.copy()

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from acclimate.engine.activations import Activation, activation
+from acclimate.engine.activations import activation
+from acclimate.engine.mlp import Perceptron, Room
 from acclimate.engine.native.build import place
 
 Array = NDArray[Any]
@@ -61,25 +62,21 @@ def _address(array: Array) -> int:
 class Program:
     """A perceptron as the kernel reads it: where its weights, its gradients and its outputs lie."""
 
-    def __init__(
-        self,
-        acts: Sequence[Activation | None],
-        weights: Sequence[Array],
-        biases: Sequence[Array],
-        weight_gradients: Sequence[Array],
-        bias_gradients: Sequence[Array],
-    ) -> None:
-        """Hold the arrays, which stay where they are; `fits` has said that the kernel knows the activations."""
-        self._kinds = [_KINDS[act] for act in acts]
-        self._weights, self._biases = list(weights), list(biases)
+    def __init__(self, net: Perceptron, weight_gradients: Sequence[Array], bias_gradients: Sequence[Array]) -> None:
+        """Hold the arrays, which stay where they are; `fits` has said that the kernel knows the activations.
+
+        Outputs go where the perceptron itself has them, so that numpy can take over after a pass of the kernel.
+        """
+        self._net = net
+        self._kinds = [_KINDS[act] for act in net.acts]
         self._gradients = list(zip(weight_gradients, bias_gradients, strict=True))
         self._trained = [True] * len(self._kinds)
-        self._tables: dict[tuple[int, int], tuple[Array, list[Array], list[Array]]] = {}
+        self._tables: dict[tuple[int, int], tuple[Array, Room]] = {}
 
     @staticmethod
-    def fits(acts: Sequence[Activation | None], weights: Sequence[Array]) -> bool:
+    def fits(net: Perceptron) -> bool:
         """Tell whether the kernel can run a perceptron."""
-        return all(act in _KINDS for act in acts) and all(w.flags.c_contiguous for w in weights)
+        return all(act in _KINDS for act in net.acts) and all(w.flags.c_contiguous for w in net.weights)
 
     def look(self, trained: Sequence[bool]) -> None:
         """Say which layers are trained now: no gradient is computed for the others."""
@@ -88,26 +85,25 @@ class Program:
 
     def forward(self, x: Array, slot: int = 0) -> tuple[Pass, Array]:
         """Return the pass of some rows, and the array that its outputs will be in."""
-        table, outputs, _ = self._table(len(x), slot)
-        return Pass(table, x), outputs[-1]
+        table, room = self._table(len(x), slot)
+        return Pass(table, x), room.outputs[-1]
 
     def backward(self, x: Array, gradient: Array, slot: int = 0) -> Pass:
         """Return the pass back after `forward` of the same rows in that slot; the gradient is written over."""
         return Pass(self._table(len(x), slot)[0], x, np.ascontiguousarray(gradient))
 
-    def _table(self, rows: int, slot: int) -> tuple[Array, list[Array], list[Array]]:
+    def _table(self, rows: int, slot: int) -> tuple[Array, Room]:
         key = rows, slot
         if key not in self._tables:
-            dtype = self._weights[0].dtype
-            outputs, gradients = ([np.empty((rows, len(b)), dtype) for b in self._biases] for _ in range(2))
+            net, room = self._net, self._net.room(rows, slot)
             lowest = next((i for i, yes in enumerate(self._trained) if yes), len(self._trained))
-            numbers = [rows, self._weights[0].shape[1], len(self._kinds), lowest]
+            numbers = [rows, net.weights[0].shape[1], len(self._kinds), lowest]
             for i, (weight_gradient, bias_gradient) in enumerate(self._gradients):
                 trained = (_address(weight_gradient), _address(bias_gradient)) if self._trained[i] else (0, 0)
-                places = (self._weights[i], self._biases[i], outputs[i], gradients[i])
+                places = (net.weights[i], net.biases[i], room.outputs[i], room.gradients[i])
                 weight, bias, output, gradient = map(_address, places)
-                numbers += [len(self._biases[i]), self._kinds[i], weight, bias, *trained, output, gradient]
-            self._tables[key] = np.array(numbers, np.int64), outputs, gradients
+                numbers += [len(net.biases[i]), self._kinds[i], weight, bias, *trained, output, gradient]
+            self._tables[key] = np.array(numbers, np.int64), room
         return self._tables[key]
 
 
