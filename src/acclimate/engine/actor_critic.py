@@ -20,7 +20,6 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from acclimate.engine.distributions import Choices, Coins, Distribution, Normal
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, dense_layers
-from acclimate.engine.native import kernel
 from acclimate.engine.side import Side, features
 from acclimate.engine.weights import intrusion
 
@@ -33,8 +32,7 @@ class ActorCritic:
     def __init__(self, policy: ActorCriticPolicy, flat: Flat) -> None:
         """Take the policy apart; `refusal` has said that it can be."""
         actor, critic = _sides(policy)
-        built = kernel()
-        self.actor, self.critic = Side(actor, flat, built), Side(critic, flat, built)  # type: ignore[arg-type]
+        self.actor, self.critic = Side(actor, flat), Side(critic, flat)  # type: ignore[arg-type]
         self.distribution = _distribution(policy, flat)
         self.dtype = flat.values.dtype
 

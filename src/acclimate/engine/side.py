@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, Perceptron
-from acclimate.engine.native.kernel import Kernel, Program
+from acclimate.engine.native.kernel import Program, kernel
 from acclimate.engine.weights import weights_of
 
 Array = NDArray[Any]
@@ -18,14 +18,14 @@ Array = NDArray[Any]
 class Side:
     """One of an agent's perceptrons: an actor, a critic, a head."""
 
-    def __init__(self, layers: tuple[Dense, ...], flat: Flat, kernel: Kernel | None = None) -> None:
-        """Take the weights from where the layers have them; with a kernel, passes are run by it if it can."""
+    def __init__(self, layers: tuple[Dense, ...], flat: Flat) -> None:
+        """Take the weights from where the layers have them; where the kernel was built, it runs what it can."""
         self._sources = [weights_of(layer.module, flat) for layer in layers]
         acts = [layer.act for layer in layers]
         weights, biases = [s.weight for s in self._sources], [s.bias for s in self._sources]
         self._net = net = Perceptron(acts, weights, biases)
         self._biases = [s.bias_gradient for s in self._sources]
-        self.kernel = kernel if kernel is not None and Program.fits(net) else None
+        self.kernel = kernel() if Program.fits(net) else None
         """What runs the passes, None where numpy does."""
         self._program = Program(net, [s.weight_gradient for s in self._sources], self._biases) if self.kernel else None
         self.look()

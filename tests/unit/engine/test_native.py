@@ -83,7 +83,7 @@ def test_tanh_is_right_everywhere(cache: Path) -> None:
         with torch.no_grad():
             layer.weight.fill_(1.0)
             layer.bias.zero_()
-        side = Side((Dense(layer, activation(nn.Tanh())),), Flat(list(layer.parameters())), built())
+        side = Side((Dense(layer, activation(nn.Tanh())),), Flat(list(layer.parameters())))
         rows = x.astype(side._net.weights[0].dtype)
         # An infinite input times a weight is no number in a product; what a tanh sees of it is a large one.
         rows = np.clip(rows, -3e38, 3e38)[:, None]
@@ -142,7 +142,7 @@ def test_a_fork_has_its_own_second_thread(cache: Path, monkeypatch: pytest.Monke
     """Two perceptrons at once, in the child of a process whose second thread runs."""
     monkeypatch.setattr(Kernel, "threads", lambda kernel: 2)
     layers = [nn.Linear(7, 5) for _ in range(2)]
-    one, two = (Side((Dense(layer, None),), Flat(list(layer.parameters())), built()) for layer in layers)
+    one, two = (Side((Dense(layer, None),), Flat(list(layer.parameters()))) for layer in layers)
     x = np.random.default_rng(0).normal(size=(32, 7)).astype(np.float32)
     expected = [out.copy() for out in one.forward_beside(two, x)]
     child = os.fork()
@@ -161,7 +161,7 @@ def test_other_activations_are_left_to_numpy(cache: Path) -> None:
         parameters = [p for layer in layers for p in layer.parameters()]
         found = dense_layers(layers)
         assert isinstance(found, tuple)
-        assert (Side(found, Flat(parameters), built()).kernel is not None) == kept
+        assert (Side(found, Flat(parameters)).kernel is not None) == kept
 
 
 def test_the_command_builds_and_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
