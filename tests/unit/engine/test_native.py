@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cases import agent
+from tests.unit.engine import test_off_policy, test_on_policy
 from tests.unit.engine.alike import A2C, ACTIONS, PPO, both, weights
 from torch import nn
 
@@ -204,3 +205,20 @@ def test_a_kernel_that_is_wrong_is_not_kept(tmp_path: Path, monkeypatch: pytest.
     broken.write_bytes(b"no library")
     with pytest.raises(AcclimateError, match="is no kernel"):
         check(broken)
+
+
+@pytest.mark.parametrize("method", ["full", "several", "freeze-lower"])
+@pytest.mark.parametrize("algorithm", test_off_policy.ALGORITHMS)
+def test_off_policy_agents_too(cache: Path, threads: int, algorithm: str, method: str) -> None:
+    test_off_policy.test_300_updates_are_those_of_sb3(algorithm, method)
+
+
+def test_one_gradient_in_float32(cache: Path, threads: int) -> None:
+    test_on_policy.test_one_gradient_in_float32()
+    for algorithm in test_off_policy.ALGORITHMS:
+        test_off_policy.test_one_gradient_in_float32(algorithm, 64)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "dqn"])
+def test_in_float32_off_policy_agents_drift_as_sb3_does_from_itself(cache: Path, algorithm: str) -> None:
+    test_off_policy.test_in_float32_it_drifts_no_further_than_sb3_from_itself(algorithm)
