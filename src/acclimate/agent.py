@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from acclimate.blueprint import Blueprint
 from acclimate.errors import SourceError, UnsafeFileError
+from acclimate.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -91,6 +92,7 @@ class Agent:
         self.normalizer = normalizer
         self.origin = origin or Origin()
         self.methods = methods
+        self._shortcut = Shortcut(model)
 
     @property
     def algorithm(self) -> str:
@@ -132,7 +134,10 @@ class Agent:
             episode_start: Which of the batch begin an episode, shape (batch,).
             deterministic: The most likely action instead of a sample.
         """
-        return self.model.predict(self._scaled(obs), state, episode_start, deterministic)
+        self._shortcut = self._shortcut.serving(self.model)
+        scaled = self._scaled(obs)
+        actions = self._shortcut.act(scaled, deterministic)
+        return self.model.predict(scaled, state, episode_start, deterministic) if actions is None else (actions, state)
 
     def values(self, obs: Observation) -> np.ndarray | None:
         """Return the critic's value of raw observations, shape (batch,); None for an agent without a critic.

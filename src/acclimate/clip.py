@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from acclimate.errors import TaskError
 from acclimate.evaluate import SEED
-from acclimate.player import isolated, player_of
+from acclimate.player import AgentPlayer, isolated
 from acclimate.slot import Slot
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
         slot, limit = Slot(env, task.describe()), round(seconds * _rate(env))
         slot.begin(0, seed)
         with isolated(agent, seed):
-            player, start, ended = player_of(agent, deterministic=True), True, False
+            player, start, ended = AgentPlayer(agent, deterministic=True), True, False
             player.begin(0, seed)
             while not ended and len(actions) < limit:
                 actions.append(player.act([slot.observation], np.array([start]))[0])

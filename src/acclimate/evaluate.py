@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.errors import ConfigError
-from acclimate.player import Player, RandomPlayer, isolated, player_of
+from acclimate.player import AgentPlayer, Player, RandomPlayer, isolated
 from acclimate.slot import Slot
 from acclimate.spaces import SpaceWarning, check_spaces
 from acclimate.statistics import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
@@ -112,7 +112,7 @@ def evaluate(
         warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
         check_spaces(agent, task)
     with isolated(agent, seed):
-        return _play(player_of(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
+        return _play(AgentPlayer(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
 
 
 def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs: int = 8) -> Evaluation:

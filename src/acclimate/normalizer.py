@@ -124,7 +124,8 @@ class Normalizer:
 
     def _scale(self, obs: np.ndarray, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
         scaled = (obs - mean) / np.sqrt(var + self.epsilon)
-        return np.clip(scaled, -self.clip_obs, self.clip_obs).astype(np.float32)
+        # The numbers of `np.clip`, which takes longer for a few of them than all the rest.
+        return np.minimum(np.maximum(scaled, -self.clip_obs), self.clip_obs).astype(np.float32)
 
     def check(self, space: spaces.Space, where: str) -> None:
         """Raise a `SourceError` unless the statistics are those of this observation space."""

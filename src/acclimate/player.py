@@ -1,8 +1,8 @@
-"""Who acts in an episode: an agent by `predict`, a plain network by its forward pass, or chance."""
+"""Who acts in an episode: an agent by its `predict`, or chance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,8 +11,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.preprocessing import is_image_space
 
 if TYPE_CHECKING:
     from acclimate.agent import Agent
@@ -61,47 +59,6 @@ class AgentPlayer:
             _stack(observations), self.state, episode_start=starts, deterministic=self.deterministic
         )
         return actions
-
-
-class FeedforwardPlayer(AgentPlayer):
-    """The mode of a plain network on flat observations, without what SB3's `predict` does around it.
-
-    The first batch is computed both ways; where they differ in a single bit, `predict` does the rest too.
-    """
-
-    def __init__(self, agent: Agent, policy: BasePolicy) -> None:
-        super().__init__(agent, deterministic=True)
-        self.policy = policy
-        self.normalize: Callable[[Any], Any] = agent.normalizer.normalize_obs if agent.normalizer else np.asarray
-        self.short: bool | None = None
-        policy.set_training_mode(False)
-
-    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_]) -> Sequence[Any]:
-        """Return the mode for each slot."""
-        if self.short:
-            return self._forward(observations)
-        actions = super().act(observations, starts)
-        if self.short is None:
-            self.short = np.array_equal(actions, self._forward(observations))
-        return actions
-
-    def _forward(self, observations: Sequence[Any]) -> NDArray[Any]:
-        policy, space = self.policy, self.policy.action_space
-        with torch.inference_mode():
-            batch = torch.as_tensor(self.normalize(np.stack(observations)), device=policy.device)
-            actions = policy._predict(batch, deterministic=True).cpu().numpy().reshape(-1, *space.shape)
-        if not isinstance(space, gym.spaces.Box):
-            return actions
-        return policy.unscale_action(actions) if policy.squash_output else np.clip(actions, space.low, space.high)
-
-
-def player_of(agent: Agent, deterministic: bool) -> AgentPlayer:
-    """Choose the fastest player that acts as the agent does."""
-    policy, space = agent.model.policy, agent.observation_space
-    flat = isinstance(space, gym.spaces.Box) and not is_image_space(space)
-    # A policy with a `predict` of its own keeps a state or takes masks: that is for it to do.
-    plain = isinstance(policy, BasePolicy) and type(policy).predict is BasePolicy.predict
-    return FeedforwardPlayer(agent, policy) if deterministic and flat and plain else AgentPlayer(agent, deterministic)
 
 
 def _stack(observations: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Evaluation on environments whose returns are known, and its short way against `predict`."""
+"""Evaluation on environments whose returns are known, and against SB3's own `predict`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from sb3_contrib import QRDQN, TQC, TRPO, CrossQ, RecurrentPPO
-from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from acclimate.errors import ConfigError, SpaceMismatchError, TaskError
 from acclimate.evaluate import Evaluation, evaluate, evaluate_random
 from acclimate.load import load
-from acclimate.player import AgentPlayer, FeedforwardPlayer, player_of
+from acclimate.player import AgentPlayer
 from acclimate.task import Task
 
 
@@ -77,39 +77,6 @@ def agent_for(algorithm, env: str, **more: Any):
     return load(algorithm(policy, env, **small(), **more))
 
 
-CASES = [
-    (PPO, "CartPole-v1"),
-    (A2C, "CartPole-v1"),
-    (DQN, "CartPole-v1"),
-    (QRDQN, "CartPole-v1"),
-    (PPO, "Pendulum-v1"),
-    (SAC, "Pendulum-v1"),
-    (TD3, "Pendulum-v1"),
-    (DDPG, "Pendulum-v1"),
-    (TQC, "Pendulum-v1"),
-    (TRPO, "Pendulum-v1"),
-    (CrossQ, "Pendulum-v1"),
-]
-
-
-@pytest.mark.parametrize(("algorithm", "env"), CASES, ids=[f"{a.__name__}-{e}" for a, e in CASES])
-def test_the_short_way_gives_predicts_actions_bit_for_bit(algorithm, env: str) -> None:
-    agent = agent_for(algorithm, env)
-    with torch.no_grad():  # a fresh policy hardly acts: louder, its actions are clipped too
-        for parameter in agent.model.policy.parameters():
-            parameter.mul_(2.0)
-    player = player_of(agent, deterministic=True)
-    assert isinstance(player, FeedforwardPlayer)
-    rng = np.random.default_rng(0)
-    low, high = agent.observation_space.low, agent.observation_space.high
-    for batch in (1, 2, 8, 8):
-        seen = list(np.clip(rng.normal(size=(batch, *low.shape)), low, high).astype(np.float32))
-        assert np.array_equal(
-            player.act(seen, np.ones(batch, bool)), agent.predict(np.stack(seen), deterministic=True)[0]
-        )
-        assert player.short
-
-
 def normalized_agent():
     venv = VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]), norm_reward=True)
     model = PPO("MlpPolicy", venv, n_steps=64, batch_size=32, n_epochs=1, **small())
@@ -117,12 +84,9 @@ def normalized_agent():
     return load(model)
 
 
-def test_the_short_way_normalises_and_leaves_the_normaliser_alone() -> None:
+def test_raw_returns_are_summed_and_the_normaliser_is_left_alone() -> None:
     agent = normalized_agent()
     kept = agent.normalizer.obs_mean.copy(), agent.normalizer.obs_var.copy(), float(agent.normalizer.obs_count)
-    player, seen = player_of(agent, deterministic=True), [np.array([0.3, -0.9, 2.0], np.float32)] * 2
-    for _ in range(2):
-        assert np.array_equal(player.act(seen, np.ones(2, bool)), agent.predict(np.stack(seen), deterministic=True)[0])
     found = evaluate(agent, Task("Pendulum-v1"), episodes=2)
     assert found.returns.max() < -100.0  # raw costs of Pendulum, not rewards of about unit size
     assert np.array_equal(agent.normalizer.obs_mean, kept[0])
@@ -130,8 +94,8 @@ def test_the_short_way_normalises_and_leaves_the_normaliser_alone() -> None:
     assert float(agent.normalizer.obs_count) == kept[2]
 
 
-def test_a_policy_that_computes_otherwise_is_asked_by_predict() -> None:
-    """An agent may do more than its network, as a subclass or a wrapper would: the first batch tells."""
+def test_an_agent_that_acts_otherwise_is_asked_by_its_predict() -> None:
+    """An agent may do more than its network, as a subclass or a wrapper would."""
     agent = agent_for(PPO, "CartPole-v1")
     plain = agent.predict
 
@@ -140,17 +104,22 @@ def test_a_policy_that_computes_otherwise_is_asked_by_predict() -> None:
         return 1 - actions, state
 
     agent.predict = other
-    player, seen = player_of(agent, deterministic=True), [np.full(4, 0.1, np.float32)]
-    for _ in range(3):
-        assert np.array_equal(player.act(seen, np.ones(1, bool)), other(np.stack(seen), deterministic=True)[0])
-    assert player.short is False
+    player, seen = AgentPlayer(agent, deterministic=True), [np.full(4, 0.1, np.float32)]
+    assert np.array_equal(player.act(seen, np.ones(1, bool)), 1 - plain(np.stack(seen), deterministic=True)[0])
 
 
-@pytest.mark.parametrize("stochastic", [False, True])
-def test_recurrent_policies_and_samples_go_by_predict(stochastic: bool) -> None:
-    algorithm = PPO if stochastic else RecurrentPPO
-    player = player_of(agent_for(algorithm, "CartPole-v1"), deterministic=not stochastic)
-    assert type(player) is AgentPlayer
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_an_evaluation_is_that_of_sb3s_own_predict(deterministic: bool) -> None:
+    """Step by step the same actions, so the same returns to the last bit."""
+    agent = normalized_agent()
+    ours = evaluate(agent, Task("Pendulum-v1"), episodes=3, deterministic=deterministic)
+
+    def theirs(obs, state=None, episode_start=None, deterministic=False):
+        return agent.model.predict(agent.normalizer.normalize_obs(obs), state, episode_start, deterministic)
+
+    agent.predict = theirs
+    by_sb3 = evaluate(agent, Task("Pendulum-v1"), episodes=3, deterministic=deterministic)
+    assert ours.returns.tolist() == by_sb3.returns.tolist()
 
 
 def test_a_recurrent_agent_returns_the_same_alone_and_in_a_batch() -> None:
