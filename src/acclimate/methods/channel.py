@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
+from acclimate.closed import Add, Array, Closed, numbers
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Scales, Signals
@@ -17,19 +19,38 @@ from acclimate.select import Select
 from acclimate.surgery import reparameterise
 
 
-class Scaled(nn.Module):
-    """A weight whose output channels are multiplied by a scale."""
+class RowScale(Closed):
+    """A weight or a bias whose output channels are multiplied by a scale."""
 
     def __init__(self, scale: Parameter) -> None:
         super().__init__()
         self.scale = scale
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight, (out, ...), with each row multiplied."""
-        return weight * self.scale.view(-1, *(1,) * (weight.dim() - 1))
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Return the weight, (out, ...), or the bias, (out,), with each row multiplied."""
+        return tensor * self.scale.view(-1, *(1,) * (tensor.dim() - 1))
+
+    def write(self, tensor: Array, out: Array) -> None:
+        """Write the same."""
+        np.multiply(tensor, self._rows(tensor), out=out)
+
+    def pull(self, tensor: Array, gradient: Array, add: Add) -> None:
+        """Add the gradient of the scales, each the sum over its row of tensor times gradient."""
+        add(self.scale, np.einsum("rc,rc->r", gradient.reshape(len(tensor), -1), tensor.reshape(len(tensor), -1)))
+
+    def below(self, gradient: Array) -> Array:
+        """Return the gradient at the tensor."""
+        return gradient * self._rows(gradient)
+
+    def _rows(self, tensor: Array) -> Array:
+        return numbers(self.scale).reshape(-1, *(1,) * (tensor.ndim - 1))
 
 
-class ScaledAndShifted(nn.Module):
+class Scaled(RowScale):
+    """The weight of a layer that `channel` has changed."""
+
+
+class ScaledAndShifted(Closed):
     """A bias that is multiplied by the scale of its weight, and shifted."""
 
     def __init__(self, scale: Parameter, shift: Parameter) -> None:
@@ -40,6 +61,20 @@ class ScaledAndShifted(nn.Module):
     def forward(self, bias: Tensor) -> Tensor:
         """Return the bias, (out,), of the scaled and shifted layer."""
         return torch.addcmul(self.shift, bias, self.scale)
+
+    def write(self, bias: Array, out: Array) -> None:
+        """Write the same."""
+        np.multiply(bias, numbers(self.scale), out=out)
+        out += numbers(self.shift)
+
+    def pull(self, bias: Array, gradient: Array, add: Add) -> None:
+        """Add the gradients of scale and shift."""
+        add(self.scale, gradient * bias)
+        add(self.shift, gradient)
+
+    def below(self, gradient: Array) -> Array:
+        """Return the gradient at the bias."""
+        return gradient * numbers(self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +93,7 @@ class ChannelScale(ComputedInWeights):
 
     name: ClassVar[str] = "channel"
     family: ClassVar[str] = "channel"
+    steady: ClassVar[bool] = True
 
     rate: float = 1.0
     """Factor of the learning rate of scales and shifts. Higher: adapts faster, less steadily. Adam moves

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.chance import generator
+from acclimate.closed import Add, Array, Closed, numbers
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Scales, Signals
@@ -20,7 +22,7 @@ from acclimate.select import Select
 from acclimate.surgery import reparameterise
 
 
-class LowRank(nn.Module):
+class LowRank(Closed):
     """A weight to which the product of two thin matrices is added."""
 
     def __init__(self, weight: Tensor, rank: int, scale: float, generator: torch.Generator) -> None:
@@ -37,6 +39,22 @@ class LowRank(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight, (out, ...), and scale * up @ down."""
         return weight + self.scale * (self.up @ self.down).view_as(weight)
+
+    def write(self, weight: Array, out: Array) -> None:
+        """Write the same."""
+        change = numbers(self.up) @ numbers(self.down)
+        change *= self.scale
+        np.add(weight, change.reshape(weight.shape), out=out)
+
+    def pull(self, weight: Array, gradient: Array, add: Add) -> None:
+        """Add the gradients of the two thin matrices."""
+        of_product = self.scale * gradient.reshape(len(weight), -1)
+        add(self.up, of_product @ numbers(self.down).T)
+        add(self.down, numbers(self.up).T @ of_product)
+
+    def below(self, gradient: Array) -> Array:
+        """Return the gradient at the weight, which is that at the sum."""
+        return gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +74,7 @@ class LoRA(ComputedInWeights):
 
     name: ClassVar[str] = "lora"
     family: ClassVar[str] = "adapter"
+    steady: ClassVar[bool] = True
 
     rank: int = 8
     """Rank of the change. Higher: more can change and is forgotten. A layer's own rank bounds it."""
