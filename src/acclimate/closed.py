@@ -3,63 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 Array = NDArray[Any]
-Add = Callable[[Parameter, Array], None]
+View = Callable[[Parameter], Array]
+
+
+class Form(Protocol):
+    """What a module computes, and what autograd would find of it, in arrays."""
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Write what the module's `forward` returns of `stored` into an array of the same shape."""
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add the gradients of the module's own parameters, given that of the loss at what `write` wrote."""
+
+    def below(self, gradient: Array) -> Array:
+        """Return the gradient at `stored`, given the same one, which is left as it is."""
+        ...
 
 
 class Closed(nn.Module):
-    """What computes a layer's tensor (`surgery.reparameterise`), and says in arrays what autograd would find.
+    """What computes a layer's tensor (`surgery.reparameterise`), and has a closed form in arrays.
 
-    Without these two methods a module serves as well; they save the time that autograd takes to record and to replay.
+    A module without one serves as well; it costs the time that autograd takes to record and to replay.
     """
 
     def forward(self, stored: Tensor) -> Tensor:
         """Return the tensor that the layer works with."""
         raise NotImplementedError
 
-    def write(self, stored: Array, out: Array) -> None:
-        """Write what `forward` returns.
+    def form(self, stored: Array, value: View, gradient: View) -> Form:
+        """Return the closed form.
 
         Args:
-            stored: as `forward` takes it.
-            out: of the same shape.
-        """
-        raise NotImplementedError
-
-    def pull(self, stored: Array, gradient: Array, add: Add) -> None:
-        """Add the gradients of the module's own parameters.
-
-        Args:
-            stored: as `write` took it.
-            gradient: of the loss with respect to what it wrote.
-            add: adds to the gradient of a parameter, in its shape; of one that is frozen it does nothing.
-        """
-        raise NotImplementedError
-
-    def below(self, gradient: Array) -> Array:
-        """Return the gradient with respect to `stored`, which no closed form here depends on.
-
-        Args:
-            gradient: as `pull` took it; it is left as it is.
+            stored: an array of the shape that it will be given.
+            value: returns the numbers of a parameter, as an array that follows them.
+            gradient: returns where the gradient of a parameter is added up, in its shape.
         """
         raise NotImplementedError
 
 
 def closed(module: nn.Module) -> bool:
-    """Tell whether a module's arrays are those of its own `forward`: a subclass that computes otherwise says so anew."""
-    return isinstance(module, Closed) and _owner(module, "forward") is _owner(module, "write")
+    """Tell whether a module has the closed form of its own `forward`: what a subclass inherits may be of another."""
+    return isinstance(module, Closed) and _owner(module, "forward") is _owner(module, "form")
 
 
 def _owner(module: nn.Module, name: str) -> type:
     return next(kind for kind in type(module).__mro__ if name in vars(kind))
-
-
-def numbers(parameter: Parameter) -> Array:
-    """Return a parameter as an array that shares its memory."""
-    return parameter.detach().numpy()

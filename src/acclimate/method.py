@@ -129,6 +129,15 @@ class Method:
         """Return what to add to the loss, a function of what the network and its frozen prior put out."""
         raise NotImplementedError
 
+    def output_slopes(
+        self, outputs: Outputs, prior_outputs: Outputs, signals: Signals
+    ) -> tuple[Tensor, Mapping[str, Tensor]] | None:
+        """Return the same penalty with its gradient at each tensor of the outputs, by name; None leaves it to autograd.
+
+        A tensor that is the same for all rows has a gradient for each of them.
+        """
+        return None
+
     def module_penalty(self, net: Net, state: Any, batch: Batch, signals: Signals) -> Tensor:
         """Return what to add to the loss, anything else that autograd can differentiate."""
         raise NotImplementedError

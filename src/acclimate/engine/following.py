@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,23 +46,20 @@ class Following:
         all the rest.
         """
         self._moves += 1
-        known = tau, sum(p._version + t._version for p, t in self._pairs), self._frozen
-        if known != self._known:
-            self._known, self._resting = known, frozenset()
+        frozen = [index for index, (parameter, _) in enumerate(self._pairs) if not parameter.requires_grad]
+        versions = [tensor._version for index in frozen for tensor in self._pairs[index]]
+        if (tau, frozen, versions) != self._known:
+            self._known, self._resting = (tau, frozen, versions), frozenset()
             self._plan()
-        if self._moves % EVERY == 0 and known[2]:
-            self._look(tau)
+        if frozen and self._moves % EVERY == 0:
+            self._look(tau, frozen)
             return
         for values, target in self._runs:
             target.mul_(1.0 - tau).add_(values, alpha=tau)
 
-    @property
-    def _frozen(self) -> tuple[int, ...]:
-        return tuple(index for index, (parameter, _) in enumerate(self._pairs) if not parameter.requires_grad)
-
-    def _look(self, tau: float) -> None:
+    def _look(self, tau: float, frozen: Sequence[int]) -> None:
         """Move all, and see which of the frozen ones it left where they were."""
-        before = {index: self._target.values[self._places[index]].copy() for index in self._known[2]}
+        before = {index: self._target.values[self._places[index]].copy() for index in frozen}
         self._resting = frozenset()
         self._plan()
         for values, target in self._runs:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acclimate.engine.closed_weights import is_closed
 from acclimate.engine.critics import Critics
 from acclimate.engine.replay import Replay, Sample
 from acclimate.engine.trained import Trained
-from acclimate.engine.weights import is_closed
 from acclimate.outputs import Values
 from acclimate.surgery import Computing
 from acclimate.tuner import Tuner

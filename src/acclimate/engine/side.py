@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from acclimate.engine.closed_weights import ClosedWeights, is_closed
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, Perceptron
-from acclimate.engine.weights import weights_of
+from acclimate.engine.weights import ComputedWeights, Weights
+from acclimate.surgery import Computing
 
 Array = NDArray[Any]
 
@@ -19,15 +22,14 @@ class Side:
 
     def __init__(self, layers: tuple[Dense, ...], flat: Flat) -> None:
         self._sources = [weights_of(layer.module, flat) for layer in layers]
-        self._net = Perceptron(
-            [layer.act for layer in layers], [s.weight for s in self._sources], [s.bias for s in self._sources]
-        )
+        self._acts = [layer.act for layer in layers]
+        self._net = Perceptron(self._acts, [s.weight for s in self._sources], [s.bias for s in self._sources])
         self._biases = [s.bias_gradient for s in self._sources]
         self.look()
 
     def look(self) -> None:
         """See which layers are trained now: no gradient is computed for the others."""
-        self._weights = [s.weight_gradient if s.trained else None for s in self._sources]
+        self._weights = [source.into(act) for source, act in zip(self._sources, self._acts, strict=True)]
 
     def compute(self) -> None:
         """Bring the weights up to date."""
@@ -49,6 +51,13 @@ class Side:
     def inward(self, gradient: Array, of: int, rows: Any, columns: slice) -> Array:
         """Return the gradient of some of the inputs of some rows, (chosen rows, chosen inputs); see `Perceptron`."""
         return self._net.inward(gradient, of, rows, columns)
+
+
+def weights_of(layer: nn.Module, flat: Flat) -> Weights:
+    """Return the weights of a linear layer."""
+    if not isinstance(layer, Computing):
+        return Weights(layer, flat)  # type: ignore[arg-type]
+    return ClosedWeights(layer, flat) if is_closed(layer) else ComputedWeights(layer, flat)
 
 
 def features(observations: Array, dtype: np.dtype[Any]) -> Array:

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from acclimate.engine.flat import Flat
 from acclimate.engine.following import Following
 from acclimate.engine.methods import Penalties, clip
+from acclimate.engine.prior import prior_of
 from acclimate.engine.steps import flat_step
 from acclimate.experience import Batch
 from acclimate.surgery import Computing
@@ -32,6 +33,7 @@ class Trained:
         (self._groups,) = (groups for groups in tuner.adopted if groups.optimizer is optimizer)
         roles = [net.role for net in self._groups.nets]
         self.penalties = Penalties(tuner.composition, self.flat, roles)
+        self.penalties.prior_of.update({net.role: prior_of(net) for net in self._groups.nets})
         steps = flat_step(optimizer)
         if isinstance(steps, str):
             raise TypeError(steps)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.closed import Add, Array, Closed, numbers
+from acclimate.closed import Array, Closed, View
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Scales, Signals
@@ -30,20 +30,32 @@ class RowScale(Closed):
         """Return the weight, (out, ...), or the bias, (out,), with each row multiplied."""
         return tensor * self.scale.view(-1, *(1,) * (tensor.dim() - 1))
 
-    def write(self, tensor: Array, out: Array) -> None:
-        """Write the same."""
-        np.multiply(tensor, self._rows(tensor), out=out)
+    def form(self, stored: Array, value: View, gradient: View) -> RowForm:
+        """Return the same in arrays."""
+        return RowForm(value(self.scale).reshape(-1, *(1,) * (stored.ndim - 1)), gradient(self.scale))
 
-    def pull(self, tensor: Array, gradient: Array, add: Add) -> None:
-        """Add the gradient of the scales, each the sum over its row of tensor times gradient."""
-        add(self.scale, np.einsum("rc,rc->r", gradient.reshape(len(tensor), -1), tensor.reshape(len(tensor), -1)))
+
+@dataclass(frozen=True)
+class RowForm:
+    """Rows times a scale."""
+
+    scale: Array
+    """(out, 1, ...)"""
+    at_scale: Array
+    """(out,), its gradient."""
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply."""
+        np.multiply(stored, self.scale, out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add for each scale the sum over its row of tensor times gradient."""
+        rows = len(stored)
+        self.at_scale[...] += np.einsum("rc,rc->r", gradient.reshape(rows, -1), stored.reshape(rows, -1))
 
     def below(self, gradient: Array) -> Array:
-        """Return the gradient at the tensor."""
-        return gradient * self._rows(gradient)
-
-    def _rows(self, tensor: Array) -> Array:
-        return numbers(self.scale).reshape(-1, *(1,) * (tensor.ndim - 1))
+        """Multiply."""
+        return gradient * self.scale
 
 
 class Scaled(RowScale):
@@ -62,19 +74,33 @@ class ScaledAndShifted(Closed):
         """Return the bias, (out,), of the scaled and shifted layer."""
         return torch.addcmul(self.shift, bias, self.scale)
 
-    def write(self, bias: Array, out: Array) -> None:
-        """Write the same."""
-        np.multiply(bias, numbers(self.scale), out=out)
-        out += numbers(self.shift)
+    def form(self, stored: Array, value: View, gradient: View) -> ShiftForm:
+        """Return the same in arrays."""
+        return ShiftForm(value(self.scale), value(self.shift), gradient(self.scale), gradient(self.shift))
 
-    def pull(self, bias: Array, gradient: Array, add: Add) -> None:
+
+@dataclass(frozen=True)
+class ShiftForm:
+    """A bias times a scale, and a shift; all are (out,)."""
+
+    scale: Array
+    shift: Array
+    at_scale: Array
+    at_shift: Array
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply and add."""
+        np.multiply(stored, self.scale, out=out)
+        out += self.shift
+
+    def pull(self, stored: Array, gradient: Array) -> None:
         """Add the gradients of scale and shift."""
-        add(self.scale, gradient * bias)
-        add(self.shift, gradient)
+        self.at_scale[...] += gradient * stored
+        self.at_shift[...] += gradient
 
     def below(self, gradient: Array) -> Array:
-        """Return the gradient at the bias."""
-        return gradient * numbers(self.scale)
+        """Multiply."""
+        return gradient * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.closed import Add, Array, Closed, numbers
+from acclimate.closed import Array, Closed, View
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.method import Context, Scales, Signals
@@ -36,21 +36,32 @@ class RescaledInputs(Closed):
         """Return the weight, (out, in, ...), with each column multiplied."""
         return weight * self.scale.view(1, -1, *(1,) * (weight.dim() - 2))
 
-    def write(self, weight: Array, out: Array) -> None:
-        """Write the same."""
-        np.multiply(weight, self._columns(weight), out=out)
+    def form(self, stored: Array, value: View, gradient: View) -> ColumnForm:
+        """Return the same in arrays."""
+        return ColumnForm(value(self.scale).reshape(1, -1, *(1,) * (stored.ndim - 2)), gradient(self.scale))
 
-    def pull(self, weight: Array, gradient: Array, add: Add) -> None:
-        """Add the gradient of the scales, each the sum over its column of weight times gradient."""
-        shape = (*weight.shape[:2], -1)
-        add(self.scale, np.einsum("rcx,rcx->c", gradient.reshape(shape), weight.reshape(shape)))
+
+@dataclass(frozen=True)
+class ColumnForm:
+    """Columns times a scale."""
+
+    scale: Array
+    """(1, in, 1, ...)"""
+    at_scale: Array
+    """(in,), its gradient."""
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply."""
+        np.multiply(stored, self.scale, out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add for each scale the sum over its column of weight times gradient."""
+        shape = (*stored.shape[:2], -1)
+        self.at_scale[...] += np.einsum("rcx,rcx->c", gradient.reshape(shape), stored.reshape(shape))
 
     def below(self, gradient: Array) -> Array:
-        """Return the gradient at the weight."""
-        return gradient * self._columns(gradient)
-
-    def _columns(self, weight: Array) -> Array:
-        return numbers(self.scale).reshape(1, -1, *(1,) * (weight.ndim - 2))
+        """Multiply."""
+        return gradient * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)

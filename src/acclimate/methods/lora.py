@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.chance import generator
-from acclimate.closed import Add, Array, Closed, numbers
+from acclimate.closed import Array, Closed, View
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Scales, Signals
@@ -40,20 +40,37 @@ class LowRank(Closed):
         """Return the weight, (out, ...), and scale * up @ down."""
         return weight + self.scale * (self.up @ self.down).view_as(weight)
 
-    def write(self, weight: Array, out: Array) -> None:
-        """Write the same."""
-        change = numbers(self.up) @ numbers(self.down)
-        change *= self.scale
-        np.add(weight, change.reshape(weight.shape), out=out)
+    def form(self, stored: Array, value: View, gradient: View) -> LowRankForm:
+        """Return the same in arrays."""
+        return LowRankForm(self.scale, value(self.up), value(self.down), gradient(self.up), gradient(self.down))
 
-    def pull(self, weight: Array, gradient: Array, add: Add) -> None:
+
+@dataclass(frozen=True)
+class LowRankForm:
+    """A weight and scale * up @ down."""
+
+    scale: float
+    up: Array
+    """(out, rank)"""
+    down: Array
+    """(rank, in)"""
+    at_up: Array
+    at_down: Array
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply and add."""
+        change = self.up @ self.down
+        change *= self.scale
+        np.add(stored, change.reshape(stored.shape), out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
         """Add the gradients of the two thin matrices."""
-        of_product = self.scale * gradient.reshape(len(weight), -1)
-        add(self.up, of_product @ numbers(self.down).T)
-        add(self.down, numbers(self.up).T @ of_product)
+        at_product = self.scale * gradient.reshape(len(stored), -1)
+        self.at_up[...] += at_product @ self.down.T
+        self.at_down[...] += self.up.T @ at_product
 
     def below(self, gradient: Array) -> Array:
-        """Return the gradient at the weight, which is that at the sum."""
+        """Return the gradient as it is."""
         return gradient
 
 
