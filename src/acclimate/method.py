@@ -82,6 +82,8 @@ class Method:
     an agent that cannot end as a stock network, too."""
     vacuous: ClassVar[bool] = False
     """It may act on no trained weight at all. Elsewhere that is an error, because it has then no effect."""
+    steady: ClassVar[bool] = False
+    """Its scales never change in a run, so that they are asked for once."""
 
     on = Select("*")
 
@@ -91,7 +93,7 @@ class Method:
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Return factors of the learning rate by parameter; 0 freezes.
 
-        It is asked before `init`, with None for its state, and again when each rollout begins.
+        It is asked before `init`, with None for its state, and, unless it is `steady`, again when each rollout begins.
         """
         return {}
 
@@ -126,6 +128,15 @@ class Method:
     def output_penalty(self, outputs: Outputs, prior_outputs: Outputs, signals: Signals) -> Tensor:
         """Return what to add to the loss, a function of what the network and its frozen prior put out."""
         raise NotImplementedError
+
+    def output_slopes(
+        self, outputs: Outputs, prior_outputs: Outputs, signals: Signals
+    ) -> tuple[Tensor, Mapping[str, Tensor]] | None:
+        """Return the same penalty with its gradient at each tensor of the outputs, by name; None leaves it to autograd.
+
+        A tensor that is the same for all rows has a gradient for each of them.
+        """
+        return None
 
     def module_penalty(self, net: Net, state: Any, batch: Batch, signals: Signals) -> Tensor:
         """Return what to add to the loss, anything else that autograd can differentiate."""

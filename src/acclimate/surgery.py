@@ -89,7 +89,7 @@ class Computing(nn.Module):
 
     def _computed(self, tensor: str) -> Tensor:
         value = self._parameters[tensor]
-        for module in self._modules.get(f"{_COMPUTES}{tensor}", ()):  # type: ignore[union-attr]
+        for module in computers(self, tensor):
             value = module.forward(value)
         return value  # type: ignore[return-value]
 
@@ -110,6 +110,11 @@ def reparameterise(layer: nn.Module, tensor: str, by: nn.Module) -> None:
     if name not in layer._modules:
         layer.add_module(name, nn.ModuleList())
     layer.get_submodule(name).append(by.train(layer.training))  # type: ignore[operator]
+
+
+def computers(layer: nn.Module, tensor: str) -> tuple[nn.Module, ...]:
+    """Return the modules that compute `layer.weight` or `layer.bias`, in their order; none where it is stored."""
+    return tuple(layer._modules.get(f"{_COMPUTES}{tensor}", ()))  # type: ignore[arg-type]
 
 
 def stop_computing(layer: nn.Module, kind: type[nn.Module]) -> None:

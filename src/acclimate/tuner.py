@@ -65,8 +65,8 @@ class Tuner:
         self.composition.refuse_vacuous(self.scales)
 
     def refresh(self) -> None:
-        """Ask every method for its scales again, and apply them."""
-        if not self.scales or any(True for _ in self.composition.each("scales")):
+        """Ask every method for its scales again, if those of any change, and apply them."""
+        if not self.scales or any(not part.method.steady for part, _ in self.composition.each("scales")):
             self.apply(self.composition.scales(self.parameters))
 
     def apply(self, scales: dict[Parameter, float]) -> None:

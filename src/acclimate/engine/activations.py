@@ -27,6 +27,8 @@ class Activation:
     """Multiplies a gradient (first) in place by the derivative, given the outputs (second) and what was kept."""
     keeps: bool = True
     """Whether `backward` reads what was kept."""
+    passes: bool = False
+    """Whether it puts out what it took wherever its derivative is not zero."""
     fused: str | None = None
     """oneDNN's name for it, by which a large product applies it on the way."""
 
@@ -62,8 +64,8 @@ def _leave_back(gradient: Array, out: Array, kept: Array) -> None:
 
 _WRITTEN: dict[type[nn.Module], Activation] = {
     nn.Tanh: Activation(_tanh, _tanh_back, keeps=False),
-    nn.ReLU: Activation(_relu, _relu_back, keeps=False, fused="relu"),
-    nn.Identity: Activation(_leave, _leave_back, keeps=False),
+    nn.ReLU: Activation(_relu, _relu_back, keeps=False, passes=True, fused="relu"),
+    nn.Identity: Activation(_leave, _leave_back, keeps=False, passes=True),
 }
 
 _ELEMENTWISE = (

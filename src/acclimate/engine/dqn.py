@@ -34,6 +34,11 @@ class DQNUpdate(OffPolicyUpdate):
         """The one there is."""
         return self.model.policy.optimizer
 
+    @property
+    def acting(self) -> Side:
+        """The network."""
+        return self.q
+
     def act(self, x: Array) -> Array:
         """Return the actions of highest value, (rows,)."""
         return self.q.forward(x).argmax(axis=1)

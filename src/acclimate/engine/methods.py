@@ -8,7 +8,7 @@ step, run as under SB3, on the same parameters.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Penalties:
         """Take the penalties on the networks with these roles, all by default; their parameters are in `flat`."""
         self._composition, self._flat = composition, flat
         self._priors: dict[str, Outputs] = {}
+        self.prior_of: dict[str, Callable[[Batch], Outputs]] = {}
+        """What puts out a prior's outputs in the place of its network, by role."""
         names = ("weight_penalty", "output_penalty", "module_penalty")
         self._all = {name: list(composition.each(name, roles=roles)) for name in names}
 
@@ -57,7 +59,7 @@ class Penalties:
     def _prior(self, net: Net, index: Array | None) -> Outputs:
         if net.role not in self._priors:
             with torch.no_grad():
-                self._priors[net.role] = net.prior(self._batch)
+                self._priors[net.role] = self.prior_of.get(net.role, net.prior)(self._batch)
         prior = self._priors[net.role]
         return prior if index is None else _rows(prior, torch.from_numpy(index))
 
@@ -76,16 +78,35 @@ class Penalties:
         Args:
             role: of the network.
             outputs: what it puts out, made of `leaf`, which requires a gradient, and of parameters.
-            leaf: (rows, out).
+            leaf: (rows, out), the tensors of the outputs side by side.
             index: which rows of the update these are; all of them by default.
         """
-        terms = []
+        terms, found = [], None
         for part, net in self._active("output_penalty"):
-            if net.role == role:
-                value = part.method.output_penalty(outputs, self._prior(net, index), self._composition.signals)
-                terms.append(self._noted(part, net, value))
-        if not terms:
-            return None
+            if net.role != role:
+                continue
+            prior, signals = self._prior(net, index), self._composition.signals
+            with torch.no_grad():
+                closed = part.method.output_slopes(outputs, prior, signals)
+            if closed is None:
+                terms.append(self._noted(part, net, part.method.output_penalty(outputs, prior, signals)))
+            else:
+                self._noted(part, net, closed[0])
+                found = _sum(found, self._at_leaf(outputs, closed[1]))
+        return _sum(found, self._by_autograd(terms, outputs, leaf)) if terms else found
+
+    def _at_leaf(self, outputs: Outputs, slopes: Mapping[str, torch.Tensor]) -> Array | None:
+        """Return the gradient at the leaf, whose columns are the tensors of the outputs side by side."""
+        columns = []
+        for name, value in vars(outputs).items():
+            if isinstance(value, torch.nn.Parameter):
+                if value.requires_grad:
+                    self._extra.append((value, slopes[name].sum(0).numpy()))
+            elif isinstance(value, torch.Tensor):
+                columns.append(slopes[name].numpy())
+        return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1) if columns else None
+
+    def _by_autograd(self, terms: list[torch.Tensor], outputs: Outputs, leaf: torch.Tensor) -> Array | None:
         total = torch.stack(terms).sum()
         parameters = [value for value in vars(outputs).values() if isinstance(value, torch.nn.Parameter)]
         wanted = [leaf, *(p for p in parameters if p.requires_grad)]
@@ -125,6 +146,12 @@ class Penalties:
         for parameter, gradient in zip(trained, gradients, strict=True):
             if gradient is not None:
                 self._flat.gradient_of(parameter)[...] += gradient.numpy()
+
+
+def _sum(first: Array | None, second: Array | None) -> Array | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
 
 
 def clip(gradient: Array, most: float) -> None:

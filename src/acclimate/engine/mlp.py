@@ -6,7 +6,7 @@ Here every array is made once for each batch size and written in place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from acclimate.engine.products import across, affine, through
 from acclimate.surgery import Computing
 
 Array = NDArray[Any]
+Take = Callable[[Array, Array, Array], None]
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Perceptron:
         self,
         x: Array,
         gradient: Array,
-        weights: Sequence[Array | None],
+        weights: Sequence[Array | Take | None],
         biases: Sequence[Array],
         *,
         slot: int = 0,
@@ -107,7 +108,8 @@ class Perceptron:
         Args:
             x: (rows, in), what `forward` was given.
             gradient: (rows, out), of the loss with respect to the outputs; it is written over.
-            weights: where the gradients of the weights go; None for a layer that is not trained.
+            weights: where the gradients of the weights go, or what takes a layer's gradient, outputs and inputs for it;
+                None for a layer that is not trained.
             biases: where those of the biases go.
             slot: that of the forward pass.
             below: whether the gradient with respect to `x` is wanted.
@@ -119,7 +121,11 @@ class Perceptron:
             if act is not None:
                 act.backward(gradient, room.outputs[place], room.kept[place])
             if into is not None:
-                across(gradient, room.outputs[place - 1] if place else x, into)
+                inputs = room.outputs[place - 1] if place else x
+                if isinstance(into, np.ndarray):
+                    across(gradient, inputs, into)
+                else:
+                    into(gradient, room.outputs[place], inputs)
                 np.dot(room.ones, gradient, out=biases[place])
             if place > lowest:
                 gradient = through(gradient, self.weights[place], room.gradients[place - 1])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acclimate.engine.closed_weights import is_closed
 from acclimate.engine.critics import Critics
 from acclimate.engine.replay import Replay, Sample
 from acclimate.engine.trained import Trained
@@ -35,7 +36,7 @@ class OffPolicyUpdate(ABC):
         self.model, self.tuner, self.trained = model, tuner, trained
         self.dtype = next(iter(trained.values())).flat.values.dtype
         self.replay = Replay(model, tuner.composition, self.dtype)
-        self._moded = any(isinstance(module, Computing) for module in model.policy.modules())
+        self._moded = any(isinstance(part, Computing) and not is_closed(part) for part in model.policy.modules())
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update as often as asked, and log, as the algorithm's own `train` does."""
@@ -67,12 +68,20 @@ class OffPolicyUpdate(ABC):
             trained.hold()
             if training:
                 trained.begin()
-        self.compute()
+        if training:
+            self.compute()
+        else:
+            self.acting.compute()
 
     @property
     @abstractmethod
     def optimizers(self) -> Any:
         """The optimizers whose learning rate follows the model's schedule."""
+
+    @property
+    @abstractmethod
+    def acting(self) -> Any:
+        """What the policy acts by; it has `compute`."""
 
     @abstractmethod
     def act(self, x: Array) -> Array:

@@ -33,6 +33,11 @@ class SACUpdate(WithCritics):
         own = self.model.ent_coef_optimizer
         return super().optimizers if own is None else [*super().optimizers, own]
 
+    @property
+    def acting(self) -> SquashedActor:
+        """The actor."""
+        return self.actor
+
     def act(self, x: Array) -> Array:
         """Return actions in [-1, 1], drawn by torch's generator."""
         return self.actor.sample(x)

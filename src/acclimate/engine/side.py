@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from acclimate.engine.closed_weights import ClosedWeights, is_closed
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, Perceptron
 from acclimate.engine.native.kernel import Program, kernel
-from acclimate.engine.weights import weights_of
+from acclimate.engine.weights import ComputedWeights, Weights
+from acclimate.surgery import Computing
 
 Array = NDArray[Any]
 
@@ -21,9 +24,9 @@ class Side:
     def __init__(self, layers: tuple[Dense, ...], flat: Flat) -> None:
         """Take the weights from where the layers have them; where the kernel was built, it runs what it can."""
         self._sources = [weights_of(layer.module, flat) for layer in layers]
-        acts = [layer.act for layer in layers]
+        self._acts = [layer.act for layer in layers]
         weights, biases = [s.weight for s in self._sources], [s.bias for s in self._sources]
-        self._net = net = Perceptron(acts, weights, biases)
+        self._net = net = Perceptron(self._acts, weights, biases)
         self._biases = [s.bias_gradient for s in self._sources]
         self.kernel = kernel() if Program.fits(net) else None
         """What runs the passes, None where numpy does."""
@@ -32,10 +35,9 @@ class Side:
 
     def look(self) -> None:
         """See which layers are trained now: no gradient is computed for the others."""
-        trained = [s.trained for s in self._sources]
-        self._weights = [s.weight_gradient if yes else None for s, yes in zip(self._sources, trained, strict=True)]
+        self._weights = [source.into(act) for source, act in zip(self._sources, self._acts, strict=True)]
         if self._program is not None:
-            self._program.look(trained)
+            self._program.look([into is not None for into in self._weights])
 
     def compute(self) -> None:
         """Bring the weights up to date."""
@@ -86,6 +88,13 @@ class Side:
     def inward(self, gradient: Array, of: int, rows: Any, columns: slice) -> Array:
         """Return the gradient of some of the inputs of some rows, (chosen rows, chosen inputs); see `Perceptron`."""
         return self._net.inward(gradient, of, rows, columns)
+
+
+def weights_of(layer: nn.Module, flat: Flat) -> Weights:
+    """Return the weights of a linear layer."""
+    if not isinstance(layer, Computing):
+        return Weights(layer, flat)  # type: ignore[arg-type]
+    return ClosedWeights(layer, flat) if is_closed(layer) else ComputedWeights(layer, flat)
 
 
 def features(observations: Array, dtype: np.dtype[Any]) -> Array:

@@ -30,6 +30,11 @@ class TD3Update(WithCritics):
         self.actor = Side(dense_layers(list(model.actor.mu)), actor.flat)  # type: ignore[arg-type]
         self.actor_target = Side(dense_layers(list(model.actor_target.mu)), actor.target)  # type: ignore[arg-type]
 
+    @property
+    def acting(self) -> Side:
+        """The actor."""
+        return self.actor
+
     def act(self, x: Array) -> Array:
         """Return actions in [-1, 1]."""
         return self.actor.forward(x).copy()

@@ -1,8 +1,8 @@
 """The weights that a layer works with, and where their gradient goes.
 
 A plain layer works with its own parameters, which live in the flat array. A layer that a method has reparameterised
-(`surgery.reparameterise`: channel scales, LoRA, mixout) works with weights computed from others; its gradient is that
-of the computed weights, pulled back through their computation by autograd, which is small and cheap.
+(`surgery.reparameterise`: channel scales, LoRA, DoRA) works with weights computed from others; its gradient is that of
+the computed weights, pulled back through their computation: by its closed form where it has one, else by autograd.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from acclimate.engine.activations import Activation
 from acclimate.engine.flat import Flat
 from acclimate.masks import Masked
-from acclimate.surgery import Computing
 
 Array = NDArray[Any]
 
@@ -37,6 +37,14 @@ class Weights:
     def trained(self) -> bool:
         """Whether anything that the weights come from is trained."""
         return any(p.requires_grad for p in self._parameters)
+
+    def into(self, act: Activation | None) -> Any:
+        """Return where the gradient of the weight goes (see `Perceptron.backward`), None if nothing of it is trained.
+
+        Args:
+            act: the activation that follows.
+        """
+        return self.weight_gradient if self.trained else None
 
     def compute(self) -> None:
         """Bring the arrays up to date before a pass."""
@@ -89,8 +97,3 @@ def intrusion(policy: nn.Module) -> str | None:
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return f"something that a method put into a {type(module).__name__}"
     return None
-
-
-def weights_of(layer: nn.Module, flat: Flat) -> Weights:
-    """Return the weights of a linear layer."""
-    return ComputedWeights(layer, flat) if isinstance(layer, Computing) else Weights(layer, flat)  # type: ignore[arg-type]

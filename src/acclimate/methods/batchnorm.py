@@ -126,6 +126,7 @@ class BatchNorm(Method):
 
     name: ClassVar[str] = "batchnorm"
     family: ClassVar[str] = "normalisation"
+    steady: ClassVar[bool] = True
 
     train: Literal["all", "affine", "statistics"] = "all"
     """What adapts of a layer that is normalised: all, its g and b with the statistics, or the statistics alone. Less

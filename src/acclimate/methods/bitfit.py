@@ -29,6 +29,7 @@ class BitFit(Method):
 
     name: ClassVar[str] = "bitfit"
     family: ClassVar[str] = "channel"
+    steady: ClassVar[bool] = True
 
     on: Select = Select("*")
     """Which layers. Fewer: the rest trains as a whole. What is no layer there, such as `log_std`, trains on as it

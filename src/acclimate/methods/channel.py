@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
+from acclimate.closed import Array, Closed, View
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Scales, Signals
@@ -17,19 +19,50 @@ from acclimate.select import Select
 from acclimate.surgery import reparameterise
 
 
-class Scaled(nn.Module):
-    """A weight whose output channels are multiplied by a scale."""
+class RowScale(Closed):
+    """A weight or a bias whose output channels are multiplied by a scale."""
 
     def __init__(self, scale: Parameter) -> None:
         super().__init__()
         self.scale = scale
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight, (out, ...), with each row multiplied."""
-        return weight * self.scale.view(-1, *(1,) * (weight.dim() - 1))
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Return the weight, (out, ...), or the bias, (out,), with each row multiplied."""
+        return tensor * self.scale.view(-1, *(1,) * (tensor.dim() - 1))
+
+    def form(self, stored: Array, value: View, gradient: View) -> RowForm:
+        """Return the same in arrays."""
+        return RowForm(value(self.scale).reshape(-1, *(1,) * (stored.ndim - 1)), gradient(self.scale))
 
 
-class ScaledAndShifted(nn.Module):
+@dataclass(frozen=True)
+class RowForm:
+    """Rows times a scale."""
+
+    scale: Array
+    """(out, 1, ...)"""
+    at_scale: Array
+    """(out,), its gradient."""
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply."""
+        np.multiply(stored, self.scale, out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add for each scale the sum over its row of tensor times gradient."""
+        rows = len(stored)
+        self.at_scale[...] += np.einsum("rc,rc->r", gradient.reshape(rows, -1), stored.reshape(rows, -1))
+
+    def below(self, gradient: Array) -> Array:
+        """Multiply."""
+        return gradient * self.scale
+
+
+class Scaled(RowScale):
+    """The weight of a layer that `channel` has changed."""
+
+
+class ScaledAndShifted(Closed):
     """A bias that is multiplied by the scale of its weight, and shifted."""
 
     def __init__(self, scale: Parameter, shift: Parameter) -> None:
@@ -40,6 +73,34 @@ class ScaledAndShifted(nn.Module):
     def forward(self, bias: Tensor) -> Tensor:
         """Return the bias, (out,), of the scaled and shifted layer."""
         return torch.addcmul(self.shift, bias, self.scale)
+
+    def form(self, stored: Array, value: View, gradient: View) -> ShiftForm:
+        """Return the same in arrays."""
+        return ShiftForm(value(self.scale), value(self.shift), gradient(self.scale), gradient(self.shift))
+
+
+@dataclass(frozen=True)
+class ShiftForm:
+    """A bias times a scale, and a shift; all are (out,)."""
+
+    scale: Array
+    shift: Array
+    at_scale: Array
+    at_shift: Array
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply and add."""
+        np.multiply(stored, self.scale, out=out)
+        out += self.shift
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add the gradients of scale and shift."""
+        self.at_scale[...] += gradient * stored
+        self.at_shift[...] += gradient
+
+    def below(self, gradient: Array) -> Array:
+        """Multiply."""
+        return gradient * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +119,7 @@ class ChannelScale(ComputedInWeights):
 
     name: ClassVar[str] = "channel"
     family: ClassVar[str] = "channel"
+    steady: ClassVar[bool] = True
 
     rate: float = 1.0
     """Factor of the learning rate of scales and shifts. Higher: adapts faster, less steadily. Adam moves

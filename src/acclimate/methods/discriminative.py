@@ -31,6 +31,7 @@ class Discriminative(Method):
 
     name: ClassVar[str] = "discriminative"
     family: ClassVar[str] = "layer"
+    steady: ClassVar[bool] = True
 
     factor: float = 2.6
     """Factor between the rates of one layer and the layer before it. Higher: early layers stay nearer to what was

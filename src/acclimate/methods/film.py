@@ -89,6 +89,7 @@ class FiLM(ComputedInWeights):
 
     name: ClassVar[str] = "film"
     family: ClassVar[str] = "channel"
+    steady: ClassVar[bool] = True
 
     context: tuple[float, ...]
     """The numbers that describe the task, about 1 in size: what tells it from others. More of them tell more

@@ -27,6 +27,7 @@ class Freeze(Method):
 
     name: ClassVar[str] = "freeze"
     family: ClassVar[str] = "layer"
+    steady: ClassVar[bool] = True
     lasting: ClassVar[bool] = False
     vacuous: ClassVar[bool] = True
 

@@ -5,32 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
+from acclimate.closed import Array, Closed, View
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.method import Context, Scales, Signals
+from acclimate.methods.channel import RowScale
 from acclimate.methods.lora import own
 from acclimate.net import Net
 from acclimate.select import Select
 from acclimate.surgery import reparameterise
 
 
-class Rescaled(nn.Module):
-    """A weight or a bias whose output channels are multiplied by a scale."""
-
-    def __init__(self, scale: Parameter) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        """Return the weight, (out, ...), or the bias, (out,), with each row multiplied."""
-        return tensor * self.scale.view(-1, *(1,) * (tensor.dim() - 1))
+class Rescaled(RowScale):
+    """A weight or a bias of a layer whose output channels are scaled."""
 
 
-class RescaledInputs(nn.Module):
+class RescaledInputs(Closed):
     """A weight whose input channels are multiplied by a scale."""
 
     def __init__(self, scale: Parameter) -> None:
@@ -40,6 +35,33 @@ class RescaledInputs(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight, (out, in, ...), with each column multiplied."""
         return weight * self.scale.view(1, -1, *(1,) * (weight.dim() - 2))
+
+    def form(self, stored: Array, value: View, gradient: View) -> ColumnForm:
+        """Return the same in arrays."""
+        return ColumnForm(value(self.scale).reshape(1, -1, *(1,) * (stored.ndim - 2)), gradient(self.scale))
+
+
+@dataclass(frozen=True)
+class ColumnForm:
+    """Columns times a scale."""
+
+    scale: Array
+    """(1, in, 1, ...)"""
+    at_scale: Array
+    """(in,), its gradient."""
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply."""
+        np.multiply(stored, self.scale, out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add for each scale the sum over its column of weight times gradient."""
+        shape = (*stored.shape[:2], -1)
+        self.at_scale[...] += np.einsum("rcx,rcx->c", gradient.reshape(shape), stored.reshape(shape))
+
+    def below(self, gradient: Array) -> Array:
+        """Multiply."""
+        return gradient * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +80,7 @@ class IA3(ComputedInWeights):
 
     name: ClassVar[str] = "ia3"
     family: ClassVar[str] = "channel"
+    steady: ClassVar[bool] = True
 
     rate: float = 1.0
     """Factor of the learning rate of the scales. Higher: adapts faster, less steadily. Adam moves every number by

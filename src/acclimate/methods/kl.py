@@ -13,6 +13,7 @@ from acclimate.net import Net
 from acclimate.outputs import Outputs, Policy, as_policy, divergence
 from acclimate.schedule import Schedule, at, span
 from acclimate.select import Select
+from acclimate.slopes import Slopes, divergence_slopes
 from acclimate.stored import draw, keep
 
 
@@ -94,6 +95,17 @@ class KLToPrior(Method):
             as_policy(item, temperature=self.temperature, std=self.std) for item in (outputs, prior_outputs)
         )
         return self._penalty(policy, prior, signals)
+
+    def output_slopes(self, outputs: Outputs, prior_outputs: Outputs, signals: Signals) -> tuple[Tensor, Slopes] | None:
+        """Return the same in closed form, where there is one."""
+        found = divergence_slopes(
+            outputs, prior_outputs, forward=self.direction == "forward", temperature=self.temperature, std=self.std
+        )
+        if found is None:
+            return None
+        apart, slopes = found
+        weight = at(self.weight, signals.progress)
+        return weight * apart.mean(), {name: slope * (weight / len(apart)) for name, slope in slopes.items()}
 
     def module_penalty(self, net: Net, state: Any, batch: Batch, signals: Signals) -> Tensor:
         """Return the weight times the mean divergence over a draw of the stored states."""

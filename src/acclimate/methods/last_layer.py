@@ -30,6 +30,7 @@ class LastLayer(Method):
 
     name: ClassVar[str] = "last-layer"
     family: ClassVar[str] = "layer"
+    steady: ClassVar[bool] = True
 
     on: Select = Select("*")
     """Which networks. `actor` alone leaves the critic free to learn the new values with all it has, which is the

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.chance import generator
+from acclimate.closed import Array, Closed, View
 from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
 from acclimate.method import Context, Scales, Signals
@@ -20,7 +22,7 @@ from acclimate.select import Select
 from acclimate.surgery import reparameterise
 
 
-class LowRank(nn.Module):
+class LowRank(Closed):
     """A weight to which the product of two thin matrices is added."""
 
     def __init__(self, weight: Tensor, rank: int, scale: float, generator: torch.Generator) -> None:
@@ -37,6 +39,39 @@ class LowRank(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight, (out, ...), and scale * up @ down."""
         return weight + self.scale * (self.up @ self.down).view_as(weight)
+
+    def form(self, stored: Array, value: View, gradient: View) -> LowRankForm:
+        """Return the same in arrays."""
+        return LowRankForm(self.scale, value(self.up), value(self.down), gradient(self.up), gradient(self.down))
+
+
+@dataclass(frozen=True)
+class LowRankForm:
+    """A weight and scale * up @ down."""
+
+    scale: float
+    up: Array
+    """(out, rank)"""
+    down: Array
+    """(rank, in)"""
+    at_up: Array
+    at_down: Array
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply and add."""
+        change = self.up @ self.down
+        change *= self.scale
+        np.add(stored, change.reshape(stored.shape), out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add the gradients of the two thin matrices."""
+        at_product = self.scale * gradient.reshape(len(stored), -1)
+        self.at_up[...] += at_product @ self.down.T
+        self.at_down[...] += self.up.T @ at_product
+
+    def below(self, gradient: Array) -> Array:
+        """Return the gradient as it is."""
+        return gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +91,7 @@ class LoRA(ComputedInWeights):
 
     name: ClassVar[str] = "lora"
     family: ClassVar[str] = "adapter"
+    steady: ClassVar[bool] = True
 
     rank: int = 8
     """Rank of the change. Higher: more can change and is forgotten. A layer's own rank bounds it."""

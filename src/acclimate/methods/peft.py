@@ -81,6 +81,7 @@ class PEFT(Method):
 
     name: ClassVar[str] = "peft"
     family: ClassVar[str] = "adapter"
+    steady: ClassVar[bool] = True
 
     type: str
     """Name of the adapter in PEFT, in any case of letters."""

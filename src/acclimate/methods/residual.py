@@ -79,6 +79,7 @@ class Residual(Method):
 
     name: ClassVar[str] = "residual"
     family: ClassVar[str] = "adapter"
+    steady: ClassVar[bool] = True
     foldable: ClassVar[bool] = False
 
     width: int = 32

@@ -51,6 +51,7 @@ class Side(Method):
 
     name: ClassVar[str] = "side"
     family: ClassVar[str] = "adapter"
+    steady: ClassVar[bool] = True
     foldable: ClassVar[bool] = False
 
     width: int = 32

@@ -17,11 +17,14 @@ from torch.distributions import normal
 from acclimate.engine import perceptrons, squashed
 from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale
+from acclimate.methods.dora import DoRA
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
+from acclimate.methods.ia3 import IA3
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
+from acclimate.methods.lora import LoRA
 from acclimate.schedule import Linear
 from acclimate.seam import Seam
 
@@ -34,6 +37,11 @@ METHODS: dict[str, Method] = {
     "l2sp-decoupled": L2SP(weight=1.0, decoupled=True),
     "channel": ChannelScale(rate=2.0),
     "channel-base": ChannelScale(train_base=True, on="critic|q"),
+    "ia3": IA3(),
+    "ia3-inputs": IA3(of="inputs"),
+    "lora": LoRA(rank=2, rate=3.0, train_bias=True),
+    "lora-channel": chain(LoRA(rank=2), ChannelScale(train_base=True)),
+    "dora": DoRA(rank=2),
     "hold": Hold(steps=100, on="*"),
     "freeze": Freeze(on="*:*.bias"),
     "freeze-lower": Freeze(on="*:*.0.*"),
@@ -41,10 +49,13 @@ METHODS: dict[str, Method] = {
 }
 
 
+# With the usual epsilon of Adam, several penalties are no measure: where their gradients are about zero it makes steps
+# of rounding, and SB3's own run of DQN ends 1e-3 from itself where the first weights differ in their last place.
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_300_updates_are_those_of_sb3(algorithm: str, method: str) -> None:
-    outcome = both(ALGORITHMS[algorithm], METHODS[method])
+    kwargs = {"net_arch": [16, 12]} | ({"optimizer_kwargs": {"eps": 1e-4}} if method == "several" else {})
+    outcome = both(ALGORITHMS[algorithm], METHODS[method], policy_kwargs=kwargs)
     assert outcome.distance < CLOSE
     theirs, ours = outcome.logged
     assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-9)
