@@ -10,6 +10,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from acclimate.engine import on_policy, perceptrons
 from acclimate.engine.collect import collect
 from acclimate.engine.explore import Explorer
+from acclimate.engine.native import kernel, threads
 from acclimate.seam import Seam
 
 Wanted = Literal["auto", "sb3"]
@@ -22,6 +23,7 @@ class OnPolicyEngine:
         """Move the agent's parameters; `attach` has found out that all of it can be run."""
         self._model: Any = seam.model
         self._update = on_policy.OnPolicyUpdate(self._model, seam.tuner)
+        self._kernel = kernel()
         self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
 
     @property
@@ -33,11 +35,14 @@ class OnPolicyEngine:
     def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the rollout buffer."""
         self._update.ready()
-        return collect(self._model, self._update.oracle, self._acting, env, callback, rollout_buffer, n_rollout_steps)
+        with threads(self._kernel):
+            oracle = self._update.oracle
+            return collect(self._model, oracle, self._acting, env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
         """Update on the rollout buffer."""
-        self._update.train()
+        with threads(self._kernel):
+            self._update.train()
 
 
 class OffPolicyEngine:
@@ -46,6 +51,7 @@ class OffPolicyEngine:
     def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
         """Move the agent's parameters; `attach` has found out that all of it can be run."""
         self._update = perceptrons.update_of(seam.model, stock, seam.tuner)
+        self._kernel = kernel()
         self._explorer = Explorer(seam.model, self._update)
 
     by = ""
@@ -56,7 +62,8 @@ class OffPolicyEngine:
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update from the replay buffer."""
-        self._update.train(gradient_steps, batch_size)
+        with threads(self._kernel):
+            self._update.train(gradient_steps, batch_size)
 
 
 def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str, str]:

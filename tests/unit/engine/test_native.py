@@ -24,6 +24,7 @@ from acclimate.engine.choice import attach
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, dense_layers
 from acclimate.engine.native import Kernel, kernel
+from acclimate.engine.native import threads as threads_of
 from acclimate.engine.native.build import build, find_compiler, place
 from acclimate.engine.native.check import check, distance
 from acclimate.engine.side import Side
@@ -49,11 +50,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Of the kernel alone: torch's own two threads crawl where a core is busy."""
-    monkeypatch.setattr(Kernel, "threads", lambda kernel: request.param)
-    return request.param
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest, cache: Path) -> Iterator[int]:
+    """Of the kernel alone: torch's own crawl where a core is busy."""
+    built().threads = request.param
+    yield request.param
+    built().threads = 1
 
 
 def built() -> Kernel:
@@ -68,9 +70,14 @@ def built() -> Kernel:
     sizes=st.lists(st.integers(1, 300), min_size=2, max_size=5),
     double=st.booleans(),
     seed=st.integers(0, 1000),
+    count=st.sampled_from([1, 2, 3, 8]),
 )
-def test_passes_are_those_of_numpy(cache: Path, rows: int, sizes: list[int], double: bool, seed: int) -> None:
+def test_passes_are_those_of_numpy(
+    cache: Path, rows: int, sizes: list[int], double: bool, seed: int, count: int
+) -> None:
+    built().threads = count
     apart = distance(built(), rows, tuple(sizes), np.float64 if double else np.float32, seed)
+    built().threads = 1
     # A unit may sit at the kink of a ReLU within rounding; its gradient is then either side's.
     assert apart < (1e-11 if double else 2e-3)
 
@@ -104,14 +111,14 @@ METHODS: dict[str, Method] = {
 
 @pytest.mark.parametrize("actions", ACTIONS)
 @pytest.mark.parametrize("algorithm", [PPO, A2C])
-def test_300_updates_are_those_of_sb3(cache: Path, threads: int, algorithm: type, actions: str) -> None:
+def test_300_updates_are_those_of_sb3(threads: int, algorithm: type, actions: str) -> None:
     outcome = both(algorithm, actions, rollouts=15 if algorithm is PPO else 300)
     assert outcome.updates == 300
     assert outcome.distance < 1e-8
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_methods_do_what_they_do_under_sb3(cache: Path, threads: int, method: str) -> None:
+def test_methods_do_what_they_do_under_sb3(threads: int, method: str) -> None:
     assert both(PPO, "box", METHODS[method]).distance < 1e-8
 
 
@@ -126,22 +133,24 @@ def test_in_float32_it_drifts_as_sb3_does_from_itself(cache: Path, actions: str)
     assert drift <= 3 * both(PPO, actions, dtype=torch.float32, disturb=perturb).distance
 
 
-def test_two_threads_compute_what_one_does(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_threads_compute_what_one_does(cache: Path) -> None:
     found = []
-    for count in (1, 2):
-        monkeypatch.setattr(Kernel, "threads", lambda kernel, count=count: count)
-        model = agent("ppo-mlp")
+    for count in (1, 2, 5):
+        built().threads = count
+        model = agent("ppo-mlp", batch_size=64, n_steps=64)
         seam = Seam(model, Full(), total_steps=256)
         assert "native" in attach(seam, type(model), "auto")[1]
         with seam:
             model.learn(256)
         found.append(weights(model))
-    assert torch.equal(*found)
+    built().threads = 1
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
-def test_a_fork_has_its_own_second_thread(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two perceptrons at once, in the child of a process whose second thread runs."""
-    monkeypatch.setattr(Kernel, "threads", lambda kernel: 2)
+def test_a_fork_has_its_own_threads(cache: Path) -> None:
+    """Two perceptrons at once, in the child of a process whose other threads run."""
+    built().threads = 3
     layers = [nn.Linear(7, 5) for _ in range(2)]
     one, two = (Side((Dense(layer, None),), Flat(list(layer.parameters()))) for layer in layers)
     x = np.random.default_rng(0).normal(size=(32, 7)).astype(np.float32)
@@ -153,7 +162,19 @@ def test_a_fork_has_its_own_second_thread(cache: Path, monkeypatch: pytest.Monke
         )
         os._exit(0 if same else 1)
     _, status = os.waitpid(child, 0)
+    built().threads = 1
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_the_kernel_has_the_threads_of_torch_while_it_trains(cache: Path) -> None:
+    seen = []
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threads_of(built()):
+        seen.append((built().threads, torch.get_num_threads()))
+    seen.append((built().threads, torch.get_num_threads()))
+    torch.set_num_threads(usual)
+    assert seen == [(2, 1), (1, 2)]
 
 
 def test_other_activations_are_left_to_numpy(cache: Path) -> None:
@@ -209,11 +230,11 @@ def test_a_kernel_that_is_wrong_is_not_kept(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("method", ["full", "several", "freeze-lower"])
 @pytest.mark.parametrize("algorithm", test_off_policy.ALGORITHMS)
-def test_off_policy_agents_too(cache: Path, threads: int, algorithm: str, method: str) -> None:
+def test_off_policy_agents_too(threads: int, algorithm: str, method: str) -> None:
     test_off_policy.test_300_updates_are_those_of_sb3(algorithm, method)
 
 
-def test_one_gradient_in_float32(cache: Path, threads: int) -> None:
+def test_one_gradient_in_float32(threads: int) -> None:
     test_on_policy.test_one_gradient_in_float32()
     for algorithm in test_off_policy.ALGORITHMS:
         test_off_policy.test_one_gradient_in_float32(algorithm, 64)

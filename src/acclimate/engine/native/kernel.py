@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,13 @@ class Kernel:
         self._passes = ctypes.CDLL(str(path)).passes
         self._passes.restype = None
         self._passes.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_int] * 2
-
-    def threads(self) -> int:
-        """Return how many threads it may use; it knows one and two."""
-        return torch.get_num_threads()
+        self.threads = 1
+        """How many it may use."""
 
     def run(self, one: Pass, other: Pass | None = None) -> None:
-        """Run a pass, or two at once on two cores where it may; neither reads what the other writes."""
+        """Run a pass, or two at once; neither reads what the other writes."""
         second = (None, None, None) if other is None else other.arguments
-        self._passes(*one.arguments, *second, one.double, self.threads())
+        self._passes(*one.arguments, *second, one.double, self.threads)
 
 
 class Pass:
@@ -105,6 +104,25 @@ class Program:
                 numbers += [len(net.biases[i]), self._kinds[i], weight, bias, *trained, output, gradient]
             self._tables[key] = np.array(numbers, np.int64), room
         return self._tables[key]
+
+
+@contextmanager
+def threads(built: Kernel | None) -> Iterator[None]:
+    """Let a kernel have torch's threads, and torch one.
+
+    Threads of torch that wait awake for more to do would take the cores from those of the kernel.
+    """
+    usual = torch.get_num_threads()
+    if built is None or usual == 1:
+        yield
+        return
+    built.threads = usual
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        built.threads = 1
+        torch.set_num_threads(usual)
 
 
 _loaded: dict[Path, Kernel] = {}

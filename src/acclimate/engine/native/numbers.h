@@ -121,51 +121,67 @@ static void NAME(activate)(int kind, NUMBER *x, int rows, int size, const NUMBER
     }
 }
 
-/* Multiply the gradient by the activation's slope, and sum it over the rows. */
-static void NAME(descend)(int kind, NUMBER *g, const NUMBER *out, int rows, int size, NUMBER *bias) {
-    if (bias) memset(bias, 0, size * sizeof(NUMBER));
-    for (int r = 0; r < rows; r++, g += size, out += size) {
-        if (kind == TANH)
-            for (int j = 0; j < size; j++) g[j] *= 1 - out[j] * out[j];
-        else if (kind == RELU)
-            for (int j = 0; j < size; j++) g[j] = out[j] > 0 ? g[j] : 0;
-        if (bias)
-            for (int j = 0; j < size; j++) bias[j] += g[j];
-    }
+/* Multiply the gradient by the activation's slope. */
+static void NAME(descend)(int kind, NUMBER *g, const NUMBER *out, long numbers) {
+    if (kind == TANH)
+        for (long j = 0; j < numbers; j++) g[j] *= 1 - out[j] * out[j];
+    else if (kind == RELU)
+        for (long j = 0; j < numbers; j++) g[j] = out[j] > 0 ? g[j] : 0;
 }
 
-static void NAME(forward)(const Net *net, const void *input) {
+/* The rows of a forward pass from `first` up to `last`. */
+static void NAME(forward)(const Net *net, const void *input, int first, int last) {
     NUMBER room[DEPTH * PANEL] __attribute__((aligned(64)));
-    const NUMBER *x = input;
-    int in = net->in;
+    int in = net->in, rows = last - first;
+    const NUMBER *x = (const NUMBER *)input + (long)first * in;
     for (int i = 0; i < net->layers; i++) {
         const Layer *layer = &net->layer[i];
-        NUMBER *out = layer->out;
+        NUMBER *out = (NUMBER *)layer->out + first * layer->size;
         if (net->rows < FEW)
-            NAME(inner)(net->rows, layer->size, in, x, layer->weight, out);
+            NAME(inner)(rows, layer->size, in, x, layer->weight, out);
         else
-            NAME(product)(net->rows, layer->size, in, x, in, 1, layer->weight, 1, in, out, layer->size, room);
-        NAME(activate)(layer->kind, out, net->rows, layer->size, layer->bias);
+            NAME(product)(rows, layer->size, in, x, in, 1, layer->weight, 1, in, out, layer->size, room);
+        NAME(activate)(layer->kind, out, rows, layer->size, layer->bias);
         x = out;
         in = layer->size;
     }
 }
 
-static void NAME(backward)(const Net *net, const void *input, void *gradient) {
+/* The gradient at what each layer puts out, for the rows from `first` up to `last`. */
+static void NAME(descent)(const Net *net, void *gradient, int first, int last) {
     NUMBER room[DEPTH * PANEL] __attribute__((aligned(64)));
-    NUMBER *g = gradient;
+    int rows = last - first;
+    NUMBER *g = (NUMBER *)gradient + first * net->layer[net->layers - 1].size;
     for (int i = net->layers - 1; i >= net->lowest; i--) {
         const Layer *layer = &net->layer[i];
-        const NUMBER *below = i ? net->layer[i - 1].out : input;
-        int in = i ? net->layer[i - 1].size : net->in, size = layer->size;
-        NAME(descend)(layer->kind, g, layer->out, net->rows, size, layer->weight_gradient ? layer->bias_gradient : 0);
-        if (layer->weight_gradient)
-            NAME(product)(size, in, net->rows, g, 1, size, below, in, 1, layer->weight_gradient, in, room);
+        int size = layer->size;
+        NAME(descend)(layer->kind, g, (const NUMBER *)layer->out + first * layer->size, (long)rows * size);
         if (i > net->lowest) {
-            NUMBER *next = net->layer[i - 1].gradient;
-            NAME(product)(net->rows, in, size, g, size, 1, layer->weight, in, 1, next, in, room);
+            int in = net->layer[i - 1].size;
+            NUMBER *next = (NUMBER *)net->layer[i - 1].gradient + first * in;
+            NAME(product)(rows, in, size, g, size, 1, layer->weight, in, 1, next, in, room);
             g = next;
         }
+    }
+}
+
+/* One of `parts` shares of the weights' and biases' gradients: some units of each layer. */
+static void NAME(gather)(const Net *net, const void *input, const void *gradient, int part, int parts) {
+    NUMBER room[DEPTH * PANEL] __attribute__((aligned(64)));
+    for (int i = net->lowest; i < net->layers; i++) {
+        const Layer *layer = &net->layer[i];
+        if (!layer->weight_gradient) continue;
+        const NUMBER *below = i ? net->layer[i - 1].out : input;
+        const NUMBER *g = i == net->layers - 1 ? gradient : layer->gradient;
+        int in = i ? net->layer[i - 1].size : net->in, size = layer->size;
+        int first = share(size, part, parts), units = share(size, part + 1, parts) - first;
+        if (!units) continue;
+        NUMBER *weight = (NUMBER *)layer->weight_gradient + (long)first * in;
+        NUMBER *bias = (NUMBER *)layer->bias_gradient + first;
+        NAME(product)(units, in, net->rows, g + first, 1, size, below, in, 1, weight, in, room);
+        memset(bias, 0, units * sizeof(NUMBER));
+        for (int r = 0; r < net->rows; r++)
+            for (int j = 0; j < units; j++) bias[j] += g[(long)r * size + first + j];
     }
 }
 

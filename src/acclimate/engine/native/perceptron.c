@@ -1,7 +1,9 @@
-/* Forward and backward passes of perceptrons, alone or two at a time on two cores.
+/* Forward and backward passes of perceptrons, one or two at a time, on one core or several.
  *
  * The same operations as in engine/mlp.py, in one call for a whole pass. Layers are of the size that agents have: the
- * products are blocked for the first cache only.
+ * products are blocked for the first cache only. Threads share the rows of a minibatch, and the units of a layer where
+ * a sum goes over rows; each number is computed by one thread in one order, so that any number of threads gives the
+ * same bits.
  */
 
 #include <pthread.h>
@@ -18,7 +20,8 @@
 #define WIDE 16
 #endif
 #define DEPTH 256
-#define FEW 8
+#define FEW 4
+#define ENOUGH 32
 enum { IDENTITY, TANH, RELU };
 
 typedef struct {
@@ -32,6 +35,12 @@ typedef struct {
     int64_t rows, in, layers, lowest; /* gradients are wanted from layer `lowest` on */
     Layer layer[];
 } Net;
+
+/* Where part `part` of `parts` begins among `count` rows or units: whole blocks of a product. */
+static int share(int64_t count, int part, int parts) {
+    if (part >= parts) return (int)count;
+    return (int)(count * part / parts) / 8 * 8;
+}
 
 #define NUMBER float
 #define INTEGER int32_t
@@ -67,32 +76,61 @@ typedef struct {
 #define MANTISSA 52
 #include "numbers.h"
 
-/* One half of a pair of passes. */
+/* One or two passes that are run together; neither reads what the other writes. */
 typedef struct {
     const Net *net;
     const void *input;
     void *gradient; /* of a backward pass, else nothing */
-    int is_double;
 } Pass;
+enum { FORWARD, DESCENT, GATHER };
+static struct {
+    Pass pass[2];
+    int passes, alike, phase, is_double;
+} job;
 
-static void run(const Pass *pass) {
-    if (pass->is_double)
-        pass->gradient ? backward_d(pass->net, pass->input, pass->gradient) : forward_d(pass->net, pass->input);
+static void run_one(const Pass *p, int part, int parts) {
+    int first = share(p->net->rows, part, parts), last = share(p->net->rows, part + 1, parts);
+    if (job.phase == GATHER)
+        (job.is_double ? gather_d : gather_f)(p->net, p->input, p->gradient, part, parts);
+    else if (job.phase == DESCENT)
+        (job.is_double ? descent_d : descent_f)(p->net, p->gradient, first, last);
     else
-        pass->gradient ? backward_f(pass->net, pass->input, pass->gradient) : forward_f(pass->net, pass->input);
+        (job.is_double ? forward_d : forward_f)(p->net, p->input, first, last);
 }
 
-/* A second thread that spins for a while between passes, and sleeps when none come. Its half is run by whoever takes
- * it first: where the machine is busy and the thread does not get to it, the first one does both. */
-enum { NOTHING, OFFERED, TAKEN, DONE };
+static void run(int part, int parts) {
+    if (job.passes == 2 && job.alike && parts % 2 == 0) {
+        run_one(&job.pass[part % 2], part / 2, parts / 2);
+        return;
+    }
+    for (int i = 0; i < job.passes; i++) run_one(&job.pass[i], part, parts);
+}
+
+/* Whether two passes take about as long, so that each can have half of the threads: layers are then laid out for the
+ * product once and not once by every thread. */
+static int64_t size_of(const Net *net) {
+    int64_t size = 0, in = net->in;
+    for (int i = 0; i < net->layers; in = net->layer[i++].size) size += in * net->layer[i].size;
+    return size * net->rows;
+}
+
+static int alike(const Net *one, const Net *other) {
+    int64_t a = size_of(one), b = size_of(other);
+    return 4 * (a < b ? b - a : a - b) < a;
+}
+
+/* Helpers take parts of the job beside the thread that was called; it takes parts itself until none is left, so that
+ * one that does not get to run on a busy machine holds nobody up. Helpers spin for a while when there is nothing to do,
+ * because waking up takes longer than a pass, and then sleep. `open` holds the next part in its lower half and the
+ * number of parts in its upper one, so that both are read at once. */
+#define HELPERS 7
+#define PATIENCE 20000
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_int state, asleep, running;
-    Pass pass;
-} second = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
-
-#define PATIENCE 20000
+    atomic_ullong open;
+    atomic_int done, asleep, running;
+} crew = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
 
 static inline void breathe(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -100,81 +138,89 @@ static inline void breathe(void) {
 #endif
 }
 
-static int take(void) {
-    int offered = OFFERED;
-    return atomic_compare_exchange_strong(&second.state, &offered, TAKEN);
+static inline int left(unsigned long long open) { return (unsigned)open < (unsigned)(open >> 32); }
+
+static int work(void) {
+    int worked = 0;
+    while (left(atomic_load(&crew.open))) {
+        unsigned long long taken = atomic_fetch_add(&crew.open, 1);
+        if (!left(taken)) break;
+        run((int)(unsigned)taken, (int)(taken >> 32));
+        atomic_fetch_add(&crew.done, 1);
+        worked = 1;
+    }
+    return worked;
 }
 
-static void *serve(void *nothing) {
+static void *help(void *nothing) {
     for (int idle = 0;; idle++) {
-        if (atomic_load(&second.state) == OFFERED && take()) {
-            run(&second.pass);
-            atomic_store(&second.state, DONE);
+        if (work()) {
             idle = 0;
         } else if (idle < PATIENCE) {
             breathe();
         } else {
-            pthread_mutex_lock(&second.lock);
-            atomic_store(&second.asleep, 1);
-            while (atomic_load(&second.state) != OFFERED) pthread_cond_wait(&second.wake, &second.lock);
-            atomic_store(&second.asleep, 0);
-            pthread_mutex_unlock(&second.lock);
+            pthread_mutex_lock(&crew.lock);
+            atomic_fetch_add(&crew.asleep, 1);
+            while (!left(atomic_load(&crew.open))) pthread_cond_wait(&crew.wake, &crew.lock);
+            atomic_fetch_sub(&crew.asleep, 1);
+            pthread_mutex_unlock(&crew.lock);
             idle = 0;
         }
     }
     return nothing;
 }
 
-/* The child of a fork has no second thread; it starts its own when it needs one. */
+/* The child of a fork has no helpers; it starts its own when it needs them. */
 static void forked(void) {
-    atomic_store(&second.running, 0);
-    atomic_store(&second.asleep, 0);
-    atomic_store(&second.state, NOTHING);
-    pthread_mutex_init(&second.lock, 0);
-    pthread_cond_init(&second.wake, 0);
+    atomic_store(&crew.running, 0);
+    atomic_store(&crew.asleep, 0);
+    atomic_store(&crew.open, 0);
+    pthread_mutex_init(&crew.lock, 0);
+    pthread_cond_init(&crew.wake, 0);
 }
 
-static int start(void) {
+/* Start helpers until so many threads can work, and return how many can. */
+static int gather_crew(int threads) {
     static int watched;
-    pthread_t thread;
-    if (atomic_load(&second.running)) return 1;
-    if (!watched && pthread_atfork(0, 0, forked)) return 0;
+    if (threads > HELPERS + 1) threads = HELPERS + 1;
+    if (!watched && pthread_atfork(0, 0, forked)) return 1;
     watched = 1;
-    if (pthread_create(&thread, 0, serve, 0)) return 0;
-    pthread_detach(thread);
-    atomic_store(&second.running, 1);
-    return 1;
-}
-
-static void beside(const Pass *mine) {
-    atomic_store(&second.state, OFFERED);
-    if (atomic_load(&second.asleep)) {
-        pthread_mutex_lock(&second.lock);
-        pthread_cond_signal(&second.wake);
-        pthread_mutex_unlock(&second.lock);
+    while (atomic_load(&crew.running) < threads - 1) {
+        pthread_t thread;
+        if (pthread_create(&thread, 0, help, 0)) break;
+        pthread_detach(thread);
+        atomic_fetch_add(&crew.running, 1);
     }
-    run(mine);
-    if (take())
-        run(&second.pass);
-    else
-        while (atomic_load(&second.state) != DONE) breathe();
-    atomic_store(&second.state, NOTHING);
+    int can = atomic_load(&crew.running) + 1;
+    return can < threads ? can : threads;
 }
 
-/* Whether two threads pay now: on a machine that is busy with something else they do not. Of every ROUND pairs the
- * first TRIAL run on two threads, the next TRIAL on one, and the rest on as many as took less time. Passes forward and
- * back alternate, so both trials hold the same work; what is computed is the same either way. */
-enum { ROUND = 512, TRIAL = 16 };
+/* Run a phase of the job in so many parts. */
+static void together(int phase, int parts) {
+    job.phase = phase;
+    if (parts == 1) {
+        run(0, 1);
+        return;
+    }
+    atomic_store(&crew.done, 0);
+    atomic_store(&crew.open, (unsigned long long)parts << 32);
+    if (atomic_load(&crew.asleep)) {
+        pthread_mutex_lock(&crew.lock);
+        pthread_cond_broadcast(&crew.wake);
+        pthread_mutex_unlock(&crew.lock);
+    }
+    work();
+    while (atomic_load(&crew.done) < parts) breathe();
+}
+
+/* Whether several threads pay now: on a machine that is busy with something else they do not. Of every ROUND calls the
+ * first TRIAL run on several threads, the next TRIAL on one, and the rest on as many as took less time. Calls come in
+ * the same order again and again, so both trials hold nearly the same work. */
+enum { ROUND = 512, TRIAL = 24 };
 static struct {
-    int pair;
+    int call;
     double seconds[2];
 } trials;
-
-static int pays(void) {
-    if (trials.pair < TRIAL) return 1;
-    if (trials.pair < 2 * TRIAL) return 0;
-    return trials.seconds[1] < trials.seconds[0];
-}
 
 static double now(void) {
     struct timespec t;
@@ -182,29 +228,36 @@ static double now(void) {
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
-/* Run a pass, or two beside each other; neither reads what the other writes. */
+static int several(void) {
+    if (trials.call < 2 * TRIAL) return trials.call < TRIAL;
+    return trials.seconds[1] < trials.seconds[0];
+}
+
+static void all(int parts) {
+    if (job.pass[0].gradient) {
+        together(DESCENT, parts);
+        together(GATHER, parts);
+    } else {
+        together(FORWARD, parts);
+    }
+}
+
+/* Run a pass, or two. Passes of few rows are run by the calling thread alone. */
 void passes(const Net *net, const void *input, void *gradient, const Net *other, const void *other_input,
             void *other_gradient, int is_double, int threads) {
-    Pass mine = {net, input, gradient, is_double};
-    if (!other) {
-        run(&mine);
+    job.pass[0] = (Pass){net, input, gradient};
+    job.pass[1] = (Pass){other, other_input, other_gradient};
+    job.passes = other ? 2 : 1;
+    job.is_double = is_double;
+    if (threads < 2 || net->rows < ENOUGH || (threads = gather_crew(threads)) < 2) {
+        all(1);
         return;
     }
-    second.pass = (Pass){other, other_input, other_gradient, is_double};
-    if (threads < 2 || !start()) {
-        run(&mine);
-        run(&second.pass);
-        return;
-    }
-    if (trials.pair == 0) trials.seconds[0] = trials.seconds[1] = 0;
-    int two = pays();
+    job.alike = other && alike(net, other);
+    if (trials.call == 0) trials.seconds[0] = trials.seconds[1] = 0;
+    int many = several();
     double begun = now();
-    if (two) {
-        beside(&mine);
-    } else {
-        run(&mine);
-        run(&second.pass);
-    }
-    if (trials.pair < 2 * TRIAL) trials.seconds[two] += now() - begun;
-    trials.pair = (trials.pair + 1) % ROUND;
+    all(many ? threads : 1);
+    if (trials.call < 2 * TRIAL) trials.seconds[many] += now() - begun;
+    trials.call = (trials.call + 1) % ROUND;
 }
