@@ -65,6 +65,4 @@ class Split(Side):
             return
         if self._high.acts:
             self._high.backward(seen, gradient, self._weights[self.cut :], self._biases[self.cut :], slot=slot)
-        for source, trained in zip(self._sources, self._weights, strict=True):
-            if trained is not None:
-                source.pull()
+        self._pull()
