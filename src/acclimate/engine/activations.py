@@ -51,7 +51,11 @@ def _relu(x: Array, kept: Array) -> None:
 
 
 def _relu_back(gradient: Array, out: Array, kept: Array) -> None:
-    gradient *= out > 0.0
+    if out.size < MANY:
+        gradient *= out > 0.0
+    else:
+        into = torch.from_numpy(gradient)
+        torch.ops.aten.threshold_backward.grad_input(into, torch.from_numpy(out), 0, grad_input=into)
 
 
 def _leave(x: Array, kept: Array) -> None:

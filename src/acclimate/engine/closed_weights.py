@@ -28,7 +28,7 @@ class ClosedWeights(Weights):
 
     def __init__(self, layer: Any, flat: Flat) -> None:
         """Take the layer apart; `is_closed` has said that it can be."""
-        self._parameters = list(layer.parameters())
+        self.parameters = list(layer.parameters())
         self._weight = _Steps(layer, "weight", flat)
         self.weight, self.weight_gradient = self._weight.array, self._weight.gradient
         self._bias = None if layer.bias is None else _Steps(layer, "bias", flat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import dense_layers
-from acclimate.engine.side import Side
+from acclimate.engine.split import Split
 
 Array = NDArray[Any]
 
@@ -19,17 +20,17 @@ class Critics:
 
     def __init__(self, critic: Any, flat: Flat) -> None:
         """Take SB3's critic apart; `refusal` has said that it can be."""
-        self._sides = [Side(dense_layers(list(net)), flat) for net in critic.q_networks]  # type: ignore[arg-type]
+        self.sides = [Split(dense_layers(list(net)), flat) for net in critic.q_networks]  # type: ignore[arg-type]
         self._dtype = flat.values.dtype
 
     def look(self) -> None:
         """See which layers are trained now."""
-        for side in self._sides:
+        for side in self.sides:
             side.look()
 
     def compute(self) -> None:
         """Bring the weights up to date."""
-        for side in self._sides:
+        for side in self.sides:
             side.compute()
 
     def read(self, observations: Array, actions: Array) -> Array:
@@ -43,17 +44,21 @@ class Critics:
             x: what `read` returned.
             only: how many of the critics, from the first on; all by default.
         """
-        return np.concatenate([side.forward(x) for side in self._sides[:only]], axis=1)
+        return np.concatenate([side.forward(x) for side in self.sides[:only]], axis=1)
 
-    def backward(self, x: Array, gradient: Array) -> None:
-        """Write the gradients of all weights, right after `forward` of the same rows.
+    def upper(self, seen: Sequence[Array]) -> Array:
+        """Return values, (rows, critics), given what the frozen first layers of each put out."""
+        return np.concatenate([side.upper(x) for side, x in zip(self.sides, seen, strict=True)], axis=1)
+
+    def back(self, seen: Sequence[Array], gradient: Array) -> None:
+        """Write the gradients of all weights, right after `upper` of the same rows.
 
         Args:
-            x: what `forward` was given.
+            seen: what `upper` was given.
             gradient: (rows, critics), of the loss with respect to the values.
         """
-        for place, side in enumerate(self._sides):
-            side.backward(x, np.ascontiguousarray(gradient[:, place : place + 1]))
+        for place, (side, x) in enumerate(zip(self.sides, seen, strict=True)):
+            side.back(x, np.ascontiguousarray(gradient[:, place : place + 1]))
 
     def at_actions(self, values: Array, slope: float, axes: int) -> Array:
         """Return the gradient at the actions of `slope` times the least value of each row, right after `forward`.
@@ -68,11 +73,11 @@ class Critics:
         rows, heads = values.shape
         columns = slice(-axes, None)
         if heads == 1:
-            return self._sides[0].inward(np.full((rows, 1), slope, values.dtype), rows, slice(None), columns)
+            return self.sides[0].inward(np.full((rows, 1), slope, values.dtype), rows, slice(None), columns)
         least, found = values.argmin(axis=1), np.empty((rows, axes), values.dtype)
         for place in range(heads):
             chosen = np.flatnonzero(least == place)
             if len(chosen):
                 gradient = np.full((len(chosen), 1), slope, values.dtype)
-                found[chosen] = self._sides[place].inward(gradient, rows, chosen, columns)
+                found[chosen] = self.sides[place].inward(gradient, rows, chosen, columns)
         return found

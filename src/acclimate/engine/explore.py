@@ -62,6 +62,7 @@ class Explorer:
                 return RolloutReturn(steps * env.num_envs, episodes, continue_training=False)
             model._update_info_buffer(infos, dones)
             model._store_transition(replay_buffer, stored, new_obs, rewards, dones, infos)
+            self._update.replay.stored += 1
             model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
             model._on_step()
             for place in np.flatnonzero(dones):

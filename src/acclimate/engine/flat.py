@@ -31,6 +31,8 @@ class Flat:
         for parameter in self.parameters:
             self.slices[parameter] = slice(begin, begin + parameter.numel())
             begin += parameter.numel()
+        self.moves = 0
+        """How often the parameters' numbers were taken over."""
         self._gradients = {p: torch.from_numpy(self.gradient_of(p)) for p in self.parameters}
         self.bind()
 
@@ -49,6 +51,7 @@ class Flat:
 
     def bind(self) -> None:
         """Take over the parameters' numbers and let them live here."""
+        self.moves += 1
         for parameter in self.parameters:
             view = self.value_of(parameter)
             view[...] = parameter.detach().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 
 from acclimate.engine.closed_weights import is_closed
 from acclimate.engine.critics import Critics
+from acclimate.engine.flat import Flat
+from acclimate.engine.recall import Recall, Watch
 from acclimate.engine.replay import Replay, Sample
+from acclimate.engine.split import Split
 from acclimate.engine.trained import Trained
 from acclimate.outputs import Values
 from acclimate.surgery import Computing
@@ -37,6 +41,32 @@ class OffPolicyUpdate(ABC):
         self.dtype = next(iter(trained.values())).flat.values.dtype
         self.replay = Replay(model, tuner.composition, self.dtype)
         self._moded = any(isinstance(part, Computing) and not is_closed(part) for part in model.policy.modules())
+
+    def recalled(self, run: Callable[[Array], Array], state: Callable[[], Any]) -> Recall:
+        """Return a pass whose outputs are kept for each stored step; see `Recall`."""
+        self.replay.recalls.append(Recall(run, state, self.dtype))
+        return self.replay.recalls[-1]
+
+    def recall(self, side: Split, flat: Flat, slot: int = 0) -> Recall:
+        """Return the pass through the frozen first layers of a side, whose outputs are kept.
+
+        Args:
+            side: the layers.
+            flat: where their parameters live.
+            slot: of the pass.
+        """
+        watch = Watch(())
+
+        def state() -> Any:
+            nonlocal watch
+            frozen = side.frozen
+            if not frozen:
+                return None
+            if not watch.watches(frozen):
+                watch = Watch(frozen)
+            return side.units, side.cut, flat.moves, watch.state
+
+        return self.recalled(lambda x: side.lower(x, slot), state)
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update as often as asked, and log, as the algorithm's own `train` does."""
@@ -121,6 +151,8 @@ class WithCritics(OffPolicyUpdate):
             raise TypeError("critics without targets")
         self.critics = Critics(model.critic, flat)
         self.targets = Critics(model.critic_target, followed)
+        # What depends on the policy's own actions cannot be kept: only what the critics make of stored ones.
+        self.seen = [self.recall(side, flat) for side in self.critics.sides]
 
     @property
     def optimizers(self) -> Any:
@@ -145,7 +177,8 @@ class WithCritics(OffPolicyUpdate):
         """
         trained, rows = self.trained["critic"], len(wanted)
         x = self.critics.read(sample.observations, sample.actions)
-        values = self.critics.forward(x)
+        seen = [recall(sample.places, x) for recall in self.seen]
+        values = self.critics.upper(seen)
         apart = values - wanted[:, None]
         loss = float(np.square(apart).mean(axis=0).sum())
         apart *= 2.0 * weight / rows
@@ -155,7 +188,7 @@ class WithCritics(OffPolicyUpdate):
             more = trained.penalties.at_outputs("critic", Values(leaf), leaf)
             if more is not None:
                 apart += more
-        self.critics.backward(x, apart.astype(self.dtype, copy=False))
+        self.critics.back(seen, apart.astype(self.dtype, copy=False))
         trained.penalties.at_parameters(sample.batch)
         trained.step()
         self.critics.compute()

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from acclimate.composition import Composition
+from acclimate.engine.recall import LIMIT, Recall
 from acclimate.engine.side import features
 from acclimate.experience import Batch
 
@@ -30,6 +31,8 @@ class Sample:
     """(rows,)"""
     going: Array
     """(rows,), 0 where an episode ended, 1 elsewhere."""
+    places: Array | None = None
+    """(rows,), where each step lies in the buffer, if what is drawn there is the same each time."""
 
 
 class Replay:
@@ -45,13 +48,21 @@ class Replay:
         """
         self._model, self._composition, self._dtype = model, composition, dtype
         self._changes = any(True for _ in composition.each("minibatch"))
+        self.recalls: list[Recall] = []
+        """What is kept of the steps in the buffer."""
+        self.stored = 0
+        """How many times steps were stored."""
+        self._seen: tuple[Any, int, int] = (None, 0, 0)
+        self._scaled: Any = None
 
     def draw(self, rows: int) -> Sample:
         """Return a minibatch."""
         buffer, normalize = self._model.replay_buffer, self._model._vec_normalize_env
-        batch = self._rows(buffer, rows, normalize)
+        batch, places = self._rows(buffer, rows, normalize)
         if self._changes:
             batch = self._composition.minibatch(batch)
+        elif self.recalls:
+            self._forget(buffer, normalize)
         return Sample(
             batch,
             features(batch.observations.numpy(), self._dtype),
@@ -59,12 +70,13 @@ class Replay:
             batch.actions.numpy(),  # type: ignore[union-attr]
             batch.rewards.numpy().reshape(-1),  # type: ignore[union-attr]
             1.0 - batch.dones.numpy().reshape(-1),  # type: ignore[union-attr]
+            None if self._changes or _moves(normalize) else places,
         )
 
-    def _rows(self, buffer: Any, rows: int, normalize: Any) -> Batch:
+    def _rows(self, buffer: Any, rows: int, normalize: Any) -> tuple[Batch, Array | None]:
         if buffer.optimize_memory_usage:
             data = buffer.sample(rows, env=normalize)
-            return Batch(data.observations, data.actions, data.rewards, data.next_observations, data.dones)
+            return Batch(data.observations, data.actions, data.rewards, data.next_observations, data.dones), None
         place = np.random.randint(0, buffer.buffer_size if buffer.full else buffer.pos, size=rows)
         place = place * buffer.n_envs + np.random.randint(0, high=buffer.n_envs, size=rows)
         observations, after = (_take(a, place) for a in (buffer.observations, buffer.next_observations))
@@ -74,7 +86,37 @@ class Replay:
             rewards = normalize.normalize_reward(rewards).astype(np.float32)
         dones = _take(buffer.dones, place) * (1 - _take(buffer.timeouts, place))
         actions = _take(buffer.actions, place)
-        return Batch(*(torch.from_numpy(a) for a in (observations, actions, rewards, after, dones[:, None])))
+        return Batch(*(torch.from_numpy(a) for a in (observations, actions, rewards, after, dones[:, None]))), place
+
+    def _forget(self, buffer: Any, normalize: Any) -> None:
+        """Let go of what is kept of steps that were written over since the last draw."""
+        of, position, stored = self._seen
+        size, beside, scaled = buffer.buffer_size, buffer.n_envs, _scaling(normalize)
+        written = self.stored - stored
+        # Somebody else may have stored steps, or put another buffer in its place.
+        known = of is buffer and written < size and (position + written) % size == buffer.pos
+        gone = None
+        if known and scaled == self._scaled:
+            gone = np.arange(position * beside, (position + written) * beside) % (size * beside)
+        self._seen, self._scaled = (buffer, buffer.pos, self.stored), scaled
+        for recall in self.recalls:
+            recall.places, recall.limit = size * beside, LIMIT // len(self.recalls)
+            if gone is None or len(gone):
+                recall.forget(gone)
+            recall.begin()
+
+
+def _moves(normalize: Any) -> bool:
+    """Tell whether the observations of a step are another time normalised otherwise."""
+    return normalize is not None and normalize.norm_obs and normalize.training
+
+
+def _scaling(normalize: Any) -> Any:
+    """Return what normalised observations follow from."""
+    if normalize is None or not normalize.norm_obs:
+        return None
+    statistics = normalize.obs_rms
+    return statistics.mean.tobytes(), statistics.var.tobytes(), normalize.clip_obs, normalize.epsilon
 
 
 def _take(stored: Array, place: Array) -> Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
+from acclimate.engine.flat import Flat
 from acclimate.engine.off_policy import Logged, WithCritics
 from acclimate.engine.replay import Sample
 from acclimate.engine.squashed import SquashedActor
@@ -26,6 +28,7 @@ class SACUpdate(WithCritics):
         super().__init__(model, tuner, {"actor": actor, "critic": critic})
         self.actor = SquashedActor(model.actor, actor.flat)
         self.temperature = Temperature(model)
+        self.before, self.after = (self._latent(actor.flat, slot) for slot in range(2))
 
     @property
     def optimizers(self) -> Any:
@@ -59,9 +62,9 @@ class SACUpdate(WithCritics):
 
     def update(self, sample: Sample, step: int, logged: Logged) -> None:
         """Update temperature, critics, actor and targets."""
-        actions, likelihood = self.actor.draw(sample.observations)
+        actions, likelihood = self.actor.draw(self.before(sample.places, sample.observations))
         coefficient = self.temperature.step(likelihood, logged)
-        after, after_likelihood = self.actor.draw(sample.next_observations, slot=1)
+        after, after_likelihood = self.actor.draw(self.after(sample.places, sample.next_observations), slot=1)
         worth = self.least(sample.next_observations, after) - coefficient * after_likelihood
         error = self.learn_values(sample, self.wanted(sample, worth), 0.5)
         logged["critic_loss"].append(0.5 * error)
@@ -72,6 +75,10 @@ class SACUpdate(WithCritics):
             self.trained["critic"].follow(self.model.tau)
             self.targets.compute()
         self.temperature.end()
+
+    def _latent(self, flat: Flat, slot: int) -> Callable[[Array | None, Array], Array]:
+        """Return the pass through the frozen first layers of the actor."""
+        return self.recall(self.actor.trunk, flat, slot) if self.actor.trunk is not None else lambda places, x: x
 
     def _learn_actions(self, sample: Sample, gradient: Array, coefficient: float) -> None:
         trained, at_leaf = self.trained["actor"], None

@@ -21,6 +21,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import dense_layers
 from acclimate.engine.side import Side
+from acclimate.engine.split import Split
 from acclimate.outputs import Gaussian
 
 Array = NDArray[Any]
@@ -36,12 +37,12 @@ class SquashedActor:
     def __init__(self, actor: Any, flat: Flat) -> None:
         """Take the actor apart; `refusal` has said that it can be."""
         trunk = list(actor.latent_pi)
-        self._trunk = Side(dense_layers(trunk), flat) if trunk else None  # type: ignore[arg-type]
+        self.trunk = Split(dense_layers(trunk), flat) if trunk else None  # type: ignore[arg-type]
         self._mean, self._spread = (
             Side(dense_layers([head]), flat)  # type: ignore[arg-type]
             for head in (actor.mu, actor.log_std)
         )
-        self._sides = [side for side in (self._trunk, self._mean, self._spread) if side is not None]
+        self._sides = [side for side in (self.trunk, self._mean, self._spread) if side is not None]
 
     def look(self) -> None:
         """See which layers are trained now."""
@@ -53,18 +54,23 @@ class SquashedActor:
         for side in self._sides:
             side.compute()
 
-    def _heads(self, x: Array, slot: int) -> tuple[Array, Array, Array]:
-        latent = x if self._trunk is None else self._trunk.forward(x, slot)
-        return latent, self._mean.forward(latent, slot), self._spread.forward(latent, slot)
+    def _heads(self, latent: Array, slot: int) -> tuple[Array, Array]:
+        return self._mean.forward(latent, slot), self._spread.forward(latent, slot)
 
     def sample(self, x: Array) -> Array:
         """Return actions alone, (rows, axes)."""
-        _, mean, spread = self._heads(x, 0)
+        mean, spread = self._heads(x if self.trunk is None else self.trunk.forward(x), 0)
         return np.tanh(mean + np.exp(np.clip(spread, LOG_STD_MIN, LOG_STD_MAX)) * _noise(mean))
 
     def draw(self, x: Array, slot: int = 0) -> tuple[Array, Array]:
-        """Return actions, (rows, axes), and their log-likelihood, (rows,); in slot 0 what `backward` needs is kept."""
-        latent, mean, spread = self._heads(x, slot)
+        """Return actions, (rows, axes), and their log-likelihood, (rows,); in slot 0 what `backward` needs is kept.
+
+        Args:
+            x: what the trunk's frozen first layers put out; where it has none, observations.
+            slot: of the pass.
+        """
+        latent = x if self.trunk is None else self.trunk.upper(x, slot)
+        mean, spread = self._heads(latent, slot)
         log_std = np.clip(spread, LOG_STD_MIN, LOG_STD_MAX)
         noise = _noise(mean)
         away = np.exp(log_std)
@@ -113,13 +119,13 @@ class SquashedActor:
             at_mean += at_leaf[:, : mean.shape[1]]
             at_spread += at_leaf[:, mean.shape[1] :]
         at_spread *= self._inside
-        if self._trunk is None:
+        if self.trunk is None:
             self._mean.backward(x, at_mean)
             self._spread.backward(x, at_spread)
             return
         below = self._mean.backward(latent, at_mean, below=True)
         below += self._spread.backward(latent, at_spread, below=True)
-        self._trunk.backward(x, below)
+        self.trunk.back(x, below)
 
 
 def _noise(like: Array) -> Array:

@@ -12,6 +12,7 @@ from acclimate.engine.mlp import dense_layers
 from acclimate.engine.off_policy import Logged, WithCritics
 from acclimate.engine.replay import Sample
 from acclimate.engine.side import Side
+from acclimate.engine.split import Split
 from acclimate.engine.trained import Trained
 from acclimate.outputs import Point
 from acclimate.tuner import Tuner
@@ -27,11 +28,12 @@ class TD3Update(WithCritics):
         actor = Trained(model.actor, model.actor_target, model.actor.optimizer, tuner)
         critic = Trained(model.critic, model.critic_target, model.critic.optimizer, tuner)
         super().__init__(model, tuner, {"actor": actor, "critic": critic})
-        self.actor = Side(dense_layers(list(model.actor.mu)), actor.flat)  # type: ignore[arg-type]
+        self.actor = Split(dense_layers(list(model.actor.mu)), actor.flat)  # type: ignore[arg-type]
+        self.before = self.recall(self.actor, actor.flat)
         self.actor_target = Side(dense_layers(list(model.actor_target.mu)), actor.target)  # type: ignore[arg-type]
 
     @property
-    def acting(self) -> Side:
+    def acting(self) -> Split:
         """The actor."""
         return self.actor
 
@@ -75,7 +77,8 @@ class TD3Update(WithCritics):
 
     def _learn_actions(self, sample: Sample) -> float:
         trained = self.trained["actor"]
-        actions = self.actor.forward(sample.observations)
+        seen = self.before(sample.places, sample.observations)
+        actions = self.actor.upper(seen)
         gradient, value = self.at_actions(sample, actions, only=1)
         trained.open(sample.batch)
         if trained.penalties.at_outputs_now:
@@ -83,7 +86,7 @@ class TD3Update(WithCritics):
             more = trained.penalties.at_outputs("actor", Point(leaf), leaf)
             if more is not None:
                 gradient += more
-        self.actor.backward(sample.observations, gradient)
+        self.actor.back(seen, gradient)
         trained.penalties.at_parameters(sample.batch)
         trained.step()
         self.actor.compute()

@@ -25,7 +25,7 @@ class Weights:
     """A plain layer's weight and bias, and their gradients, as views of the flat arrays."""
 
     def __init__(self, layer: nn.Linear, flat: Flat) -> None:
-        self._parameters = list(layer.parameters())
+        self.parameters = list(layer.parameters())
         self.weight, self.weight_gradient = flat.value_of(layer.weight), flat.gradient_of(layer.weight)
         if layer.bias is None:
             self.bias = np.zeros(len(self.weight), self.weight.dtype)
@@ -36,7 +36,7 @@ class Weights:
     @property
     def trained(self) -> bool:
         """Whether anything that the weights come from is trained."""
-        return any(p.requires_grad for p in self._parameters)
+        return any(p.requires_grad for p in self.parameters)
 
     def into(self, act: Activation | None) -> Any:
         """Return where the gradient of the weight goes (see `Perceptron.backward`), None if nothing of it is trained.
@@ -58,7 +58,7 @@ class ComputedWeights(Weights):
 
     def __init__(self, layer: Any, flat: Flat) -> None:
         self._layer, self._flat = layer, flat
-        self._parameters = list(layer.parameters())
+        self.parameters = list(layer.parameters())
         with torch.no_grad():
             self.weight = layer.weight.detach().numpy().copy()
             bias = layer.bias
@@ -79,7 +79,7 @@ class ComputedWeights(Weights):
 
     def pull(self) -> None:
         """Write the gradient of the parameters that the weights are computed from."""
-        trained = [p for p in self._parameters if p.requires_grad]
+        trained = [p for p in self.parameters if p.requires_grad]
         if not self._computed or not trained:
             return
         tensors, gradients = zip(*self._computed, strict=True)
