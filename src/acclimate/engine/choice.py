@@ -54,7 +54,10 @@ class OffPolicyEngine:
         self._kernel = kernel()
         self._explorer = Explorer(seam.model, self._update)
 
-    by = ""
+    @property
+    def by(self) -> str:
+        """What runs the perceptrons, if it is not numpy."""
+        return " by the native kernel" if self._update.acting.kernel else ""
 
     def collect(self, *args: Any, **kwargs: Any) -> Any:
         """Fill the replay buffer."""

@@ -44,10 +44,19 @@ class Critics:
             x: what `read` returned.
             only: how many of the critics, from the first on; all by default.
         """
-        return np.concatenate([side.forward(x) for side in self.sides[:only]], axis=1)
+        sides = self.sides[:only]
+        if len(sides) == 2:
+            return np.concatenate(sides[0].forward_beside(sides[1], x), axis=1)
+        return np.concatenate([side.forward(x) for side in sides], axis=1)
+
+    def _whole_pair(self) -> bool:
+        """Tell whether there are two critics without frozen first layers, which one call can run together."""
+        return len(self.sides) == 2 and not any(side.cut for side in self.sides)
 
     def upper(self, seen: Sequence[Array]) -> Array:
         """Return values, (rows, critics), given what the frozen first layers of each put out."""
+        if self._whole_pair():
+            return self.forward(seen[0])
         return np.concatenate([side.upper(x) for side, x in zip(self.sides, seen, strict=True)], axis=1)
 
     def back(self, seen: Sequence[Array], gradient: Array) -> None:
@@ -57,6 +66,10 @@ class Critics:
             seen: what `upper` was given.
             gradient: (rows, critics), of the loss with respect to the values.
         """
+        if self._whole_pair():
+            one, other = (np.ascontiguousarray(gradient[:, place : place + 1]) for place in (0, 1))
+            self.sides[0].backward_beside(self.sides[1], seen[0], one, other)
+            return
         for place, (side, x) in enumerate(zip(self.sides, seen, strict=True)):
             side.back(x, np.ascontiguousarray(gradient[:, place : place + 1]))
 

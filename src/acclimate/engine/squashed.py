@@ -20,6 +20,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import dense_layers
+from acclimate.engine.native import Kernel
 from acclimate.engine.side import Side
 from acclimate.engine.split import Split
 from acclimate.outputs import Gaussian
@@ -43,6 +44,11 @@ class SquashedActor:
             for head in (actor.mu, actor.log_std)
         )
         self._sides = [side for side in (self.trunk, self._mean, self._spread) if side is not None]
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """What runs its first perceptron, None where numpy does."""
+        return self._sides[0].kernel
 
     def look(self) -> None:
         """See which layers are trained now."""
