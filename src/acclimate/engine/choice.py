@@ -7,7 +7,7 @@ from typing import Any, Literal
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from acclimate.engine import on_policy, perceptrons
+from acclimate.engine import modular_off, on_policy, perceptrons
 from acclimate.engine.collect import collect
 from acclimate.engine.explore import Explorer
 from acclimate.engine.native import kernel, threads
@@ -32,6 +32,8 @@ class OnPolicyEngine:
         oracle = self._update.oracle
         return " by the native kernel" if oracle.actor.kernel and oracle.critic.kernel else ""
 
+    kept = ""
+
     def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the rollout buffer."""
         self._update.ready()
@@ -46,18 +48,31 @@ class OnPolicyEngine:
 
 
 class OffPolicyEngine:
-    """Collects and updates a SAC, TD3, DDPG or DQN agent without autograd."""
+    """Collects and updates a SAC, TD3, DDPG or DQN agent."""
 
-    def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
-        """Move the agent's parameters; `attach` has found out that all of it can be run."""
-        self._update = perceptrons.update_of(seam.model, stock, seam.tuner)
-        self._kernel = kernel()
+    def __init__(self, seam: Seam, stock: type[BaseAlgorithm], of: Any = perceptrons) -> None:
+        """Move the agent's parameters; `attach` has found out that all of it can be run.
+
+        Args:
+            seam: of the model.
+            stock: the model's class.
+            of: the module that has its updates.
+        """
+        self._update = of.update_of(seam.model, stock, seam.tuner)
+        # Modules have torch's threads to themselves.
+        self._kernel = kernel() if of is perceptrons else None
         self._explorer = Explorer(seam.model, self._update)
 
     @property
     def by(self) -> str:
         """What runs the perceptrons, if it is not numpy."""
         return " by the native kernel" if self._update.acting.kernel else ""
+
+    @property
+    def kept(self) -> str:
+        """What is kept beside the replay buffer, in words."""
+        self._update.look()
+        return self._update.replay.kept
 
     def collect(self, *args: Any, **kwargs: Any) -> Any:
         """Fill the replay buffer."""
@@ -81,7 +96,10 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         return "sb3", "asked for"
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
-    if why is not None:
-        return "sb3", f"{why}: left to Stable-Baselines3 itself"
-    seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
-    return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster"
+    if why is None:
+        seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
+        return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster{engine.kept}"
+    if off and modular_off.cannot(seam.model, stock, seam.tuner) is None:
+        seam.engine = engine = OffPolicyEngine(seam, stock, modular_off)
+        return "acclimate", f"trained through its own modules ({why}): the same updates, faster{engine.kept}"
+    return "sb3", f"{why}: left to Stable-Baselines3 itself"

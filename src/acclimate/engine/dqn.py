@@ -31,7 +31,7 @@ class DQNUpdate(OffPolicyUpdate):
         self.q = Split(dense_layers(list(model.q_net.q_net)), q.flat)  # type: ignore[arg-type]
         self.target = Side(dense_layers(list(model.q_net_target.q_net)), q.target)  # type: ignore[arg-type]
         self.features = self.recall(self.q, q.flat)
-        moves, watch = _Moves(model), Watch(model.q_net_target.parameters())
+        moves, watch = Moves(model), Watch(model.q_net_target.parameters())
         # Between two of its moves, 10,000 steps by default, all of the target network is fixed.
         self.best = self.recalled(self._best, lambda: (1, moves.made, watch.state))
 
@@ -90,7 +90,7 @@ class DQNUpdate(OffPolicyUpdate):
         self.q.compute()
 
 
-class _Moves:
+class Moves:
     """Counts the moves of a target network, which SB3 makes past torch's own counting."""
 
     def __init__(self, model: Any) -> None:

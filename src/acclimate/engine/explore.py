@@ -14,7 +14,6 @@ from stable_baselines3.common.utils import should_collect_more_steps
 from stable_baselines3.common.vec_env import VecEnv
 
 from acclimate.engine.off_policy import OffPolicyUpdate
-from acclimate.engine.side import features
 from acclimate.engine.stepping import stepping
 
 Array = NDArray[Any]
@@ -99,5 +98,5 @@ class Explorer:
         model = self._model
         if isinstance(model, DQN) and np.random.rand() < model.exploration_rate:
             return np.array([model.action_space.sample() for _ in range(environments)])
-        actions = self._update.act(features(model._last_obs, self._update.dtype)).reshape(self._shape)
+        actions = self._update.act(self._update.read(model._last_obs)).reshape(self._shape)
         return actions if self._box is None else model.policy.unscale_action(actions)

@@ -16,6 +16,7 @@ from acclimate.engine.critics import Critics
 from acclimate.engine.flat import Flat
 from acclimate.engine.recall import Recall, Watch
 from acclimate.engine.replay import Replay, Sample
+from acclimate.engine.side import features
 from acclimate.engine.split import Split
 from acclimate.engine.trained import Trained
 from acclimate.outputs import Values
@@ -39,8 +40,12 @@ class OffPolicyUpdate(ABC):
         """
         self.model, self.tuner, self.trained = model, tuner, trained
         self.dtype = next(iter(trained.values())).flat.values.dtype
-        self.replay = Replay(model, tuner.composition, self.dtype)
+        self.replay = Replay(model, tuner.composition, self.read)
         self._moded = any(isinstance(part, Computing) and not is_closed(part) for part in model.policy.modules())
+
+    def read(self, observations: Array) -> Array:
+        """Return observations as the first layers read them, (rows, numbers)."""
+        return features(observations, self.dtype)
 
     def recalled(self, run: Callable[[Array], Array], state: Callable[[], Any]) -> Recall:
         """Return a pass whose outputs are kept for each stored step; see `Recall`."""

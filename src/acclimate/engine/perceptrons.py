@@ -41,19 +41,26 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
+    if (why := refusal(model, stock, tuner)) is not None:
+        return why
+    if type(model.policy) is not _POLICIES[stock]:
+        return f"the policy {type(model.policy).__name__}"
+    if (why := _policy(model.policy)) is not None:
+        return why
+    parts = ((what, dense_layers(layers)) for what, layers in _parts(model))
+    return next((f"its {what}: {found}" for what, found in parts if isinstance(found, str)), None)
+
+
+def refusal(model: Any, stock: type, tuner: Tuner) -> str | None:
+    """Return why no off-policy engine trains an agent, whatever its networks are, None if one may."""
     if stock not in _UPDATES:
         return f"the algorithm {stock.__name__}"
     if type(model.replay_buffer) is not ReplayBuffer:
         return f"the buffer {type(model.replay_buffer).__name__}"
     if model.use_sde:
         return "exploration that depends on the state (gSDE)"
-    if type(model.policy) is not _POLICIES[stock]:
-        return f"the policy {type(model.policy).__name__}"
-    if (why := _policy(model.policy)) is not None:
-        return why
-    parts = ((what, dense_layers(layers)) for what, layers in _parts(model))
-    if (bad := next((f"its {what}: {found}" for what, found in parts if isinstance(found, str)), None)) is not None:
-        return bad
+    if model.policy.device.type != "cpu":
+        return "parameters that are not on the CPU"
     if any(True for _ in tuner.composition.each("act")):
         return "a method that decides what is done"
     steps = [flat_step(groups.optimizer) for groups in tuner.adopted]
@@ -67,8 +74,8 @@ def _policy(policy: Any) -> str | None:
     image = len(space.shape or ()) == 3 and space.dtype == np.uint8
     if not isinstance(space, spaces.Box) or (policy.normalize_images and image):
         return "observations that are no vector of numbers"
-    if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64} or policy.device.type != "cpu":
-        return "parameters that are not on the CPU"
+    if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64}:
+        return "parameters of another kind than single and double precision"
     for module in policy.modules():
         extractor = getattr(module, "features_extractor", None)
         if extractor is not None and type(extractor) is not FlattenExtractor:

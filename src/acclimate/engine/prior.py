@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from torch import nn
 
@@ -27,7 +28,9 @@ _Run = Callable[[Array], Array]
 def prior_of(net: Net) -> Prior:
     """Return what puts out the prior's outputs on a batch: plain perceptrons in numpy, anything else as it is."""
     reference = net.reference
-    if reference is None or intrusion(reference) or any(isinstance(part, Computing) for part in reference.modules()):
+    if reference is None or type(reference.features_extractor) is not FlattenExtractor:
+        return net.prior
+    if intrusion(reference) or any(isinstance(part, Computing) for part in reference.modules()):
         return net.prior
     run = _outputs(net.role, reference)
     if run is None:

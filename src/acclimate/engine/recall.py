@@ -39,7 +39,7 @@ class Cache:
             places: of the buffer.
             limit: in bytes.
         """
-        self._size = max(min(places, limit // (width * np.dtype(dtype).itemsize + 4)), 1)
+        self._size = max(min(places, limit // row_bytes(width, dtype)), 1)
         self._all = self._size == places
         self.width = width
         self._rows = np.empty((self._size, width), dtype)
@@ -69,6 +69,11 @@ class Cache:
             rows[missing] = compute(np.resize(missing, more))[: len(missing)]
             self._rows[slots[missing]], self._holds[slots[missing]] = rows[missing], places[missing]
         return rows
+
+
+def row_bytes(width: int, dtype: Any) -> int:
+    """Return what a row takes with the note of whose it is."""
+    return width * np.dtype(dtype).itemsize + np.dtype(np.int32).itemsize
 
 
 class Watch:
@@ -120,6 +125,16 @@ class Recall:
     def on(self) -> bool:
         """Whether there are layers to run."""
         return self._known is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether there are layers to run now, before an update has begun."""
+        return self._state() is not None
+
+    def room(self, places: int, limit: int) -> int:
+        """Return how many bytes the rows of so many steps take, or the limit where that is less."""
+        state = self._state()
+        return 0 if state is None else min(places * row_bytes(state[0], self._dtype), limit)
 
     def begin(self) -> None:
         """Begin an update."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from acclimate.composition import Composition
 from acclimate.engine.recall import LIMIT, Recall
-from acclimate.engine.side import features
 from acclimate.experience import Batch
 
 Array = NDArray[Any]
@@ -38,15 +38,15 @@ class Sample:
 class Replay:
     """Draws minibatches from a model's replay buffer, by numpy's generator as SB3 does."""
 
-    def __init__(self, model: Any, composition: Composition, dtype: np.dtype[Any]) -> None:
+    def __init__(self, model: Any, composition: Composition, read: Callable[[Array], Array]) -> None:
         """Read from the buffer that the model has at each draw.
 
         Args:
             model: the algorithm.
             composition: its methods may change what is drawn.
-            dtype: of the networks.
+            read: turns observations into what the first layers read.
         """
-        self._model, self._composition, self._dtype = model, composition, dtype
+        self._model, self._composition, self._read = model, composition, read
         self._changes = any(True for _ in composition.each("minibatch"))
         self.recalls: list[Recall] = []
         """What is kept of the steps in the buffer."""
@@ -54,6 +54,17 @@ class Replay:
         """How many times steps were stored."""
         self._seen: tuple[Any, int, int] = (None, 0, 0)
         self._scaled: Any = None
+
+    @property
+    def kept(self) -> str:
+        """What is kept beside the buffer, in words; nothing if nothing is."""
+        buffer, at_work = self._model.replay_buffer, [recall for recall in self.recalls if recall.due]
+        changing = self._changes or buffer.optimize_memory_usage or _moves(self._model._vec_normalize_env)
+        if changing or not at_work:
+            return ""
+        places, limit = buffer.buffer_size * buffer.n_envs, LIMIT // len(self.recalls)
+        most = sum(recall.room(places, limit) for recall in at_work) / 2**20
+        return f"; what fixed layers put out of stored steps is kept beside the replay buffer, in up to {most:.1f} MiB"
 
     def draw(self, rows: int) -> Sample:
         """Return a minibatch."""
@@ -65,8 +76,8 @@ class Replay:
             self._forget(buffer, normalize)
         return Sample(
             batch,
-            features(batch.observations.numpy(), self._dtype),
-            features(batch.next_observations.numpy(), self._dtype),
+            self._read(batch.observations.numpy()),
+            self._read(batch.next_observations.numpy()),
             batch.actions.numpy(),  # type: ignore[union-attr]
             batch.rewards.numpy().reshape(-1),  # type: ignore[union-attr]
             1.0 - batch.dones.numpy().reshape(-1),  # type: ignore[union-attr]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from acclimate.engine.flat import Flat
@@ -11,6 +14,7 @@ from acclimate.engine.methods import Penalties, clip
 from acclimate.engine.prior import prior_of
 from acclimate.engine.steps import flat_step
 from acclimate.experience import Batch
+from acclimate.net import Net
 from acclimate.surgery import Computing
 from acclimate.tuner import Tuner
 
@@ -42,6 +46,11 @@ class Trained:
         self._adds = any(isinstance(part, Computing) for part in module.modules())
         self._hooked = any(True for _ in tuner.composition.each("gradient", "after", roles=roles))
 
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """The networks that the optimizer trains."""
+        return self._groups.nets
+
     def hold(self) -> None:
         """Take back parameters where somebody has given them other storage since."""
         for flat in (self.flat, self.target):
@@ -67,10 +76,16 @@ class Trained:
         self.penalties.begin(batch)
         self.penalties.open()
 
-    def step(self) -> None:
-        """Step along the gradient, with what the methods do before and after."""
+    def step(self, unused: Sequence[Parameter] = ()) -> None:
+        """Step along the gradient, with what the methods do before and after.
+
+        Args:
+            unused: parameters that nothing in the loss depends on: an optimizer passes them over.
+        """
         if self._hooked:
             self.flat.show_gradients()
+            for parameter in unused:
+                parameter.grad = None
             self._groups.around(self._step_on_shown)
             return
         if self._groups.due():
@@ -78,7 +93,7 @@ class Trained:
             self._groups.show()
         self._signals.learning_rate = self._groups.learning_rate
         self._signals.updates += 1
-        self._steps.step()
+        self._steps.step(frozenset(map(id, unused)))
 
     def _step_on_shown(self) -> None:
         """Step by the gradients that the methods have left: one that was taken away is passed over."""

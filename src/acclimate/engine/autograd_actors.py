@@ -1,0 +1,153 @@
+"""The updates of SAC (arXiv:1812.05905), TD3 (arXiv:1802.09477) and DDPG through their own modules."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.utils import polyak_update
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
+
+from acclimate.engine.autograd_off import AutogradUpdate, column
+from acclimate.engine.off_policy import Logged
+from acclimate.engine.replay import Sample
+from acclimate.engine.temperature import Temperature
+from acclimate.engine.trained import Trained
+from acclimate.tuner import Tuner
+
+Array = NDArray[Any]
+
+_HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
+_EPSILON = 1e-6
+"""SB3's, which keeps the logarithm of what squashing leaves finite at the bounds."""
+
+
+class AutogradCritics(AutogradUpdate):
+    """What they have in common: critics of states and actions that learn from their targets."""
+
+    @property
+    def optimizers(self) -> Any:
+        """Those of actor and critic."""
+        return [self.model.actor.optimizer, self.model.critic.optimizer]
+
+    def learn_values(self, sample: Sample, after: Tensor, weight: float, logged: Logged) -> None:
+        """Step the critics towards what follows from the worth of what comes after, (rows, 1).
+
+        Args:
+            sample: the minibatch.
+            after: what the next states are worth.
+            weight: of the sum of their mean squared errors.
+            logged: the loss joins it.
+        """
+        wanted = column(sample.rewards) + column(sample.going) * self.model.gamma * after
+        values = self.model.critic(self.seen(sample.observations), torch.from_numpy(sample.actions))
+        loss = weight * sum(F.mse_loss(value, wanted.to(value.dtype)) for value in values)
+        logged["critic_loss"].append(float(loss))  # type: ignore[arg-type]
+        self.learn("critic", loss, sample)  # type: ignore[arg-type]
+
+    def least(self, critic: Any, observations: Any, actions: Tensor) -> Tensor:
+        """Return the least of what critics say, (rows, 1)."""
+        return torch.cat(critic(observations, actions), dim=1).min(dim=1, keepdim=True).values
+
+    def follow(self, *pairs: tuple[Any, Any]) -> None:
+        """Move all targets, and copy the running statistics that SB3 copies."""
+        for trained in self.trained.values():
+            trained.follow(self.model.tau)
+        for theirs, ours in pairs:
+            polyak_update(theirs, ours, 1.0)
+
+
+class AutogradSAC(AutogradCritics):
+    """Updates a SAC model."""
+
+    def __init__(self, model: Any, tuner: Tuner) -> None:
+        """Move the parameters into arrays; `cannot` has said that all of this can be run."""
+        actor = Trained(model.actor, None, model.actor.optimizer, tuner)
+        critic = Trained(model.critic, model.critic_target, model.critic.optimizer, tuner)
+        super().__init__(model, tuner, {"actor": actor, "critic": critic})
+        self._temperature = Temperature(model)
+
+    @property
+    def optimizers(self) -> Any:
+        """Those of actor, critic and entropy coefficient."""
+        own = self.model.ent_coef_optimizer
+        return super().optimizers if own is None else [*super().optimizers, own]
+
+    def ready(self, *, training: bool) -> None:
+        """Take back parameters and moments where somebody has given them other storage since."""
+        super().ready(training=training)
+        self._temperature.ready()
+
+    def _drawn(self, x: Any) -> tuple[Tensor, Tensor]:
+        """Return actions in [-1, 1] and their log-likelihood, (rows, 1); see `squashed` for the formula."""
+        mean, log_std, _ = self.model.actor.get_action_dist_params(x)
+        noise = torch.randn(mean.shape, dtype=mean.dtype)
+        actions = torch.tanh(mean + log_std.exp() * noise)
+        of_noise = -0.5 * noise.square() - _HALF_LOG_TAU
+        likelihood = of_noise - log_std - torch.log(1.0 - actions.square() + _EPSILON)
+        return actions, likelihood.sum(dim=1, keepdim=True)
+
+    @torch.no_grad()
+    def act(self, x: Array) -> Array:
+        """Return actions in [-1, 1], drawn by torch's generator."""
+        mean, log_std, _ = self.model.actor.get_action_dist_params(self.seen(x))
+        return torch.tanh(mean + log_std.exp() * torch.randn(mean.shape, dtype=mean.dtype)).numpy()
+
+    def update(self, sample: Sample, step: int, logged: Logged) -> None:
+        """Update temperature, critics, actor and targets."""
+        model, x = self.model, self.seen(sample.observations)
+        actions, likelihood = self._drawn(x)
+        coefficient = self._temperature.step(likelihood.detach().numpy()[:, 0], logged)
+        with torch.no_grad():
+            beyond = self.seen(sample.next_observations)
+            next_actions, next_likelihood = self._drawn(beyond)
+            after = self.least(model.critic_target, beyond, next_actions) - coefficient * next_likelihood
+        self.learn_values(sample, after, 0.5, logged)
+        loss = (coefficient * likelihood - self.least(model.critic, x, actions)).mean()
+        logged["actor_loss"].append(float(loss))
+        self.learn("actor", loss, sample)
+        if step % model.target_update_interval == 0:
+            self.follow((model.batch_norm_stats, model.batch_norm_stats_target))
+        self._temperature.end()
+
+
+class AutogradTD3(AutogradCritics):
+    """Updates a TD3 or DDPG model."""
+
+    def __init__(self, model: Any, tuner: Tuner) -> None:
+        """Move the parameters into arrays; `cannot` has said that all of this can be run."""
+        actor = Trained(model.actor, model.actor_target, model.actor.optimizer, tuner)
+        critic = Trained(model.critic, model.critic_target, model.critic.optimizer, tuner)
+        super().__init__(model, tuner, {"actor": actor, "critic": critic})
+
+    @torch.no_grad()
+    def act(self, x: Array) -> Array:
+        """Return actions in [-1, 1]."""
+        return self.model.actor(self.seen(x)).numpy()
+
+    def count(self, gradient_steps: int) -> None:
+        """Do nothing: each update has counted itself, because the delay depends on it."""
+
+    def update(self, sample: Sample, step: int, logged: Logged) -> None:
+        """Update the critics, and each time that the delay is over the actor and the targets."""
+        model = self.model
+        model._n_updates += 1
+        with torch.no_grad():
+            noise = torch.from_numpy(sample.actions).clone().normal_(0, model.target_policy_noise)
+            noise = noise.clamp_(-model.target_noise_clip, model.target_noise_clip)
+            beyond = self.seen(sample.next_observations)
+            next_actions = (model.actor_target(beyond) + noise).clamp_(-1.0, 1.0)
+            after = self.least(model.critic_target, beyond, next_actions)
+        self.learn_values(sample, after, 1.0, logged)
+        if model._n_updates % model.policy_delay == 0:
+            x = self.seen(sample.observations)
+            loss = -model.critic.q1_forward(x, model.actor(x)).mean()
+            logged["actor_loss"].append(float(loss))
+            self.learn("actor", loss, sample)
+            self.follow(
+                (model.critic_batch_norm_stats, model.critic_batch_norm_stats_target),
+                (model.actor_batch_norm_stats, model.actor_batch_norm_stats_target),
+            )

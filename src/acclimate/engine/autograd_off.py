@@ -1,0 +1,100 @@
+"""The updates of off-policy agents whose networks are run by their own modules and differentiated by autograd.
+
+They serve what the updates in numpy cannot: convolutions, and methods that put modules into a network or change what it
+puts out. Losses are ours; a gradient is asked only for what an optimizer trains, where SB3's actor losses go back into
+the critics' weights as well, and each optimizer steps on one flat array.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from acclimate.engine.off_policy import OffPolicyUpdate
+from acclimate.engine.replay import Sample
+from acclimate.engine.trained import Trained
+from acclimate.masks import Masked
+from acclimate.surgery import statistics_modules
+from acclimate.tuner import Tuner
+
+Array = NDArray[Any]
+
+
+class AutogradUpdate(OffPolicyUpdate):
+    """What the algorithms have in common."""
+
+    def __init__(self, model: Any, tuner: Tuner, trained: dict[str, Trained]) -> None:
+        """Hold what every algorithm has; see `OffPolicyUpdate`."""
+        super().__init__(model, tuner, trained)
+        self._moded = True
+
+    def read(self, observations: Array) -> Array:
+        """Return observations as they are: the policy's own modules turn them into numbers."""
+        return observations
+
+    @property
+    def acting(self) -> AutogradUpdate:
+        """This: modules have nothing to compute beforehand."""
+        return self
+
+    def compute(self) -> None:
+        """Do nothing: modules compute their weights as they run."""
+
+    def look(self) -> None:
+        """Do nothing: autograd sees at each pass what is trained."""
+
+    def seen(self, x: Array) -> Any:
+        """Return observations as a policy's modules take them, images with the channels of a pixel side by side."""
+        tensor = self.model.policy.obs_to_tensor(x)[0]
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    def learn(self, name: str, loss: Tensor, sample: Sample, most: float | None = None) -> None:
+        """Step one optimizer along the gradient of a loss and of the penalties on its networks.
+
+        Args:
+            name: of what is trained.
+            loss: a scalar.
+            sample: the minibatch.
+            most: the norm that the gradient is scaled down to.
+        """
+        trained = self.trained[name]
+        flat = trained.flat
+        parameters = [p for p in flat.parameters if p.requires_grad]
+        penalised = self.tuner.composition.penalised(trained.nets)
+        terms = [self.tuner.penalty(sample.batch, penalised)] if penalised else []
+        flat.gradient.fill(0.0)
+        used: set[int] = set()
+        for term in (*terms, loss):
+            if not term.requires_grad:
+                continue
+            for parameter, gradient in zip(
+                parameters, torch.autograd.grad(term, parameters, allow_unused=True), strict=True
+            ):
+                if gradient is not None:
+                    used.add(id(parameter))
+                    torch.from_numpy(flat.gradient_of(parameter)).add_(gradient)
+        if most is not None:
+            trained.clip(most)
+        trained.step([p for p in parameters if id(p) not in used])
+
+
+def fixed(module: nn.Module) -> bool:
+    """Tell whether a module puts out the same for the same input: nothing is drawn or counted as it runs."""
+    chance = any(isinstance(part, (Masked, _DropoutNd, _NormBase)) for part in module.modules())
+    return not chance and not statistics_modules(module)
+
+
+def listened(module: nn.Module) -> bool:
+    """Tell whether anything runs with a module's own forward pass, or in its place."""
+    return bool(module._forward_hooks or module._forward_pre_hooks) or "forward" in vars(module)
+
+
+def column(array: Array) -> Tensor:
+    """Return numbers as a tensor, (rows, 1)."""
+    return torch.from_numpy(np.ascontiguousarray(array))[:, None]
