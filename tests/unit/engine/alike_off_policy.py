@@ -12,10 +12,11 @@ from gymnasium import spaces
 from stable_baselines3 import DDPG, DQN, SAC, TD3
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from tests.cases import context
 from tests.tiny import World
 from tests.unit.engine.alike import SEEN, Outcome, reading, weights
 
-from acclimate.engine import perceptrons
+from acclimate.engine import modular_off, perceptrons
 from acclimate.method import Method
 from acclimate.methods.full import Full
 from acclimate.seam import Seam
@@ -71,18 +72,22 @@ def both(
     dtype: torch.dtype = torch.float64,
     disturb: Callable[[Any], None] | None = None,
     models: list[Any] | None = None,
+    modules: bool = False,
     **arguments: Any,
 ) -> Outcome:
     """Train both on the same data; with `disturb`, SB3 itself on disturbed weights takes the place of the engine.
 
-    `models` receives the two.
+    `models` receives the two; with `modules`, the engine runs the policy's own modules.
     """
     with reading(dtype):
         theirs, ours = (agent(algorithm, dtype, **arguments) for _ in range(2))
-        seams = [Seam(model, method or Full(), total_steps=calls * each) for model in (theirs, ours)]
+        seams = [
+            Seam(model, method or Full(), total_steps=calls * each, context=context(model)) for model in (theirs, ours)
+        ]
         if disturb is None:
-            assert perceptrons.cannot(ours, algorithm, seams[1].tuner) is None
-            train: Callable[..., None] = perceptrons.update_of(ours, algorithm, seams[1].tuner).train
+            tier = modular_off if modules else perceptrons
+            assert tier.cannot(ours, algorithm, seams[1].tuner) is None
+            train: Callable[..., None] = tier.update_of(ours, algorithm, seams[1].tuner).train
         else:
             disturb(ours)
             train = lambda *args: by_sb3(seams[1], algorithm, *args)  # noqa: E731
