@@ -64,8 +64,8 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
     theirs, _ = trained(name, case, "sb3")
     assert list(ours) == list(theirs)
     for key, value in theirs.items():
-        # What batch normalisation takes away has no gradient but rounding, of which Adam makes whole steps: SB3's own run
-        # ends up to 4.7e-3 from itself where the first weights differ in their last place.
+        # What batch normalisation takes away has no gradient but rounding, of which Adam makes whole steps: SB3's own
+        # run ends up to 4.7e-3 from itself where the first weights differ in their last place.
         atol = 1e-2 if case.startswith("batchnorm") else 2e-4
         torch.testing.assert_close(ours[key], value, atol=atol, rtol=2e-3, msg=lambda text, k=key: f"{by}, {k}: {text}")
 

@@ -29,6 +29,8 @@ Array = NDArray[Any]
 class AutogradUpdate(OffPolicyUpdate):
     """What the algorithms have in common."""
 
+    step = 1
+
     def __init__(self, model: Any, tuner: Tuner, trained: dict[str, Trained]) -> None:
         """Hold what every algorithm has; see `OffPolicyUpdate`."""
         super().__init__(model, tuner, trained)
@@ -68,7 +70,7 @@ class AutogradUpdate(OffPolicyUpdate):
         parameters = [p for p in flat.parameters if p.requires_grad]
         penalised = self.tuner.composition.penalised(trained.nets)
         terms = [self.tuner.penalty(sample.batch, penalised)] if penalised else []
-        flat.gradient.fill(0.0)
+        trained.clear()
         used: set[int] = set()
         for term in (*terms, loss):
             if not term.requires_grad:

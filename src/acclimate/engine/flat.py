@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,16 @@ class Flat:
     def gradient_of(self, parameter: Parameter) -> Array:
         """Return a view of a parameter's gradient in its shape."""
         return self.gradient[self.slices[parameter]].reshape(tuple(parameter.shape))
+
+    def runs(self, parameters: Iterable[Parameter]) -> list[slice]:
+        """Return where parameters lie, given in the order that they have here, with neighbours as one."""
+        found: list[slice] = []
+        for place in (self.slices[parameter] for parameter in parameters):
+            if found and found[-1].stop == place.start:
+                found[-1] = slice(found[-1].start, place.stop)
+            else:
+                found.append(place)
+        return found
 
     @property
     def bound(self) -> bool:

@@ -71,13 +71,7 @@ class Following:
 
     def _plan(self) -> None:
         """Join neighbours that move."""
-        runs: list[slice] = []
-        for index, place in enumerate(self._places):
-            if index in self._resting:
-                continue
-            if runs and runs[-1].stop == place.start:
-                runs[-1] = slice(runs[-1].start, place.stop)
-            else:
-                runs.append(place)
+        moving = (p for index, p in enumerate(self._flat.parameters) if index not in self._resting)
+        runs = self._flat.runs(moving)
         arrays = self._flat.values, self._target.values
         self._runs = [tuple(torch.from_numpy(a[run]) for a in arrays) for run in runs]  # type: ignore[misc]

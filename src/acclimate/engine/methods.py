@@ -154,9 +154,11 @@ def _sum(first: Array | None, second: Array | None) -> Array | None:
     return first + second
 
 
-def clip(gradient: Array, most: float) -> None:
-    """Scale a gradient down to a norm, as `torch.nn.utils.clip_grad_norm_` does."""
-    norm = float(np.sqrt(np.dot(gradient, gradient)))
+def clip(gradient: Array, most: float, *others: Array) -> None:
+    """Scale gradients, as one, down to a norm, as `torch.nn.utils.clip_grad_norm_` does."""
+    parts = gradient, *others
+    norm = float(np.sqrt(sum(np.dot(part, part) for part in parts)))
     scale = most / (norm + 1e-6)
     if scale < 1.0:
-        gradient *= scale
+        for part in parts:
+            part *= scale

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from acclimate.engine.closed_weights import is_closed
 from acclimate.engine.critics import Critics
 from acclimate.engine.flat import Flat
-from acclimate.engine.recall import Recall, Watch
+from acclimate.engine.recall import STEP, Recall, Watch
 from acclimate.engine.replay import Replay, Sample
 from acclimate.engine.side import features
 from acclimate.engine.split import Split
@@ -29,6 +29,9 @@ Logged = dict[str, list[float]]
 
 class OffPolicyUpdate(ABC):
     """Updates a model in place from its replay buffer, with the methods of a tuner."""
+
+    step: ClassVar[int] = STEP
+    """How many rows its passes run at once is a multiple of this, where they are not a whole minibatch."""
 
     def __init__(self, model: Any, tuner: Tuner, trained: dict[str, Trained]) -> None:
         """Hold what every algorithm has.
@@ -49,7 +52,7 @@ class OffPolicyUpdate(ABC):
 
     def recalled(self, run: Callable[[Array], Array], state: Callable[[], Any]) -> Recall:
         """Return a pass whose outputs are kept for each stored step; see `Recall`."""
-        self.replay.recalls.append(Recall(run, state, self.dtype))
+        self.replay.recalls.append(Recall(run, state, self.dtype, self.step))
         return self.replay.recalls[-1]
 
     def recall(self, side: Split, flat: Flat, slot: int = 0) -> Recall:

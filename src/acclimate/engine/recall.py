@@ -22,7 +22,7 @@ again."""
 PATIENCE = 4
 """Of how many updates in a row the weights must have stayed the same before anything is kept."""
 STEP = 16
-"""Rows that are missing are computed by multiples of this."""
+"""Rows that are missing are computed by multiples of this where whoever computes keeps arrays for each number."""
 EVERY = 32
 """How many updates lie between two comparisons of all weights with those that the kept rows are of."""
 
@@ -58,14 +58,19 @@ class Cache:
         """Forget steps that were written over."""
         self._holds[places if self._all else places % self._size] = -1
 
-    def get(self, places: Array, compute: Callable[[Array], Array]) -> Array:
-        """Return the rows of some steps, (steps, width); `compute` returns those of a choice of them by their index."""
+    def get(self, places: Array, compute: Callable[[Array], Array], step: int) -> Array:
+        """Return the rows of some steps, (steps, width).
+
+        Args:
+            places: of the steps.
+            compute: returns the rows of a choice of them, by their index.
+            step: how many rows are computed is a multiple of this.
+        """
         slots = places if self._all else places % self._size
         missing = np.flatnonzero(self._holds[slots] != places)
         rows = self._rows.take(slots, axis=0)
         if len(missing):
-            # In few sizes, as whoever computes keeps arrays for each.
-            more = min(-(-len(missing) // STEP) * STEP, len(places))
+            more = min(-(-len(missing) // step) * step, len(places))
             rows[missing] = compute(np.resize(missing, more))[: len(missing)]
             self._rows[slots[missing]], self._holds[slots[missing]] = rows[missing], places[missing]
         return rows
@@ -106,7 +111,9 @@ class Watch:
 class Recall:
     """A pass through fixed layers whose outputs are kept."""
 
-    def __init__(self, run: Callable[[Array], Array], state: Callable[[], Any], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, run: Callable[[Array], Array], state: Callable[[], Any], dtype: np.dtype[Any], step: int = STEP
+    ) -> None:
         """Keep nothing yet.
 
         Args:
@@ -114,8 +121,9 @@ class Recall:
             state: returns the width, and whatever is another one as soon as `run` makes other rows; None where there
                 are no layers to run.
             dtype: of the rows.
+            step: how many rows are run is a multiple of this.
         """
-        self._run, self._state, self._dtype = run, state, dtype
+        self._run, self._state, self._dtype, self._step = run, state, dtype, step
         self._known: Any = None
         self._steady = 0
         self._cache: Cache | None = None
@@ -163,4 +171,4 @@ class Recall:
             return self._run(x)
         if self._cache is None:
             self._cache = Cache(self._known[0], self._dtype, self.places, self.limit)
-        return self._cache.get(places, lambda chosen: self._run(x[chosen]))
+        return self._cache.get(places, lambda chosen: self._run(x[chosen]), self._step)

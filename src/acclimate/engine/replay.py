@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +64,8 @@ class Replay:
         if changing or not at_work:
             return ""
         places, limit = buffer.buffer_size * buffer.n_envs, LIMIT // len(self.recalls)
-        most = sum(recall.room(places, limit) for recall in at_work) / 2**20
-        return f"; what fixed layers put out of stored steps is kept beside the replay buffer, in up to {most:.1f} MiB"
+        most = math.ceil(sum(recall.room(places, limit) for recall in at_work) / 2**20)
+        return f"; what fixed layers put out of stored steps is kept beside the replay buffer, in up to {most} MiB"
 
     def draw(self, rows: int) -> Sample:
         """Return a minibatch."""

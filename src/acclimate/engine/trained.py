@@ -60,13 +60,17 @@ class Trained:
     def begin(self) -> None:
         """Begin updates: take in what the optimizer holds, where that is not what it was left with."""
         self._steps.begin()
-        self._frozen = [self.flat.slices[p] for p in self.flat.parameters if not p.requires_grad]
+        self._moving = self.flat.runs(p for p in self.flat.parameters if p.requires_grad)
+
+    def clear(self) -> None:
+        """Set the gradient of what is trained to zero."""
+        for run in self._moving:
+            self.flat.gradient[run] = 0.0
 
     def clip(self, most: float) -> None:
         """Scale the gradient of what is trained down to a norm."""
-        for place in self._frozen:
-            self.flat.gradient[place] = 0.0
-        clip(self.flat.gradient, most)
+        first, *others = (self.flat.gradient[run] for run in self._moving)
+        clip(first, most, *others)
 
     def open(self, batch: Batch) -> None:
         """Begin a minibatch."""

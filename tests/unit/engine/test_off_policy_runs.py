@@ -225,12 +225,11 @@ def test_methods_change_minibatches(algorithm: str) -> None:
 
 
 REFUSALS: dict[str, tuple[str, Method, dict[str, Any], str]] = {
-    "cnn": ("sac-cnn", Full(), {}, "features extractor|policy"),
+    "shared": ("sac-cnn-shared", Full(), {}, "policy"),
     "gsde": ("sac-mlp", Full(), {"use_sde": True}, "gSDE"),
     "tqc": ("tqc-mlp", Full(), {}, "TQC"),
     "crossq": ("crossq-mlp", Full(), {}, "CrossQ"),
     "qrdqn": ("qrdqn-mlp", Full(), {}, "QRDQN"),
-    "dropout": ("sac-mlp", Dropout(p=0.1, on="*"), {}, "put into"),
     "act": ("dqn-mlp", Acting(), {}, "decides what is done"),
     "n-step": ("dqn-mlp", Full(), {"n_steps": 3}, "NStepReplayBuffer"),
 }
@@ -245,6 +244,25 @@ def test_what_it_cannot_run_stays_with_sb3(what: str) -> None:
     assert engine == "sb3"
     assert seam.engine is None
     assert any(word in reason for word in why.split("|")), reason
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "why"),
+    [("sac-cnn", Full(), "CnnPolicy"), ("td3-mlp", Dropout(p=0.1, on="*"), "put into"), ("dqn-cnn", Full(), "kept")],
+)
+def test_what_is_no_perceptron_runs_through_its_own_modules(name: str, method: Method, why: str) -> None:
+    model = cases.agent(name)
+    engine, reason = attach(Seam(model, method), type(model), "auto")
+    assert engine == "acclimate"
+    assert "own modules" in reason
+    assert why in reason
+
+
+def test_what_is_kept_is_said() -> None:
+    model = cases.agent("sac-mlp", steps=0)
+    assert "kept" not in attach(Seam(model, Full()), type(model), "auto")[1]
+    model = cases.agent("dqn-mlp", steps=0)
+    assert "in up to 1 MiB" in attach(Seam(model, Full()), type(model), "auto")[1]
 
 
 def test_dict_observations_stay_with_sb3() -> None:
