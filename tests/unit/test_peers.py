@@ -64,7 +64,6 @@ def test_loops_know_the_end_of_an_episode() -> None:
         pytest.fail("no episode ended")
 
 
-@pytest.mark.parametrize("name", SMALL)
 def test_sb3_and_ours_are_the_same_model() -> None:
     for name in ("ppo", "sac", "td3", "dqn"):
         theirs, mine = engine_cases.plain(small(name)), engine_cases.ours(small(name))
