@@ -73,7 +73,7 @@ def plain(work: Workload) -> Any:
 
 def ours(work: Workload) -> Any:
     """Return the same model with the environments that a fine-tuning run would make."""
-    venv = Task(work.env).vector(work.n_envs, seed=0)
+    venv = Task(work.env).vector(work.n_envs, seed=0, kind="auto")
     return stock.make(work, ALGORITHMS, ACTIVATIONS[work.activation], venv)
 
 
