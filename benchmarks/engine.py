@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from acclimate.engine import native
 from acclimate.files import write_atomic
 from benchmarks import engine_page
 from benchmarks.engine_cases import CASES, Case
@@ -55,7 +56,8 @@ def measure(case: Case, rounds: int, without: list[str]) -> dict[str, Any]:
             cpu[name].append(spent.cpu)
     for side in sides.values():
         side.close()
-    return {"case": case.name, "steps": case.steps, "threads": torch.get_num_threads(), "wall": wall, "cpu": cpu}
+    conditions = {"threads": torch.get_num_threads(), "kernel": native.kernel() is not None}
+    return {"case": case.name, "steps": case.steps, **conditions, "wall": wall, "cpu": cpu}
 
 
 def shown(cell: dict[str, Any]) -> str:

@@ -97,6 +97,16 @@ def own_table(cells: dict[str, dict[str, Any]]) -> list[str]:
     return [*head, *lines] if lines else []
 
 
+def conditions(cells: dict[str, dict[str, Any]]) -> list[str]:
+    """Say with how many threads the sides trained, SBX apart, and whether the optional kernel was there."""
+    told = {(cell["threads"], cell["kernel"]) for cell in cells.values()}
+    each = (
+        f"{threads} thread(s), the kernel of `acclimate native` {'' if kernel else 'not '}built"
+        for threads, kernel in sorted(told)
+    )
+    return ["", f"Measured with {'; others with '.join(each)}."] if told else []
+
+
 def reasons(cells: dict[str, dict[str, Any]]) -> list[str]:
     """Say why a cell is empty."""
     whys = {f"{case.name}: {why}" for case in CASES if case.name in cells for why in case.missing.values()}
@@ -161,6 +171,6 @@ def _dress(axes: Axes) -> None:
 def write() -> None:
     """Write the section between its markers, and the chart."""
     cells = read()
-    put("engine", "\n".join([*peers_table(cells), *own_table(cells), *reasons(cells)]))
+    put("engine", "\n".join([*peers_table(cells), *own_table(cells), *conditions(cells), *reasons(cells)]))
     if any("sb3" in cell["wall"] for cell in cells.values()):
         chart(cells)

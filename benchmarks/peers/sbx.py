@@ -75,5 +75,6 @@ class SBX:
 
     def close(self) -> None:
         """End the process."""
-        self._process.stdin.close()  # type: ignore[union-attr]
+        # To close its input is not enough: processes that another side has forked since hold it open too.
+        print(json.dumps({"stop": True}), file=self._process.stdin, flush=True)
         self._process.wait()

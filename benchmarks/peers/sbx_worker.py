@@ -29,6 +29,8 @@ def answer_all(orders: TextIO, answers: TextIO) -> None:
     for line in orders:
         order = json.loads(line)
         answer = {}
+        if "stop" in order:
+            return
         if "make" in order:
             work = Workload(**order["make"])
             model = make(work, ALGORITHMS, ACTIVATIONS[work.activation])

@@ -116,6 +116,7 @@ def test_sides_take_turns_and_the_page_shows_them(tmp_path: Path, monkeypatch: p
     ratio, same = "4.00 [4.00, 4.00]", "1.00 [1.00, 1.00]"
     assert f"| PPO, fake | 10 | - | 40 | 40 | {ratio} | - | {same} | {same} | 2 |" in text
     assert f"| kl | 40 | 40 | {same} | 1 |" in text
+    assert "Measured with 1 thread(s), the kernel of" in text
     assert "Empty cells: PPO, fake: it has none." in text
     assert (tmp_path / "engine.png").read_bytes().startswith(b"\x89PNG")
 
@@ -148,7 +149,7 @@ def test_the_worker_answers_each_order(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, module)
     from benchmarks.peers import sbx_worker
 
-    orders = [{"train": 1}, {"make": dataclasses.asdict(small("ppo"))}, {"train": 16}]
+    orders = [{"train": 1}, {"make": dataclasses.asdict(small("ppo"))}, {"train": 16}, {"stop": True}, {"train": 1}]
     answers = io.StringIO()
     sbx_worker.answer_all(io.StringIO("".join(f"{json.dumps(order)}\n" for order in orders)), answers)
     none, made, trained = (json.loads(line) for line in answers.getvalue().splitlines())
