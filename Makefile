@@ -26,6 +26,8 @@ PIP := $(PYTHON) -m pip install --disable-pip-version-check --quiet -c constrain
 
 # One worker per core, one thread per worker: more threads only slow small networks down.
 export OMP_NUM_THREADS ?= 1
+# A machine may tell numpy to multiply as on an older CPU, which halves its speed.
+UNBOUND := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses 8
 OUT ?= runs/demo
 ifneq ($(wildcard zoo/ppo),)
@@ -61,8 +63,10 @@ format: $(CHECKS)  ## write the format and the lint fixes
 docs: $(RUNTIME)  ## write docs/methods.md from what `acclimate methods` prints
 	$(PYTHON) -m docs.methods
 
-bench: $(RUNTIME)  ## measure the engine beside SB3's own training, for docs/benchmarks.md
-	$(PYTHON) -m benchmarks.engine
+bench: $(RUNTIME)  ## measure the engine beside SB3, SBX and CleanRL-style loops: table and chart in docs/
+	$(UNBOUND) $(PYTHON) -m benchmarks.engine
+	$(UNBOUND) $(PYTHON) -m benchmarks.predict
+	$(UNBOUND) $(PYTHON) -m benchmarks.memory
 
 bench-methods: $(TESTS)  ## measure what each method costs an update, for docs/benchmarks.md
 	$(PYTHON) -m benchmarks.overhead

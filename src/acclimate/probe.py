@@ -20,6 +20,8 @@ from acclimate.transitions import Transitions
 OPEN_ENTROPY = 0.5
 """Share of the greatest entropy at which a discrete policy explores well."""
 ENTROPY_STEPS = 256
+AT_ONCE = 32
+"""States that the policy sees at once."""
 PROBE_SHARE = 0.05
 """The share of a run's steps that its target episodes may take; one is always played."""
 HOTTEST = 1e3
@@ -95,10 +97,12 @@ def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
         return {}
     seen = collect(agent, target, ENTROPY_STEPS, seed=PROBE_SEED).observations
     policy = agent.model.policy
+    pieces = []
     with torch.no_grad():
-        found = policy.get_distribution(seen).distribution
-        parts = found if isinstance(found, list) else [found]
-        logits = [part.logits for part in parts]
+        for some in seen.split(AT_ONCE) if isinstance(seen, torch.Tensor) else (seen,):
+            found = policy.get_distribution(some).distribution
+            pieces.append([part.logits for part in (found if isinstance(found, list) else [found])])
+    logits = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
     most = sum(float(np.log(part.shape[-1])) for part in logits)
 
     def entropy(temperature: float) -> float:

@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from acclimate import chart, report_html, wording
+from acclimate import wording
 from acclimate.errors import ConfigError
 from acclimate.files import write_atomic
 from acclimate.findings import Findings, Measured, Point
@@ -52,6 +52,8 @@ class Report(Findings):
         Raises:
             ConfigError: If the folder cannot be written.
         """
+        from acclimate import chart, report_html  # a training run has no use for what draws, before its end
+
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ SAMPLED = 20
 RATES_EVERY = 50
 """Off-policy algorithms begin a rollout each step or two."""
 ROWS = 256
+AT_ONCE = 32
+"""Rows that a graph is kept of at once: a convolutional network puts out a megabyte for each of them."""
 LOGGED = ("approx_kl", "clip_fraction", "explained_variance")
 SECONDS = "cost/diagnosis_seconds"
 
@@ -133,17 +135,33 @@ def trunk_cosine(model: Any, seam: Seam) -> float | None:
     if not shared or not isinstance(getattr(buffer, "observations", None), np.ndarray):
         return None
     rows = np.linspace(0, buffer.buffer_size * buffer.n_envs - 1, ROWS).astype(int)
-    step, env = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))
+    place = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))
+    advantages = torch.as_tensor(buffer.advantages[place], device=model.device)
+    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    first, second = ([torch.zeros_like(p) for p in shared] for _ in range(2))
+    for begin in range(0, ROWS, AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        losses = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
+        for total, loss in zip((first, second), losses, strict=True):
+            for kept, new in zip(
+                total, torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True), strict=True
+            ):
+                if new is not None:
+                    kept += new
+    return cosine(first, second)
+
+
+def _losses(
+    model: Any, buffer: Any, place: tuple[np.ndarray, ...], advantages: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return the policy's and the critic's loss, summed over some rows of a rollout."""
 
     def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(values[step, env], device=model.device)
+        return torch.as_tensor(values[place], device=model.device)
 
-    actions, advantages = tensor(buffer.actions), tensor(buffer.advantages)
+    actions = tensor(buffer.actions)
     if actions.shape[-1] == 1 and not np.issubdtype(model.action_space.dtype, np.floating):
         actions = actions.long().flatten()
     with still(tuple(model.policy.modules())):
         values, likelihood, _ = model.policy.evaluate_actions(tensor(buffer.observations), actions)
-    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    losses = -(advantages * likelihood).mean(), F.mse_loss(values.flatten(), tensor(buffer.returns))
-    first, second = (torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True) for loss in losses)
-    return cosine(first, second)
+    return -(advantages * likelihood).sum(), F.mse_loss(values.flatten(), tensor(buffer.returns), reduction="sum")

@@ -19,6 +19,8 @@ SATURATED = 0.99
 MOSTLY = 0.9
 """Share of the states on which a unit must be saturated to count."""
 TINY = 1e-12
+AT_ONCE = 1024
+"""Units whose share of a kernel is computed at once."""
 
 
 def dormant(units: Tensor, threshold: float = DORMANT) -> float:
@@ -65,9 +67,12 @@ def cka(first: Tensor, second: Tensor) -> float | None:
     """
     kernels = []
     for features in (first, second):
-        centred = features.detach().double().flatten(1)
-        centred = centred - centred.mean(0)
-        kernels.append(centred @ centred.T)
+        kernel = torch.zeros(len(features), len(features), dtype=torch.float64, device=features.device)
+        for some in features.detach().flatten(1).split(AT_ONCE, dim=1):
+            centred = some.double()
+            centred -= centred.mean(0)
+            kernel += centred @ centred.T
+        kernels.append(kernel)
     norms = kernels[0].norm() * kernels[1].norm()
     return float((kernels[0] * kernels[1]).sum() / norms) if norms > TINY else None
 

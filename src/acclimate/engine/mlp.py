@@ -21,6 +21,10 @@ from acclimate.surgery import Computing
 Array = NDArray[Any]
 Take = Callable[[Array, Array, Array], None]
 
+SAME_ROWS = 32
+"""Some rows of a minibatch are filled up to a multiple of this. oneDNN compiles and keeps a kernel for each number of
+rows that it meets: as many as come up by chance took 100 MiB."""
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -141,11 +145,19 @@ class Perceptron:
             columns: which of the inputs.
             slot: that of the forward pass.
         """
-        room = self.room(of, slot)
+        room, wanted = self.room(of, slot), len(gradient)
+        if isinstance(rows, np.ndarray):
+            rows, gradient = _filled(rows, gradient)
         for place in range(len(self.weights) - 1, -1, -1):
             act = self.acts[place]
             if act is not None:
                 act.backward(gradient, room.outputs[place][rows], room.kept[place][rows])
             weight = self.weights[place] if place else self.weights[0][:, columns]
             gradient = through(gradient, weight, np.empty((len(gradient), weight.shape[1]), gradient.dtype))
-        return gradient
+        return gradient[:wanted]
+
+
+def _filled(rows: Array, gradient: Array) -> tuple[Array, Array]:
+    """Add rows without a gradient, so that there are few different numbers of them; see `SAME_ROWS`."""
+    more = -len(rows) % SAME_ROWS
+    return np.pad(rows, (0, more)), np.pad(gradient, ((0, more), (0, 0)))

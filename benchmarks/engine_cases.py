@@ -1,0 +1,131 @@
+"""The cases of the engine's benchmark: what is trained, and who trains it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import stable_baselines3 as sb3
+from stable_baselines3.common.env_util import make_vec_env
+from torch import nn
+
+import acclimate as ac
+from acclimate.engine.choice import attach
+from acclimate.method import Method, chain
+from acclimate.methods.channel import ChannelScale
+from acclimate.methods.full import Full
+from acclimate.methods.kl import KLToPrior
+from acclimate.seam import Seam
+from acclimate.task import Task
+from benchmarks.peers import off_policy_loops, ppo_loop, stock, workload
+from benchmarks.peers.sbx import SBX
+from benchmarks.peers.side import Learning, Looping, Side
+from benchmarks.peers.workload import Workload
+
+ALGORITHMS = {"ppo": sb3.PPO, "sac": sb3.SAC, "td3": sb3.TD3, "dqn": sb3.DQN}
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+LOOPS = {"ppo": ppo_loop.train, "sac": off_policy_loops.sac, "td3": off_policy_loops.td3, "dqn": off_policy_loops.dqn}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A comparison: sides that do the same work."""
+
+    name: str
+    sides: Mapping[str, Callable[[], Side]]
+    """By name; `acclimate` is compared with every other."""
+    steps: int
+    """Of each side in a round."""
+    first: int = 0
+    """Steps before the first round: what fills the replay buffer."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Why a side is not there."""
+
+
+class Engine(Learning):
+    """A model that the engine trains with a method."""
+
+    def __init__(self, model: Any, method: Method) -> None:
+        """Put the engine in the place of the model's own training."""
+        super().__init__(model)
+        stock_class = type(model)
+        self._seam = Seam(model, method)
+        taken, why = attach(self._seam, stock_class, "auto")
+        if taken != "acclimate":
+            raise SystemExit(f"the engine cannot train {stock_class.__name__}: {why}")
+        self._seam.__enter__()
+
+    def close(self) -> None:
+        """Leave the model as it is."""
+        self._seam.detach()
+        super().close()
+
+
+def plain(work: Workload) -> Any:
+    """Return a model with the environments that anybody would give it."""
+    return stock.make(work, ALGORITHMS, ACTIVATIONS[work.activation])
+
+
+def ours(work: Workload) -> Any:
+    """Return the same model with the environments that a fine-tuning run would make."""
+    venv = Task(work.env).vector(work.n_envs, seed=0, kind="auto")
+    return stock.make(work, ALGORITHMS, ACTIVATIONS[work.activation], venv)
+
+
+def of_the_zoo(env: Any) -> Any:
+    """Return the zoo's agent of HalfCheetah with its normaliser, on environments."""
+    from benchmarks.rows import _normalised
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        agent = ac.load(Path(os.environ["ACCLIMATE_ZOO"]) / "ppo/HalfCheetah-v3_1/HalfCheetah-v3.zip")
+    told = workload.CHEETAH.arguments
+    rates = {name: told[name] for name in ("learning_rate", "clip_range")}
+    model = agent.blueprint.build(env=_normalised(agent, env, True), seed=0, verbose=0, **rates)
+    model.policy.load_state_dict(agent.model.policy.state_dict())
+    return model
+
+
+def _peers(work: Workload) -> dict[str, Callable[[], Side]]:
+    return {"sbx": partial(SBX, work), "cleanrl": lambda: Looping(LOOPS[work.algorithm](work))}
+
+
+def _case(name: str, work: Workload, steps: int, first: int = 0) -> Case:
+    sides: dict[str, Callable[[], Side]] = {"sb3": lambda: Learning(plain(work)), **_peers(work)}
+    return Case(name, {**sides, "acclimate": lambda: Engine(ours(work), Full())}, steps, first)
+
+
+def _zoo() -> Case:
+    one = workload.CHEETAH.env
+    sides: dict[str, Callable[[], Side]] = {
+        "sb3": lambda: Learning(of_the_zoo(make_vec_env(one, 1, seed=0))),
+        **_peers(workload.CHEETAH),
+        "acclimate": lambda: Engine(of_the_zoo(Task(one).vector(1, seed=0)), Full()),
+    }
+    return Case("PPO HalfCheetah-v5, an agent of the zoo", sides, 1_024)
+
+
+def _with_method() -> Case:
+    """SAC with a penalty and a reparameterisation beside plain SAC, both on the engine."""
+    method = chain(KLToPrior(), ChannelScale())
+    sides: dict[str, Callable[[], Side]] = {
+        "acclimate, full": lambda: Engine(ours(workload.SAC), Full()),
+        "acclimate": lambda: Engine(ours(workload.SAC), method),
+    }
+    return Case("SAC HalfCheetah-v5, kl + channel beside full", sides, 150, 400)
+
+
+CASES = (
+    _case("PPO CartPole-v1, 8 environments", workload.CARTPOLE, 4_096),
+    _case("PPO Hopper-v5, 8 environments", workload.HOPPER, 2_048),
+    _zoo(),
+    _case("SAC HalfCheetah-v5", workload.SAC, 150, 400),
+    _case("TD3 Hopper-v5", workload.TD3, 150, 400),
+    _case("DQN LunarLander-v3", workload.DQN, 500, 400),
+    _with_method(),
+)

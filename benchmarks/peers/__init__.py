@@ -1,0 +1,1 @@
+"""What the engine is measured beside: Stable-Baselines3, SBX and loops in the style of CleanRL."""
