@@ -7,8 +7,9 @@ from typing import Any, Literal
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from acclimate.engine import on_policy, perceptrons
-from acclimate.engine.collect import collect
+from acclimate.engine import modular, on_policy, perceptrons
+from acclimate.engine.acting import ModuleRollout
+from acclimate.engine.collect import collect, fill
 from acclimate.engine.explore import Explorer
 from acclimate.engine.native import kernel, threads
 from acclimate.seam import Seam
@@ -43,6 +44,30 @@ class OnPolicyEngine:
         """Update on the rollout buffer."""
         with threads(self._kernel):
             self._update.train()
+
+
+class ModularEngine:
+    """Collects and updates a PPO or A2C agent through its own modules, by autograd."""
+
+    def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
+        """Move the agent's parameters; `attach` has found out that all of it can be run."""
+        self._model: Any = seam.model
+        self._decisions = seam.decisions
+        self._update = modular.ModularUpdate(self._model, seam.tuner, seam.decisions)
+        self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
+
+    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Fill the rollout buffer."""
+        self._update.ready()
+
+        def begun() -> ModuleRollout:
+            return ModuleRollout(self._model, self._update.oracle, self._acting, self._decisions)
+
+        return fill(self._model, begun, env, callback, n_rollout_steps)
+
+    def train(self) -> None:
+        """Update on the rollout buffer."""
+        self._update.train()
 
 
 class OffPolicyEngine:
@@ -81,7 +106,10 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         return "sb3", "asked for"
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
-    if why is not None:
-        return "sb3", f"{why}: left to Stable-Baselines3 itself"
-    seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
-    return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster"
+    if why is None:
+        seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
+        return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster"
+    if not off and modular.cannot(seam.model, stock, seam.tuner) is None:
+        seam.engine = ModularEngine(seam, stock)
+        return "acclimate", f"trained through its own modules ({why}): the same updates, faster"
+    return "sb3", f"{why}: left to Stable-Baselines3 itself"
