@@ -77,6 +77,9 @@ class ModuleRollout(Rollout):
         if isinstance(seen, dict):
             for key, part in seen.items():
                 kept[key][step] = part.reshape(kept[key].shape[1:])  # type: ignore[index]
+        elif self._modules.images:
+            # In the order of memory: in another one numpy would copy number by number.
+            np.moveaxis(kept[step], 1, -1)[...] = np.moveaxis(seen, 1, -1)  # type: ignore[arg-type]
         else:
             kept[step] = np.reshape(seen, kept.shape[1:])  # type: ignore[arg-type]
 

@@ -70,7 +70,7 @@ class _Pieces:
     """A pass in pieces."""
 
     def __init__(self, x: Chosen | Tensor, scale: float, geometries: Sequence[Any], tensors: Sequence[Any]) -> None:
-        self.x, self.geometries = x, geometries
+        self.x, self.geometries = x.read() if isinstance(x, Chosen) else x.detach(), geometries
         weights = [w.detach() for w in tensors[::2]]
         # The factor is the first layer's: its weights are far fewer than the numbers of the images.
         self.scale = scale
@@ -82,8 +82,7 @@ class _Pieces:
     def piece(self, begin: int) -> Tensor:
         """Return rows of the input as numbers."""
         some = self.x[begin : begin + PIECE]
-        read = some.read() if isinstance(some, Chosen) else some.detach()
-        return read.to(self.weights[0].dtype).contiguous(memory_format=_LAST)
+        return some.to(self.weights[0].dtype).contiguous(memory_format=_LAST)
 
     def forward(self, *, keep: bool) -> Tensor:
         """Return the outputs; with `keep`, hold those of each convolution."""
