@@ -38,8 +38,16 @@ class ModuleRollout(Rollout):
         self._features: list[torch.Tensor] = []
         self._sampled: list[Array] = []
         if oracle.images:
-            _bring_together(buffer)
+            self._bring_together()
         oracle.prefix.begin(self._seen(), buffer.values.size)
+
+    def _bring_together(self) -> None:
+        """Lay images out with the channels of a pixel side by side, as convolutions read them fastest."""
+        oracle, buffer = self._modules, self._buffer
+        steps, beside, channels, *size = buffer.observations.shape
+        if oracle.pixels is None:
+            oracle.pixels = np.empty((steps, beside, *size, channels), buffer.observations.dtype)
+        buffer.observations = np.moveaxis(oracle.pixels, -1, 2)
 
     def _seen(self) -> Any:
         return obs_as_tensor(self._model._last_obs, self._model.device)  # type: ignore[arg-type]
@@ -104,10 +112,3 @@ class ModuleRollout(Rollout):
 
 def _numbers(values: torch.Tensor) -> Array:
     return values[:, 0].numpy().astype(np.float32)
-
-
-def _bring_together(buffer: Any) -> None:
-    """Lay images out with the channels of a pixel side by side, as convolutions read them fastest."""
-    steps, beside, channels, *size = buffer.observations.shape
-    pixels = np.empty((steps, beside, *size, channels), buffer.observations.dtype)
-    buffer.observations = np.moveaxis(pixels, -1, 2)

@@ -60,6 +60,7 @@ class ModularUpdate(OnPolicyUpdate):
         """
         super().__init__(model, tuner, Modules)
         self._decisions = decisions
+        self._moded = True
         kind = Anew if drawn(model.policy) else InPieces
         self.penalties = kind(tuner.composition, self.flat)
 

@@ -41,6 +41,8 @@ class Modules:
         sides = (self.trunk, self.actor, self.critic)
         self.images = any(isinstance(next(iter(stages), None), Convolution) for stages in sides)
         """Whether observations are images that convolutions read by themselves."""
+        self.pixels: Any = None
+        """Where the images of a rollout lie, (steps, environments, height, width, channels)."""
         self.learned = any(True for stage in self.trunk for m in stage.modules for _ in m.parameters())
         """Whether the trunk has weights."""
 
