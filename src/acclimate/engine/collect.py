@@ -6,7 +6,7 @@ its values are needed only when the rollout is over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,8 +163,15 @@ class Rollout:
         buffer.log_probs[...] = log_likelihood.reshape(shape)
         if self._cut:
             steps, places, terminal = zip(*self._cut, strict=True)
-            buffer.rewards[list(steps), list(places)] += model.gamma * self._values_at(np.stack(terminal))
+            buffer.rewards[list(steps), list(places)] += model.gamma * self._values_at(_stacked(terminal))
         _advantages(buffer, self._values_at(model._last_obs), model._last_episode_starts)
+
+
+def _stacked(observations: Sequence[Any]) -> Any:
+    """Return observations of single environments as those of several are."""
+    if isinstance(observations[0], dict):
+        return {key: np.stack([one[key] for one in observations]) for key in observations[0]}
+    return np.stack(observations)
 
 
 def _advantages(buffer: RolloutBuffer, last_values: Array, dones: Array) -> None:

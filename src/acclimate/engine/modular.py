@@ -64,6 +64,11 @@ class ModularUpdate(OnPolicyUpdate):
         kind = Anew if drawn(model.policy) else InPieces
         self.penalties = kind(tuner.composition, self.flat)
 
+    def train(self) -> None:
+        """Update on the rollout buffer and log; what was kept of the rollout is of no use afterwards."""
+        super().train()
+        self.oracle.prefix.forget()
+
     def ready(self) -> None:
         """Take the parameters back where somebody has given them other storage since."""
         if not self.flat.bound:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import NatureCNN
-from torch import Tensor, nn
+from torch import nn
 
 from acclimate.engine.actor_critic import distribution_of
 from acclimate.engine.chosen import Chosen
@@ -86,8 +87,9 @@ class Read(Stage):
         (stage,) = stages
         policy, observations = stage._policy, x.read() if isinstance(x, Chosen) else x
         space, images = policy.observation_space, policy.normalize_images
-        if isinstance(observations, Tensor) and observations.is_floating_point():
-            return observations.to(stage._dtype)
+        if isinstance(space, spaces.Box):
+            numbers = observations.to(stage._dtype)
+            return numbers / 255.0 if images and is_image_space(space) else numbers
         read = preprocess_obs(observations, space, normalize_images=images)
         if isinstance(read, dict):
             return {key: part.to(stage._dtype) for key, part in read.items()}
