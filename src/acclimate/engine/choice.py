@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+import torch
+from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -55,6 +58,18 @@ class ModularEngine:
         self._decisions = seam.decisions
         self._update = modular.ModularUpdate(self._model, seam.tuner, seam.decisions)
         self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
+
+    @property
+    def keeps(self) -> str:
+        """What is kept of a rollout, in words; empty if nothing is."""
+        space, prefix = self._model.observation_space, self._update.oracle.prefix
+        if not isinstance(space, Box):
+            return ""
+        nothing = torch.zeros((1, *space.shape), dtype=torch.from_numpy(np.empty(0, space.dtype)).dtype)
+        prefix.begin(nothing, self._model.rollout_buffer.values.size)
+        if not prefix.bytes:
+            return ""
+        return f"; what frozen first layers put out is kept through a rollout, {prefix.bytes / 1e6:.1f} MB"
 
     def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the rollout buffer."""
@@ -110,6 +125,6 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
         return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster"
     if not off and modular.cannot(seam.model, stock, seam.tuner) is None:
-        seam.engine = ModularEngine(seam, stock)
-        return "acclimate", f"trained through its own modules ({why}): the same updates, faster"
+        seam.engine = modules = ModularEngine(seam, stock)
+        return "acclimate", f"trained through its own modules ({why}): the same updates, faster{modules.keeps}"
     return "sb3", f"{why}: left to Stable-Baselines3 itself"
