@@ -38,14 +38,14 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
                 return super().collect_rollouts(*args, **kwargs)
 
         def train(self, *args: Any, **kwargs: Any) -> None:
-            if seam.engine is not None:
+            if not seam.decisions.enough:
+                seam.skip()
+            elif seam.engine is not None:
                 with seam.counted():
                     seam.engine.train(*args, **kwargs)
-            elif seam.decisions.enough:
+            else:
                 with seam.counted(), seam.update():
                     super().train(*args, **kwargs)
-            else:
-                seam.skip()
 
         def _sample_action(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
             action, stored = super()._sample_action(*args, **kwargs)

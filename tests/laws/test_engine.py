@@ -27,6 +27,8 @@ NAMES = (
     "sac-cnn",
     "td3-cnn",
     "dqn-cnn",
+    "ppo-cnn",
+    "a2c-cnn",
 )
 STEPS = 24
 ALL = [(name, case) for case in METHODS for name in NAMES if not refused(case, name)]
@@ -46,8 +48,13 @@ DAY = _by_day()
 PAIRS = [pair if pair in DAY else pytest.param(*pair, marks=pytest.mark.nightly) for pair in ALL]
 
 
-def trained(name: str, case: str, engine: str) -> tuple[dict[str, torch.Tensor], str]:
+def trained(name: str, case: str, engine: str, *, off: bool = False) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the weights after training and who trained; with `off` they begin one unit in the last place away."""
     model = agent(name)
+    if off:
+        with torch.no_grad():
+            for parameter in model.policy.parameters():
+                parameter.copy_(torch.nextafter(parameter, torch.full_like(parameter, torch.inf)))
     seam = Seam(model, METHODS[case], context=context(model), total_steps=STEPS)
     by, _ = attach(seam, type(model), engine)
     torch.manual_seed(1)
@@ -63,11 +70,14 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
     ours, by = trained(name, case, "auto")
     theirs, _ = trained(name, case, "sb3")
     assert list(ours) == list(theirs)
-    for key, value in theirs.items():
-        # What batch normalisation takes away has no gradient but rounding, of which Adam makes whole steps: SB3's own
-        # run ends up to 4.7e-3 from itself where the first weights differ in their last place.
-        atol = 1e-2 if case.startswith("batchnorm") else 2e-4
-        torch.testing.assert_close(ours[key], value, atol=atol, rtol=2e-3, msg=lambda text, k=key: f"{by}, {k}: {text}")
+    unlike = [key for key, value in theirs.items() if not torch.allclose(ours[key], value, atol=2e-4, rtol=2e-3)]
+    if not unlike:
+        return
+    # A unit that is about to bend, or a step whose size does not tell of its gradient's: SB3 is no nearer to itself.
+    itself, _ = trained(name, case, "sb3", off=True)
+    for key in unlike:
+        apart, own = ((other[key] - theirs[key]).abs().max() for other in (ours, itself))
+        assert apart <= 3.0 * own, f"{by}, {key}: {float(apart):.1e} apart, SB3 from itself {float(own):.1e}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ class ActorCritic:
         """Take the policy apart; `refusal` has said that it can be."""
         actor, critic = _sides(policy)
         self.actor, self.critic = Side(actor, flat), Side(critic, flat)  # type: ignore[arg-type]
-        self.distribution = _distribution(policy, flat)
+        self.distribution = distribution_of(policy, flat)
         self.dtype = flat.values.dtype
 
     def features(self, observations: Array) -> Array:
@@ -65,7 +65,8 @@ def _sides(policy: ActorCriticPolicy) -> tuple[tuple[Dense, ...] | str, tuple[De
     return actor, dense_layers([*extractor.value_net, policy.value_net])
 
 
-def _distribution(policy: ActorCriticPolicy, flat: Flat) -> Distribution:
+def distribution_of(policy: ActorCriticPolicy, flat: Flat) -> Distribution:
+    """Return the distribution that a policy draws actions from; its spread, where it has one, is in `flat`."""
     dist = policy.action_dist
     if isinstance(dist, DiagGaussianDistribution):
         log_std = policy.log_std

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+import torch
+from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from acclimate.engine import modular_off, on_policy, perceptrons
-from acclimate.engine.collect import collect
+from acclimate.engine import modular, modular_off, on_policy, perceptrons
+from acclimate.engine.acting import ModuleRollout
+from acclimate.engine.collect import collect, fill
 from acclimate.engine.explore import Explorer
 from acclimate.engine.native import kernel, threads
 from acclimate.seam import Seam
@@ -45,6 +49,42 @@ class OnPolicyEngine:
         """Update on the rollout buffer."""
         with threads(self._kernel):
             self._update.train()
+
+
+class ModularEngine:
+    """Collects and updates a PPO or A2C agent through its own modules, by autograd."""
+
+    def __init__(self, seam: Seam, stock: type[BaseAlgorithm]) -> None:
+        """Move the agent's parameters; `attach` has found out that all of it can be run."""
+        self._model: Any = seam.model
+        self._decisions = seam.decisions
+        self._update = modular.ModularUpdate(self._model, seam.tuner, seam.decisions)
+        self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
+
+    @property
+    def kept(self) -> str:
+        """What is kept of a rollout, in words; empty if nothing is."""
+        space, prefix = self._model.observation_space, self._update.oracle.prefix
+        if not isinstance(space, Box):
+            return ""
+        nothing = torch.zeros((1, *space.shape), dtype=torch.from_numpy(np.empty(0, space.dtype)).dtype)
+        prefix.begin(nothing, self._model.rollout_buffer.values.size)
+        if not prefix.bytes:
+            return ""
+        return f"; what frozen first layers put out is kept through a rollout, {prefix.bytes / 1e6:.1f} MB"
+
+    def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
+        """Fill the rollout buffer."""
+        self._update.ready()
+
+        def begun() -> ModuleRollout:
+            return ModuleRollout(self._model, self._update.oracle, self._acting, self._decisions)
+
+        return fill(self._model, begun, env, callback, n_rollout_steps)
+
+    def train(self) -> None:
+        """Update on the rollout buffer."""
+        self._update.train()
 
 
 class OffPolicyEngine:
@@ -102,4 +142,7 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     if off and modular_off.cannot(seam.model, stock, seam.tuner) is None:
         seam.engine = engine = OffPolicyEngine(seam, stock, modular_off)
         return "acclimate", f"trained through its own modules ({why}): the same updates, faster{engine.kept}"
+    if not off and modular.cannot(seam.model, stock, seam.tuner) is None:
+        seam.engine = modules = ModularEngine(seam, stock)
+        return "acclimate", f"trained through its own modules ({why}): the same updates, faster{modules.kept}"
     return "sb3", f"{why}: left to Stable-Baselines3 itself"

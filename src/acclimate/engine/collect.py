@@ -6,7 +6,7 @@ its values are needed only when the rollout is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,16 +33,33 @@ def collect(
     buffer: RolloutBuffer,
     steps: int,
 ) -> bool:
-    """Fill the buffer; return whether it was filled, and not stopped by the callback.
+    """Fill the buffer; return whether it was filled, and not stopped by the callback."""
+
+    def begun() -> Rollout:
+        _compute(oracle, acting)
+        return Rollout(model, oracle, buffer)
+
+    return fill(model, begun, env, callback, steps)
+
+
+def fill(model: PPO | A2C, begun: Callable[[], Rollout], env: VecEnv, callback: BaseCallback, steps: int) -> bool:
+    """Fill the model's buffer; return whether it was filled, and not stopped by the callback.
 
     Callbacks see the local variables that SB3 shows them, but for values and log-likelihoods of single steps.
+
+    Args:
+        model: it collects.
+        begun: returns the rollout, once callbacks have done what they do as it begins.
+        env: the environments.
+        callback: of the training.
+        steps: of each environment.
     """
+    buffer = model.rollout_buffer
     if model.policy.training:
         model.policy.set_training_mode(False)
     buffer.reset()
     callback.on_rollout_start()
-    _compute(oracle, acting)
-    rollout = _Rollout(model, oracle, buffer)
+    rollout = begun()
     shown = {"self": model, "env": env, "rollout_buffer": buffer, "n_rollout_steps": steps}
     advance = stepping(env)
     for step in range(steps):
@@ -73,7 +90,7 @@ def _compute(oracle: ActorCritic, acting: Iterable[Acting]) -> None:
             flag.on = False
 
 
-class _Rollout:
+class Rollout:
     """A rollout as it fills the buffer."""
 
     def __init__(self, model: PPO | A2C, oracle: ActorCritic, buffer: RolloutBuffer) -> None:
@@ -86,15 +103,24 @@ class _Rollout:
 
     def act(self) -> tuple[Array, Array]:
         """Return actions as drawn, and as the environments take them."""
-        oracle, policy = self._oracle, self._model.policy
-        out = oracle.actor.forward(oracle.features(self._model._last_obs)).copy()
+        policy = self._model.policy
+        out = self._out()
         self._outputs.append(out)
-        actions = oracle.distribution.sample(out).reshape(self._shape)
+        actions = self._chosen(self._oracle.distribution.sample(out).reshape(self._shape))
         if self._box is None:
             return actions, actions
         if policy.squash_output:
             return actions, policy.unscale_action(actions)
         return actions, np.clip(actions, self._box.low, self._box.high)
+
+    def _out(self) -> Array:
+        """Return what the actor puts out for the observations at hand, (environments, out)."""
+        oracle = self._oracle
+        return oracle.actor.forward(oracle.features(self._model._last_obs)).copy()
+
+    def _chosen(self, sampled: Array) -> Array:
+        """Return what is done, given what was drawn."""
+        return sampled
 
     def store(self, step: int, actions: Array, new_obs: Any, rewards: Array, dones: Array, infos: Any) -> None:
         """Write a step, and remember episodes that a time limit cut: their value is added in the end."""
@@ -103,31 +129,49 @@ class _Rollout:
             info = infos[place]
             if info.get("terminal_observation") is not None and info.get("TimeLimit.truncated", False):
                 self._cut.append((step, int(place), info["terminal_observation"]))
-        buffer.observations[step] = model._last_obs
+        self._keep(step)
         buffer.actions[step] = actions.reshape(buffer.actions.shape[1:])
         buffer.rewards[step] = rewards
         buffer.episode_starts[step] = model._last_episode_starts
         model._last_obs, model._last_episode_starts = new_obs, dones
+
+    def _keep(self, step: int) -> None:
+        """Write the observations of a step."""
+        self._buffer.observations[step] = self._model._last_obs
+
+    def _values(self) -> Array:
+        """Return what the critic says of the rollout, (rows,)."""
+        return self._values_at(self._buffer.observations.reshape(self._buffer.values.size, -1))
+
+    def _values_at(self, observations: Any) -> Array:
+        """Return what the critic says of some observations, (rows,)."""
+        oracle = self._oracle
+        return oracle.critic.forward(oracle.features(observations))[:, 0].astype(np.float32)
+
+    def _drawn(self) -> Array:
+        """Return the actions whose likelihood is kept, (rows, numbers)."""
+        return self._buffer.actions.reshape(self._buffer.values.size, -1)
 
     def judge(self) -> None:
         """Write values, log-likelihoods, advantages and returns of the whole rollout."""
         model, oracle, buffer = self._model, self._oracle, self._buffer
         buffer.pos, buffer.full = buffer.buffer_size, True
         shape = buffer.values.shape
-        rows = shape[0] * shape[1]
-
-        def values(observations: Any) -> Array:
-            return oracle.critic.forward(oracle.features(observations))[:, 0].astype(np.float32)
-
-        buffer.values[...] = values(buffer.observations.reshape(rows, -1)).reshape(shape)
-        actions = buffer.actions.reshape(rows, -1)
-        prepared = oracle.distribution.prepared(actions)
+        buffer.values[...] = self._values().reshape(shape)
+        prepared = oracle.distribution.prepared(self._drawn())
         log_likelihood = oracle.distribution.evaluate(np.concatenate(self._outputs), prepared)
         buffer.log_probs[...] = log_likelihood.reshape(shape)
         if self._cut:
             steps, places, terminal = zip(*self._cut, strict=True)
-            buffer.rewards[list(steps), list(places)] += model.gamma * values(np.stack(terminal))
-        _advantages(buffer, values(model._last_obs), model._last_episode_starts)
+            buffer.rewards[list(steps), list(places)] += model.gamma * self._values_at(_stacked(terminal))
+        _advantages(buffer, self._values_at(model._last_obs), model._last_episode_starts)
+
+
+def _stacked(observations: Sequence[Any]) -> Any:
+    """Return observations of single environments as those of several are."""
+    if isinstance(observations[0], dict):
+        return {key: np.stack([one[key] for one in observations]) for key in observations[0]}
+    return np.stack(observations)
 
 
 def _advantages(buffer: RolloutBuffer, last_values: Array, dones: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from acclimate.engine.losses import AdvantageLoss, Loss, Slopes, Surrogate, Weig
 from acclimate.engine.methods import Penalties, clip
 from acclimate.engine.rows import Rows, lay_out, minibatches
 from acclimate.engine.steps import flat_step
-from acclimate.experience import Batch
 from acclimate.outputs import Values
 from acclimate.surgery import Computing
 from acclimate.tuner import Tuner
@@ -28,12 +28,18 @@ Array = NDArray[Any]
 class OnPolicyUpdate:
     """Updates a PPO or A2C model in place, with the methods of a tuner."""
 
-    def __init__(self, model: PPO | A2C, tuner: Tuner) -> None:
-        """Move the parameters into one array; `cannot` has said that all of this can be run."""
+    def __init__(self, model: PPO | A2C, tuner: Tuner, oracle: Callable[[Any, Flat], Any] = ActorCritic) -> None:
+        """Move the parameters into one array; `cannot` has said that all of this can be run.
+
+        Args:
+            model: it is updated.
+            tuner: its methods.
+            oracle: makes what runs the policy.
+        """
         self.model, self.tuner = model, tuner
         parameters = {id(p): p for p in [*model.policy.parameters(), *tuner.parameters]}
         self.flat = Flat(list(parameters.values()))
-        self.oracle = ActorCritic(model.policy, self.flat)
+        self.oracle = oracle(model.policy, self.flat)
         self.penalties = Penalties(tuner.composition, self.flat)
         steps = flat_step(model.policy.optimizer)
         if isinstance(steps, str):
@@ -53,11 +59,18 @@ class OnPolicyUpdate:
         model._update_learning_rate(model.policy.optimizer)
         self.ready()
         self._begin()
-        rows = lay_out(model.rollout_buffer, self.oracle)
-        self.penalties.begin(Batch(torch.from_numpy(rows.observations), torch.from_numpy(rows.actions)))
+        rows = self._rows()
+        self.penalties.begin(rows.all())
         logged = self._ppo(rows) if isinstance(model, PPO) else self._a2c(rows)
         self.steps.end()
         self._log(logged)
+
+    def _rows(self) -> Rows:
+        return lay_out(self.model.rollout_buffer, self.oracle)
+
+    def _drawn(self, rows: Rows, size: int | None) -> tuple[Array, list[slice]]:
+        """Draw the order of an epoch's rows, and return it with the minibatches that it is cut into."""
+        return np.random.permutation(len(rows.values)), list(minibatches(len(rows.values), size))
 
     def ready(self) -> None:
         """Take the parameters back where somebody has given them other storage since."""
@@ -98,9 +111,9 @@ class OnPolicyUpdate:
 
     def _epoch(self, rows: Rows, loss: Loss, size: int | None, target_kl: float | None) -> bool:
         """Step on each minibatch; return whether the update goes on."""
-        epoch = rows.shuffled(np.random.permutation(len(rows.values)), self.oracle.distribution)
+        order, places = self._drawn(rows, size)
+        epoch = rows.shuffled(order, self.oracle.distribution)
         loss.begin(epoch)
-        places = list(minibatches(len(epoch.values), size))
         for place in places:
             if self.model.normalize_advantage:
                 standardise(epoch.advantages[place])
@@ -145,8 +158,10 @@ class OnPolicyUpdate:
         at_value = slopes.value[:, None]
         if penalties.at_outputs_now:
             leaf = torch.from_numpy(out).clone().requires_grad_()
-            more = penalties.at_outputs("actor", oracle.distribution.as_outputs(leaf), leaf, index)
-            at_out = at_out if more is None else at_out + more
+            # A trunk that actor and critic share puts out what the actor does.
+            for role in ("actor", "trunk"):
+                more = penalties.at_outputs(role, oracle.distribution.as_outputs(leaf), leaf, index)
+                at_out = at_out if more is None else at_out + more
             leaf = torch.from_numpy(values).clone().requires_grad_()
             more = penalties.at_outputs("critic", Values(leaf), leaf, index)
             at_value = at_value if more is None else at_value + more

@@ -51,6 +51,10 @@ class Rows:
             self.index[order],
         )
 
+    def all(self) -> Batch:
+        """Return all of them as methods see them."""
+        return self.batch(slice(None))
+
     def batch(self, place: slice) -> Batch:
         """Return some of them as methods see them."""
         return Batch(torch.from_numpy(self.observations[place]), torch.from_numpy(self.actions[place]))

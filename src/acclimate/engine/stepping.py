@@ -12,13 +12,14 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from acclimate.forked import ForkedVecEnv
 from acclimate.serial import step
 
 Array = NDArray[Any]
-Step = Callable[[Array], tuple[Any, Array, Array, list[dict[str, Any]]]]
+_Stepped = tuple[Any, Array, Array, list[dict[str, Any]]]
+Step = Callable[[Array], _Stepped]
 
 
 def stepping(env: VecEnv) -> Step:
@@ -28,9 +29,29 @@ def stepping(env: VecEnv) -> Step:
     if type(env) is VecNormalize and type(env.venv) in (DummyVecEnv, ForkedVecEnv):
         inner = stepping(env.venv)
         return lambda actions: _normalised(env, *inner(actions))
+    if type(env) in (VecFrameStack, VecTransposeImage):
+        beneath = stepping(env.venv)
+        after = _stacked if type(env) is VecFrameStack else _transposed
+        return lambda actions: after(env, *beneath(actions))
     if type(env) is DummyVecEnv:
         return lambda actions: step(env, actions)
     return env.step
+
+
+def _stacked(env: VecFrameStack, obs: Array, rewards: Array, dones: Array, infos: list[dict[str, Any]]) -> _Stepped:
+    """Put frames together, as `VecFrameStack.step_wait` does."""
+    obs, infos = env.stacked_obs.update(obs, dones, infos)
+    return obs, rewards, dones, infos
+
+
+def _transposed(
+    env: VecTransposeImage, obs: Array, rewards: Array, dones: Array, infos: list[dict[str, Any]]
+) -> _Stepped:
+    """Put channels first, as `VecTransposeImage.step_wait` does."""
+    for place in np.flatnonzero(dones):
+        if "terminal_observation" in infos[place]:
+            infos[place]["terminal_observation"] = env.transpose_observations(infos[place]["terminal_observation"])
+    return env.transpose_observations(obs), rewards, dones, infos
 
 
 def _normalised(

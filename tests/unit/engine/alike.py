@@ -17,7 +17,9 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
 from tests.tiny import World
 
+from acclimate.engine import modular as modules
 from acclimate.engine import on_policy
+from acclimate.engine.modular import ModularUpdate
 from acclimate.engine.on_policy import OnPolicyUpdate
 from acclimate.method import Method
 from acclimate.methods.full import Full
@@ -25,6 +27,7 @@ from acclimate.seam import Seam
 
 BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
 SEEN = spaces.Box(-1.0, 1.0, (5,), np.float32)
+IMAGES = spaces.Box(0, 255, (2, 36, 36), np.uint8)
 ACTIONS: dict[str, spaces.Space] = {
     "box": BOX,
     "discrete": spaces.Discrete(3),
@@ -47,9 +50,12 @@ class Outcome:
 
 
 def agent(algorithm: type, actions: str, dtype: torch.dtype, **arguments: Any) -> Any:
-    arguments.setdefault("policy_kwargs", {"net_arch": [16, 12]})
-    env = DummyVecEnv([lambda: World(SEEN, copy.deepcopy(ACTIONS[actions]))])
-    model = algorithm("MlpPolicy", env, seed=0, device="cpu", n_steps=64, **arguments)
+    # SB3 writes into it.
+    arguments["policy_kwargs"] = copy.deepcopy(arguments.get("policy_kwargs", {"net_arch": [16, 12]}))
+    policy = arguments.pop("policy", "MlpPolicy")
+    seen = SEEN if policy == "MlpPolicy" else IMAGES
+    env = DummyVecEnv([lambda: World(copy.deepcopy(seen), copy.deepcopy(ACTIONS[actions]))])
+    model = algorithm(policy, env, seed=0, device="cpu", n_steps=64, **arguments)
     model.set_logger(configure(None, []))
     model._total_timesteps = 10_000
     policy = model.policy.to(dtype)
@@ -63,28 +69,41 @@ def fill(model: Any, seed: int) -> None:
     torch.manual_seed(seed)
     buffer.reset()
     model.policy.set_training_mode(False)
-    dtype = next(model.policy.parameters()).dtype
     for _ in range(buffer.buffer_size):
-        observations = rng.uniform(-1, 1, (1, 5)).astype(np.float32)
+        observations = _observations(rng, model.observation_space)
         with torch.no_grad():
-            actions, values, log_probs = model.policy(torch.as_tensor(observations).to(dtype))
+            actions, values, log_probs = model.policy(torch.as_tensor(observations))
         start = np.array([rng.uniform() < 0.1])
         buffer.add(observations, actions.numpy(), rng.normal(size=1), start, values, log_probs)
     buffer.compute_returns_and_advantage(values, np.array([False]))
 
 
+def _observations(rng: np.random.Generator, space: Any) -> Any:
+    if space.dtype == np.uint8:
+        return rng.integers(0, 256, (1, *space.shape), np.uint8)
+    return rng.uniform(-1, 1, (1, *space.shape)).astype(np.float32)
+
+
 def cast(buffer: Any, dtype: type) -> None:
-    """Let a buffer hold and hand out numbers of another type; SB3's own is float32."""
+    """Let a buffer hold and hand out numbers of another type, images left alone; SB3's own is float32."""
+
+    def of_type(array: np.ndarray) -> np.ndarray:
+        return array if array.dtype == np.uint8 else array.astype(dtype)
+
     for name in ("observations", "actions", "values", "log_probs", "advantages", "returns"):
-        setattr(buffer, name, getattr(buffer, name).astype(dtype))
-    buffer.to_torch = lambda array, copy=True: torch.as_tensor(array.astype(dtype))
+        setattr(buffer, name, of_type(getattr(buffer, name)))
+    buffer.to_torch = lambda array, copy=True: torch.as_tensor(of_type(array))
 
 
 @contextmanager
 def reading(dtype: torch.dtype) -> Iterator[None]:
     """Let SB3's policies read observations in this type, where they always take float32."""
     usual = stable_baselines3.common.policies.preprocess_obs
-    stable_baselines3.common.policies.preprocess_obs = lambda obs, space, normalize_images=True: obs.to(dtype)
+
+    def preprocess(obs: Any, space: Any, normalize_images: bool = True) -> Any:
+        return obs.to(dtype) / 255.0 if obs.dtype == torch.uint8 and normalize_images else obs.to(dtype)
+
+    stable_baselines3.common.policies.preprocess_obs = preprocess
     try:
         yield
     finally:
@@ -103,16 +122,32 @@ def both(
     rollouts: int = 15,
     dtype: torch.dtype = torch.float64,
     disturb: Callable[[Any], None] | None = None,
+    modular: bool = False,
     **arguments: Any,
 ) -> Outcome:
-    """Train both on the same data; with `disturb`, SB3 itself on disturbed weights takes the place of the engine."""
+    """Train both on the same data.
+
+    Args:
+        algorithm: PPO or A2C.
+        actions: a name in `ACTIONS`.
+        method: of both.
+        rollouts: how many, each with an update.
+        dtype: of weights and data.
+        disturb: disturbs weights of SB3 itself, which then takes the place of the engine.
+        modular: whether the engine runs the policy's own modules.
+        arguments: of the algorithm, and `policy`.
+    """
     arguments = {**(PPO_ARGUMENTS if algorithm is PPO else A2C_ARGUMENTS), **arguments}
     with reading(dtype):
         theirs, ours = (agent(algorithm, actions, dtype, **arguments) for _ in range(2))
         seams = [Seam(model, method or Full(), total_steps=rollouts * 64) for model in (theirs, ours)]
         if disturb is None:
-            assert on_policy.cannot(ours, algorithm, seams[1].tuner) is None
-            train: Callable[[], None] = OnPolicyUpdate(ours, seams[1].tuner).train
+            assert (modules if modular else on_policy).cannot(ours, algorithm, seams[1].tuner) is None
+            train: Callable[[], None] = (
+                ModularUpdate(ours, seams[1].tuner, seams[1].decisions).train
+                if modular
+                else OnPolicyUpdate(ours, seams[1].tuner).train
+            )
         else:
             disturb(ours)
             train = lambda: _by_sb3(seams[1], algorithm)  # noqa: E731
@@ -126,6 +161,7 @@ def both(
                 with seam, seam.rollout():
                     pass
                 np.random.seed(rollout)
+                torch.manual_seed(rollout)
                 with seam, seam.counted():
                     run()
                 theirs_buffer = model.rollout_buffer

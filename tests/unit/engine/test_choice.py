@@ -17,6 +17,7 @@ from acclimate.finetune import finetune
 from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
+from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.mixout import Mixout
 from acclimate.seam import Seam
@@ -30,23 +31,41 @@ def attached(name: str, method: Method | None = None, **more: object) -> tuple[s
 def test_perceptrons_are_taken() -> None:
     assert attached("ppo-mlp")[0] == attached("a2c-mlp")[0] == attached("ppo-mlp-discrete")[0] == "acclimate"
     assert attached("ppo-mlp", ChannelScale())[0] == "acclimate"
-    assert attached("ppo-mlp", Dropout(p=0.3, on="critic"))[0] == "sb3"
     assert attached("sac-mlp", ChannelScale())[0] == "acclimate"
 
 
 @pytest.mark.parametrize(
-    ("name", "by"), [("ppo-mlp", "sb3"), ("sac-mlp", "acclimate"), ("td3-mlp", "acclimate"), ("dqn-mlp", "acclimate")]
+    ("name", "method", "why"),
+    [
+        ("ppo-cnn", Full(), "policy ActorCriticCnnPolicy"),
+        ("a2c-cnn", Full(), "policy ActorCriticCnnPolicy"),
+        ("ppo-mlp", Dropout(p=0.3, on="critic"), "put into a Tanh"),
+    ],
+    ids=str,
 )
-def test_what_is_drawn_at_each_pass_is_no_perceptron(name: str, by: str) -> None:
+def test_what_autograd_has_to_go_through_is_taken_by_its_modules(name: str, method: Method, why: str) -> None:
+    engine, reason = attached(name, method)
+    assert engine == "acclimate"
+    assert "its own modules" in reason
+    assert why in reason
+    assert "kept" not in reason
+
+
+def test_what_is_kept_of_frozen_layers_is_told() -> None:
+    """Features of 7 numbers, of 8 steps."""
+    assert attached("ppo-cnn", Freeze(on="trunk"))[1].endswith("kept through a rollout, 0.0 MB")
+
+
+@pytest.mark.parametrize("name", ["ppo-mlp", "sac-mlp", "td3-mlp", "dqn-mlp"])
+def test_what_is_drawn_at_each_pass_is_no_perceptron(name: str) -> None:
     engine, reason = attached(name, Mixout(p=0.3, on="critic|q"))
-    assert engine == by
+    assert engine == "acclimate"
     assert "drawn at random" in reason
 
 
 @pytest.mark.parametrize(
     ("name", "more", "why"),
     [
-        ("ppo-cnn", {}, "policy ActorCriticCnnPolicy"),
         ("ppo-mlp", {"use_sde": True}, "gSDE"),
         ("crossq-mlp", {}, "algorithm CrossQ"),
     ],
