@@ -1,8 +1,9 @@
 """The matrix products of a perceptron: small ones by numpy, large ones by oneDNN, which torch brings along.
 
-numpy's OpenBLAS takes some CPUs that are newer than it for old ones and uses half of their vector width, and torch's
-own MKL does so on CPUs that are not Intel's. oneDNN compiles its kernels for the CPU it runs on: where that has
-AVX-512, it was up to twice as fast. A call of it costs about ten microseconds, so small products stay with numpy.
+numpy's OpenBLAS may use half of a CPU's vector width, where it is told (OPENBLAS_CORETYPE) or takes the CPU for an
+older one, and torch's own MKL does so on CPUs that are not Intel's. oneDNN compiles its kernels for the CPU it runs
+on: where that has AVX-512, it was up to twice as fast. A call of it costs about ten microseconds, so small products
+stay with numpy.
 """
 
 from __future__ import annotations
