@@ -82,16 +82,17 @@ class ForkedVecEnv(VecEnv):
 
     def _receive(self) -> list[Any]:
         """Return what each process answers; all are heard before an error of one is raised."""
-        answers = []
-        for pipe in self._pipes:
-            try:
-                answers.append(_hear(pipe))
-            except (EOFError, OSError) as error:
-                raise self._lost() from error
+        answers = [self._answer(pipe) for pipe in self._pipes]
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return answers
+
+    def _answer(self, pipe: Connection) -> Any:
+        try:
+            return _hear(pipe)
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
 
     def _lost(self) -> TaskError:
         return TaskError("a process that steps environments has died; look for its message above, or use vec_env dummy")
@@ -110,8 +111,11 @@ class ForkedVecEnv(VecEnv):
         actions = self._actions
         if actions is None:
             raise RuntimeError("step_wait without step_async")
-        own = step(self._own, actions[self._shares[0]])
-        parts = self._receive()
+        try:
+            own = step(self._own, actions[self._shares[0]])
+        finally:
+            # Heard in any case: what stays in a pipe would be taken for the next answer.
+            parts = self._receive()
         for share, told in zip(self._shares, [self._own.reset_infos, *(part[1] for part in parts)], strict=True):
             if told is not None:
                 self.reset_infos[share] = told
@@ -123,8 +127,10 @@ class ForkedVecEnv(VecEnv):
         """Begin episodes everywhere, by the seeds and options that were set."""
         self._send([("reset", self._seeds[share], self._options[share]) for share in self._shares[1:]])
         self._own._seeds, self._own._options = self._seeds[self._shares[0]], self._options[self._shares[0]]
-        own = self._own.reset()
-        parts = self._receive()
+        try:
+            own = self._own.reset()
+        finally:
+            parts = self._receive()
         self.reset_infos = list(chain(self._own.reset_infos, *(part[1] for part in parts)))
         self._reset_seeds()
         self._reset_options()
@@ -162,7 +168,7 @@ class ForkedVecEnv(VecEnv):
             else:
                 pipe = self._pipes[place - 1]
                 pipe.send(("call", name, mine, arguments))
-                answers = pipe.recv()
+                answers = self._answer(pipe)
                 if isinstance(answers, BaseException):
                     raise answers
             found.update(zip((i + share.start for i in mine), answers, strict=True))

@@ -59,17 +59,7 @@ class ChosenRows(Rows):
     def shuffled(self, order: Array, distribution: Distribution) -> ChosenRows:
         """Return them in another order; the observations are looked up later."""
         chosen = torch.from_numpy(order)
-        return ChosenRows(
-            self.observations[chosen],
-            self.features[chosen],
-            self.actions[order],
-            distribution.rows(self.prepared, order),
-            self.values[order],
-            self.log_likelihood[order],
-            self.advantages[order],
-            self.returns[order],
-            self.index[order],
-        )
+        return ChosenRows(self.observations[chosen], self.features[chosen], *self._others(order, distribution))
 
     def all(self) -> Batch:
         """Return all of them, with observations that are still to be looked up."""

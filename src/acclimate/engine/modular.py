@@ -32,7 +32,7 @@ from acclimate.decisions import Decisions
 from acclimate.engine.chosen import Chosen, choose
 from acclimate.engine.methods import Penalties
 from acclimate.engine.modules import Modules
-from acclimate.engine.on_policy import OnPolicyUpdate
+from acclimate.engine.on_policy import OnPolicyUpdate, unfit
 from acclimate.engine.prefix import PIECE
 from acclimate.engine.rows import Rows, minibatches
 from acclimate.engine.stages import drawn, touched
@@ -150,12 +150,8 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
-    if stock not in (PPO, A2C):
-        return f"the algorithm {stock.__name__}"
-    if type(model.rollout_buffer) not in (RolloutBuffer, DictRolloutBuffer):
-        return f"the buffer {type(model.rollout_buffer).__name__}"
-    if model.use_sde:
-        return "exploration that depends on the state (gSDE)"
+    if (why := unfit(model, stock, RolloutBuffer, DictRolloutBuffer)) is not None:
+        return why
     policy = model.policy
     if type(policy) not in (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy):
         return f"the policy {type(policy).__name__}"

@@ -205,15 +205,26 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
-    if stock not in (PPO, A2C):
-        return f"the algorithm {stock.__name__}"
-    if type(model.rollout_buffer) is not RolloutBuffer:
-        return f"the buffer {type(model.rollout_buffer).__name__}"
-    if model.use_sde:
-        return "exploration that depends on the state (gSDE)"
+    if (why := unfit(model, stock, RolloutBuffer)) is not None:
+        return why
     if (why := refusal(model.policy)) is not None:
         return why
     if any(True for _ in tuner.composition.each("act")):
         return "a method that decides what is done"
     steps = flat_step(model.policy.optimizer)
     return steps if isinstance(steps, str) else None
+
+
+def unfit(model: Any, stock: type, *buffers: type) -> str | None:
+    """Return why no on-policy engine trains an agent, whatever its networks are, None if one may.
+
+    Args:
+        model: the agent's model.
+        stock: its class, without what the seam has made of it.
+        buffers: the rollout buffers that the engine reads.
+    """
+    if stock not in (PPO, A2C):
+        return f"the algorithm {stock.__name__}"
+    if type(model.rollout_buffer) not in buffers:
+        return f"the buffer {type(model.rollout_buffer).__name__}"
+    return "exploration that depends on the state (gSDE)" if model.use_sde else None

@@ -39,17 +39,13 @@ class Rows:
         """Return copies in another order: minibatches are then views, and no row is looked up a second time."""
         features = self.features[order]
         seen = features if self.features is self.observations else self.observations[order]
-        return Rows(
-            seen,
-            features,
-            self.actions[order],
-            distribution.rows(self.prepared, order),
-            self.values[order],
-            self.log_likelihood[order],
-            self.advantages[order],
-            self.returns[order],
-            self.index[order],
-        )
+        return Rows(seen, features, *self._others(order, distribution))
+
+    def _others(self, order: Array, distribution: Distribution) -> tuple[Array, ...]:
+        """Return copies of all but the observations in another order."""
+        prepared = distribution.rows(self.prepared, order)
+        numbers = (self.values, self.log_likelihood, self.advantages, self.returns, self.index)
+        return (self.actions[order], prepared, *(n[order] for n in numbers))
 
     def all(self) -> Batch:
         """Return all of them as methods see them."""

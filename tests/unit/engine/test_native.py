@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,26 @@ def test_the_kernel_has_the_threads_of_torch_while_it_trains(cache: Path) -> Non
     seen.append((built().threads, torch.get_num_threads()))
     torch.set_num_threads(usual)
     assert seen == [(2, 1), (1, 2)]
+
+
+def test_two_trainings_in_one_process_do_not_meet(cache: Path) -> None:
+    """Each in a thread of Python, on perceptrons of different sizes, for long enough to come between each other."""
+    built().threads = 2
+
+    def apart(units: int) -> float:
+        return max(distance(built(), 64, (9, units, 5), np.float64, seed) for seed in range(60))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert max(pool.map(apart, (40, 200))) < 1e-11
+    built().threads = 1
+
+
+def test_rows_that_lie_apart_are_read_as_they_are(cache: Path) -> None:
+    layer = nn.Linear(4, 3)
+    side = Side((Dense(layer, None),), Flat(list(layer.parameters())))
+    wide = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
+    expected = side.forward(np.ascontiguousarray(wide[:, ::2])).copy()
+    assert np.array_equal(side.forward(wide[:, ::2]), expected)
 
 
 def test_other_activations_are_left_to_numpy(cache: Path) -> None:

@@ -31,7 +31,8 @@ class Kernel:
         Raises:
             OSError: if the file is no library.
         """
-        self._passes = ctypes.CDLL(str(path)).passes
+        # The library has one job at a time: a call that keeps Python's lock cannot meet another thread's.
+        self._passes = ctypes.PyDLL(str(path)).passes
         self._passes.restype = None
         self._passes.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_int] * 2
         self.threads = 1
@@ -85,11 +86,11 @@ class Program:
     def forward(self, x: Array, slot: int = 0) -> tuple[Pass, Array]:
         """Return the pass of some rows, and the array that its outputs will be in."""
         table, room = self._table(len(x), slot)
-        return Pass(table, x), room.outputs[-1]
+        return Pass(table, np.ascontiguousarray(x)), room.outputs[-1]
 
     def backward(self, x: Array, gradient: Array, slot: int = 0) -> Pass:
         """Return the pass back after `forward` of the same rows in that slot; the gradient is written over."""
-        return Pass(self._table(len(x), slot)[0], x, np.ascontiguousarray(gradient))
+        return Pass(self._table(len(x), slot)[0], np.ascontiguousarray(x), np.ascontiguousarray(gradient))
 
     def _table(self, rows: int, slot: int) -> tuple[Array, Room]:
         key = rows, slot
