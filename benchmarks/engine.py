@@ -4,6 +4,7 @@
     python -m benchmarks.engine --case SAC --rounds 9
     python -m benchmarks.engine --without sbx        # no other virtual environment
     python -m benchmarks.engine --page               # table and chart alone
+    acclimate native && OMP_NUM_THREADS=2 python -m benchmarks.engine    # with the kernel: a table of its own
 
 The sides take turns, a round each, so that what else the machine does falls on all of them. SBX trains in a process of
 its own that waits between its rounds. The zoo's agent needs ACCLIMATE_ZOO.
@@ -80,7 +81,7 @@ def main() -> None:
         if arguments.case.lower() in case.name.lower():
             cell = measure(case, arguments.rounds, arguments.without)
             engine_page.CELLS.mkdir(parents=True, exist_ok=True)
-            write_atomic(engine_page.path_of(case.name), json.dumps(cell, indent=1) + "\n")
+            write_atomic(engine_page.path_of(case.name, cell["kernel"]), json.dumps(cell, indent=1) + "\n")
             print(f"{case.name}: {shown(cell)}", flush=True)
     engine_page.write()
 

@@ -25,14 +25,15 @@ OURS = "acclimate"
 COLOURS = {"sb3": "#6b7685", "cleanrl": "#a0abb9", "sbx": "#d98a29", OURS: LIGHT.tuned}
 
 
-def path_of(case: str) -> Path:
-    """Return where a case's figures lie."""
-    return CELLS / f"{'-'.join(''.join(c if c.isalnum() else ' ' for c in case).lower().split())}.json"
+def path_of(case: str, kernel: bool = False) -> Path:
+    """Return where a case's figures lie, those with the optional kernel apart."""
+    name = "-".join("".join(c if c.isalnum() else " " for c in case).lower().split())
+    return CELLS / f"{name}{'-kernel' if kernel else ''}.json"
 
 
-def read() -> dict[str, dict[str, Any]]:
-    """Return what was measured, by case."""
-    paths = {case.name: path_of(case.name) for case in CASES}
+def read(kernel: bool = False) -> dict[str, dict[str, Any]]:
+    """Return what was measured, by case, with the optional kernel or without it."""
+    paths = {case.name: path_of(case.name, kernel) for case in CASES}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
 
 
@@ -170,7 +171,10 @@ def _dress(axes: Axes) -> None:
 
 def write() -> None:
     """Write the section between its markers, and the chart."""
-    cells = read()
-    put("engine", "\n".join([*peers_table(cells), *own_table(cells), *conditions(cells), *reasons(cells)]))
+    cells, with_kernel = read(), read(kernel=True)
+    lines = [*peers_table(cells), *own_table(cells), *conditions(cells), *reasons(cells)]
+    if with_kernel:
+        lines += ["", *peers_table(with_kernel), *own_table(with_kernel), *conditions(with_kernel)]
+    put("engine", "\n".join(lines))
     if any("sb3" in cell["wall"] for cell in cells.values()):
         chart(cells)
