@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,8 @@ from acclimate.engine import modular, modular_off, on_policy, perceptrons
 from acclimate.engine.acting import ModuleRollout
 from acclimate.engine.collect import collect, fill
 from acclimate.engine.explore import Explorer
-from acclimate.engine.native import kernel, threads
+from acclimate.engine.native import kernel
+from acclimate.engine.threads import threads
 from acclimate.seam import Seam
 
 Wanted = Literal["auto", "sb3"]
@@ -99,8 +101,9 @@ class OffPolicyEngine:
             of: the module that has its updates.
         """
         self._update = of.update_of(seam.model, stock, seam.tuner)
-        # Modules have torch's threads to themselves.
-        self._kernel = kernel() if of is perceptrons else None
+        self._kernel = kernel()
+        # Modules have torch's threads.
+        self._threads = threads if of is perceptrons else nullcontext
         self._explorer = Explorer(seam.model, self._update)
 
     @property
@@ -120,7 +123,7 @@ class OffPolicyEngine:
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update from the replay buffer."""
-        with threads(self._kernel):
+        with self._threads(self._kernel):
             self._update.train(gradient_steps, batch_size)
 
 

@@ -1,9 +1,9 @@
-"""The matrix products of a perceptron: small ones by numpy, large ones by oneDNN, which torch brings along.
+"""The matrix products of a perceptron: by numpy, or large ones by oneDNN, which torch brings along.
 
-numpy's OpenBLAS may use half of a CPU's vector width, where it is told (OPENBLAS_CORETYPE) or takes the CPU for an
-older one, and torch's own MKL does so on CPUs that are not Intel's. oneDNN compiles its kernels for the CPU it runs
-on: where that has AVX-512, it was up to twice as fast. A call of it costs about ten microseconds, so small products
-stay with numpy.
+numpy's OpenBLAS uses half of a CPU's vector width where it is told to (OPENBLAS_CORETYPE) or takes the CPU for an older
+one. oneDNN compiles its kernels for the CPU it runs on and is then up to twice as fast at large products; small ones it
+takes ten microseconds to begin. Where OpenBLAS uses the whole width, it is as fast as oneDNN at all sizes, and its
+threads gain more: then large products go to oneDNN only beside modules, which have torch's threads.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 Array = NDArray[Any]
 
@@ -22,13 +23,29 @@ FEW = 1 << 18
 """The same where torch has several threads: beyond this OpenBLAS starts its own, and two pools of threads that wait
 for work slow each other."""
 
+_WHOLE = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+"""What OpenBLAS calls the CPUs whose vectors of 512 bits it uses."""
+
 _linear = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
 _WIDE = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
+def _is_narrow() -> bool:
+    """Tell whether numpy's products use half of the vector width that oneDNN's use."""
+    numpys = [pool for pool in threadpool_info() if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]]
+    return _WIDE and any(pool["architecture"] not in _WHOLE for pool in numpys)
+
+
+NARROW = _is_narrow()
+"""Whether oneDNN is faster than numpy at large products."""
+
+
 def _large(rows: int, between: int, columns: int, dtype: Any, most: int = MANY) -> bool:
-    least = FEW if torch.get_num_threads() > 1 else most
-    return _WIDE and _linear is not None and dtype == np.float32 and rows * between * columns > least
+    if not _WIDE or _linear is None or dtype != np.float32:
+        return False
+    if torch.get_num_threads() > 1:
+        return rows * between * columns > FEW
+    return NARROW and rows * between * columns > most
 
 
 def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None = None) -> tuple[Array, bool]:

@@ -25,10 +25,10 @@ from acclimate.engine.choice import attach
 from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import Dense, dense_layers
 from acclimate.engine.native import Kernel, kernel
-from acclimate.engine.native import threads as threads_of
 from acclimate.engine.native.build import build, find_compiler, place
 from acclimate.engine.native.check import check, distance
 from acclimate.engine.side import Side
+from acclimate.engine.threads import threads as threads_of
 from acclimate.errors import AcclimateError
 from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale

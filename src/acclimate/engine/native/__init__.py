@@ -4,6 +4,6 @@ Nothing needs it. Where it was built, `kernel()` finds it, and a pass through a 
 on two cores.
 """
 
-from acclimate.engine.native.kernel import Kernel, kernel, threads
+from acclimate.engine.native.kernel import Kernel, kernel
 
-__all__ = ["Kernel", "kernel", "threads"]
+__all__ = ["Kernel", "kernel"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -105,25 +103,6 @@ class Program:
                 numbers += [len(net.biases[i]), self._kinds[i], weight, bias, *trained, output, gradient]
             self._tables[key] = np.array(numbers, np.int64), room
         return self._tables[key]
-
-
-@contextmanager
-def threads(built: Kernel | None) -> Iterator[None]:
-    """Let a kernel have torch's threads, and torch one.
-
-    Threads of torch that wait awake for more to do would take the cores from those of the kernel.
-    """
-    usual = torch.get_num_threads()
-    if built is None or usual == 1:
-        yield
-        return
-    built.threads = usual
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        built.threads = 1
-        torch.set_num_threads(usual)
 
 
 _loaded: dict[Path, Kernel] = {}
