@@ -2,7 +2,8 @@
 
     acclimate native && python -m benchmarks.kernel
 
-Each round takes every way once, so that what else the machine does falls on all.
+Each round takes every way once, so that what else the machine does falls on all. numpy has the threads that
+OMP_NUM_THREADS gives it, one by default.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from acclimate.engine.flat import Flat
 from acclimate.engine.mlp import dense_layers
 from acclimate.engine.native import Kernel, kernel
 from acclimate.engine.side import Side
+from acclimate.engine.threads import threads
 
 SHAPES = {
     "PPO CartPole": (256, (4, 64, 64, 2), nn.Tanh),
     "PPO Hopper": (64, (11, 64, 64, 3), nn.Tanh),
     "PPO HalfCheetah": (64, (17, 256, 256, 6), nn.ReLU),
     "twin critics of SAC": (256, (23, 256, 256, 1), nn.ReLU),
+    "twin critics of TD3": (256, (14, 400, 300, 1), nn.ReLU),
 }
 """Rows of a minibatch, units, activation."""
 PASSES = 50
@@ -57,11 +60,12 @@ def ways(rows: int, units: tuple[int, ...], act: type[nn.Module], built: Kernel)
     for one in pairs["numpy"]:
         one.kernel = None
 
-    def passes(name: str, threads: int) -> None:
-        built.threads = threads
+    def passes(name: str, several: int) -> None:
+        built.threads = several
         one, other = pairs[name]
-        one.forward_beside(other, x)
-        one.backward_beside(other, x, *(gradient.copy() for gradient in gradients))
+        with threads(None):
+            one.forward_beside(other, x)
+            one.backward_beside(other, x, *(gradient.copy() for gradient in gradients))
 
     several = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import statistics
 import sys
@@ -32,6 +33,9 @@ def processes(task: Task, n: int) -> int:
     """
     most = min(n, _cores())
     if most < 2 or not sys.platform.startswith("linux"):
+        return 1
+    if multiprocessing.current_process().daemon:
+        # A worker of a pool may have no processes of its own, and other workers have the other cores.
         return 1
     env = task.make()
     try:

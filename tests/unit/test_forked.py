@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -193,3 +195,16 @@ def test_only_environments_that_bear_a_fork_are_forked(monkeypatch: pytest.Monke
     env.close()
     monkeypatch.setattr("acclimate.cores._cores", lambda: 1)
     assert type(Task("Hopper-v5").vector(4, seed=0, kind="auto")) is DummyVecEnv
+
+
+def _worker(n: int) -> str:
+    with closing(Task("Hopper-v5").vector(n, seed=0, kind="auto")) as env:
+        return type(env).__name__
+
+
+def test_a_worker_of_a_pool_steps_its_environments_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have no processes of its own; seeds are often run in a pool."""
+    monkeypatch.setattr("acclimate.cores._cores", lambda: 2)
+    monkeypatch.setattr("acclimate.cores._seconds", lambda env: 1e-3)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map(_worker, [4]) == ["DummyVecEnv"]

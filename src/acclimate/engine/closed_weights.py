@@ -37,7 +37,7 @@ class ClosedWeights(Weights):
             self.bias_gradient = np.empty_like(self.bias)
         else:
             self.bias, self.bias_gradient = self._bias.array, self._bias.gradient
-        self._sums = np.empty_like(self.bias)
+        self.sums = np.empty_like(self.bias)
         self._summed = False
 
     def into(self, act: Activation | None) -> Any:
@@ -52,11 +52,15 @@ class ClosedWeights(Weights):
             return found
         return self._take
 
-    def _take(self, gradient: Array, outputs: Array, x: Array) -> None:
+    def summed(self) -> bool:
+        """Tell whether `sums` are written in this pass back, and not the weight's gradient."""
         scale = self._weight.scale
         self._summed = scale is not None and float(np.abs(scale).min()) > NEAR_ZERO
-        if self._summed:
-            np.einsum("rc,rc->c", gradient, outputs, out=self._sums)
+        return self._summed
+
+    def _take(self, gradient: Array, outputs: Array, x: Array) -> None:
+        if self.summed():
+            np.einsum("rc,rc->c", gradient, outputs, out=self.sums)
         else:
             across(gradient, x, self.weight_gradient)
 
@@ -69,7 +73,7 @@ class ClosedWeights(Weights):
     def pull(self) -> None:
         """Add the gradient of the parameters that the weights are computed from."""
         if self._summed:
-            self._weight.pull_sums(self._sums - self.bias * self.bias_gradient)
+            self._weight.pull_sums(self.sums - self.bias * self.bias_gradient)
         else:
             self._weight.pull()
         self._summed = False

@@ -86,11 +86,15 @@ class Critics:
         rows, heads = values.shape
         columns = slice(-axes, None)
         if heads == 1:
-            return self.sides[0].inward(np.full((rows, 1), slope, values.dtype), rows, slice(None), columns)
+            return self.sides[0].inward(np.full((rows, 1), slope, values.dtype), rows, np.arange(rows), columns)
         least, found = values.argmin(axis=1), np.empty((rows, axes), values.dtype)
-        for place in range(heads):
-            chosen = np.flatnonzero(least == place)
-            if len(chosen):
-                gradient = np.full((len(chosen), 1), slope, values.dtype)
-                found[chosen] = self.sides[place].inward(gradient, rows, chosen, columns)
+        chosen = [np.flatnonzero(least == place) for place in range(heads)]
+        gradients = [np.full((len(some), 1), slope, values.dtype) for some in chosen]
+        if heads == 2 and all(map(len, chosen)):
+            one, other = self.sides
+            found[chosen[0]], found[chosen[1]] = one.inward_beside(other, gradients, rows, chosen, columns)
+            return found
+        for side, gradient, some in zip(self.sides, gradients, chosen, strict=True):
+            if len(some):
+                found[some] = side.inward(gradient, rows, some, columns)
         return found

@@ -44,7 +44,10 @@ class OffPolicyUpdate(ABC):
         self.model, self.tuner, self.trained = model, tuner, trained
         self.dtype = next(iter(trained.values())).flat.values.dtype
         self.replay = Replay(model, tuner.composition, self.read)
-        self._moded = any(isinstance(part, Computing) and not is_closed(part) for part in model.policy.modules())
+        computing = [part for part in model.policy.modules() if isinstance(part, Computing)]
+        self._moded = not all(map(is_closed, computing))
+        self._watched = list(model.policy.parameters()) if computing else []
+        self._computed: Any = None
 
     def read(self, observations: Array) -> Array:
         """Return observations as the first layers read them, (rows, numbers)."""
@@ -86,6 +89,8 @@ class OffPolicyUpdate(ABC):
             sample = self.replay.draw(batch_size)
             self.tuner.signals.batch = sample.batch
             self.update(sample, step, logged)
+        # The weights have been computed since the last step; nobody else has written what they come from.
+        self._computed = self._written
         for trained in self.trained.values():
             trained.end()
         self.count(gradient_steps)
@@ -106,10 +111,22 @@ class OffPolicyUpdate(ABC):
             trained.hold()
             if training:
                 trained.begin()
+        if self._computed is not None and self._computed == self._written:
+            return
         if training:
             self.compute()
         else:
             self.acting.compute()
+
+    @property
+    def _written(self) -> Any:
+        """Something that is another one after somebody has written the parameters; None where no look can tell.
+
+        What writes to `.data`, or past torch, is missed until the weights are computed after the next update.
+        """
+        if self._moded:
+            return None
+        return [t.flat.moves for t in self.trained.values()], [p._version for p in self._watched]
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from torch import nn
 
 from acclimate.engine.mlp import Perceptron, dense_layers
+from acclimate.engine.native.kernel import Program, kernel
 from acclimate.engine.side import features
 from acclimate.engine.weights import intrusion
 from acclimate.experience import Batch
@@ -96,4 +97,14 @@ def _run(layers: Sequence[nn.Module]) -> _Run | None:
         np.zeros(len(weight), weight.dtype) if module.bias is None else module.bias.detach().numpy()
         for module, weight in zip(modules, weights, strict=True)
     ]
-    return Perceptron([layer.act for layer in found], weights, biases).forward
+    net, built = Perceptron([layer.act for layer in found], weights, biases), kernel()
+    if built is None or not Program.fits(net):
+        return net.forward
+    program = Program(net)
+
+    def run(x: Array) -> Array:
+        made, out = program.forward(x)
+        built.run(made)
+        return out
+
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Side:
         self._biases = [s.bias_gradient for s in self._sources]
         self.kernel = kernel() if Program.fits(net) else None
         """What runs the passes, None where numpy does."""
-        self._program = Program(net, [s.weight_gradient for s in self._sources], self._biases) if self.kernel else None
+        gradients = [(s.weight_gradient, s.bias_gradient, s.sums) for s in self._sources]
+        self._program = Program(net, gradients) if self.kernel else None
         self.look()
 
     def look(self) -> None:
@@ -54,40 +56,66 @@ class Side:
 
     def backward(self, x: Array, gradient: Array, *, slot: int = 0, below: bool = False) -> Any:
         """Write the gradients of everything that the weights come from, and return that of `x` if it is wanted."""
-        found = None
-        if self.kernel is None or self._program is None or below:
+        if self.kernel is None or self._program is None:
             found = self._net.backward(x, gradient, self._weights, self._biases, slot=slot, below=below)
         else:
-            self.kernel.run(self._program.backward(x, gradient, slot))
+            run, found = self._program.backward(x, gradient, slot, self._summed(), below=below)
+            self.kernel.run(run)
         self._pull()
         return found
+
+    def _summed(self) -> list[bool]:
+        """Return of which layers only sums over rows are wanted in this pass."""
+        return [callable(into) and source.summed() for source, into in zip(self._sources, self._weights, strict=True)]
 
     def _pull(self) -> None:
         for source, trained in zip(self._sources, self._weights, strict=True):
             if trained is not None:
                 source.pull()
 
-    def forward_beside(self, other: Side, x: Array) -> tuple[Array, Array]:
+    def forward_beside(self, other: Side, x: Array, slot: int = 0) -> tuple[Array, Array]:
         """Return the outputs of this perceptron and of another on the same rows."""
         if self.kernel is None or self._program is None or other._program is None:
-            return self.forward(x), other.forward(x)
-        (one, out), (two, more) = self._program.forward(x), other._program.forward(x)
+            return self.forward(x, slot), other.forward(x, slot)
+        (one, out), (two, more) = self._program.forward(x, slot), other._program.forward(x, slot)
         self.kernel.run(one, two)
         return out, more
 
-    def backward_beside(self, other: Side, x: Array, gradient: Array, of_other: Array) -> None:
-        """Go back through this perceptron and another, after `forward_beside` of the same rows."""
+    def backward_beside(
+        self, other: Side, x: Array, gradient: Array, of_other: Array, *, below: bool = False
+    ) -> tuple[Any, Any]:
+        """Go back through this perceptron and another, after `forward_beside` of the same rows; see `backward`."""
         if self.kernel is None or self._program is None or other._program is None:
-            self.backward(x, gradient)
-            other.backward(x, of_other)
-            return
-        self.kernel.run(self._program.backward(x, gradient), other._program.backward(x, of_other))
+            return self.backward(x, gradient, below=below), other.backward(x, of_other, below=below)
+        one, found = self._program.backward(x, gradient, 0, self._summed(), below=below)
+        two, more = other._program.backward(x, of_other, 0, other._summed(), below=below)
+        self.kernel.run(one, two)
         self._pull()
         other._pull()
+        return found, more
 
-    def inward(self, gradient: Array, of: int, rows: Any, columns: slice) -> Array:
+    def inward(self, gradient: Array, of: int, rows: Array, columns: slice) -> Array:
         """Return the gradient of some of the inputs of some rows, (chosen rows, chosen inputs); see `Perceptron`."""
-        return self._net.inward(gradient, of, rows, columns)
+        if self.kernel is None or self._program is None:
+            return self._net.inward(gradient, of, rows, columns)
+        run, found = self._program.inward(gradient, of, rows, columns)
+        self.kernel.run(run)
+        return found
+
+    def inward_beside(
+        self, other: Side, gradients: Sequence[Array], of: int, rows: Sequence[Array], columns: slice
+    ) -> tuple[Array, Array]:
+        """Return the same of this perceptron and of another, each for its own rows."""
+        if self.kernel is None or self._program is None or other._program is None:
+            sides = zip((self, other), gradients, rows, strict=True)
+            one, two = (side.inward(gradient, of, chosen, columns) for side, gradient, chosen in sides)
+            return one, two
+        (first, found), (second, more) = (
+            program.inward(gradient, of, chosen, columns)
+            for program, gradient, chosen in zip((self._program, other._program), gradients, rows, strict=True)
+        )
+        self.kernel.run(first, second)
+        return found, more
 
 
 def weights_of(layer: nn.Module, flat: Flat) -> Weights:

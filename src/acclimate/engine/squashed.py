@@ -61,7 +61,7 @@ class SquashedActor:
             side.compute()
 
     def _heads(self, latent: Array, slot: int) -> tuple[Array, Array]:
-        return self._mean.forward(latent, slot), self._spread.forward(latent, slot)
+        return self._mean.forward_beside(self._spread, latent, slot)
 
     def sample(self, x: Array) -> Array:
         """Return actions alone, (rows, axes)."""
@@ -126,11 +126,10 @@ class SquashedActor:
             at_spread += at_leaf[:, mean.shape[1] :]
         at_spread *= self._inside
         if self.trunk is None:
-            self._mean.backward(x, at_mean)
-            self._spread.backward(x, at_spread)
+            self._mean.backward_beside(self._spread, x, at_mean, at_spread)
             return
-        below = self._mean.backward(latent, at_mean, below=True)
-        below += self._spread.backward(latent, at_spread, below=True)
+        below, more = self._mean.backward_beside(self._spread, latent, at_mean, at_spread, below=True)
+        below += more
         self.trunk.back(x, below)
 
 

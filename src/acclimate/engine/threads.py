@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 from acclimate.engine import products
 from acclimate.engine.native.kernel import Kernel
@@ -13,21 +16,33 @@ from acclimate.engine.native.kernel import Kernel
 
 @contextmanager
 def threads(built: Kernel | None) -> Iterator[None]:
-    """Leave torch one thread, and the others to what computes the products: the kernel if it was built, else numpy.
+    """Leave the cores to what computes the products: the kernel if it was built, else numpy; others have one thread.
 
-    Threads of torch that wait awake for more to do would take the cores from those. numpy has its threads from the
+    Threads that wait awake for more to do would take the cores from those. numpy has its threads from the
     start (OMP_NUM_THREADS and the like) and starts as many as a product is worth.
     """
     usual = torch.get_num_threads()
     if usual == 1 or (built is None and products.NARROW):
         yield
         return
+    pools = _numpys() if built is not None else []
+    many = [pool.get_num_threads() for pool in pools]
+    torch.set_num_threads(1)
     if built is not None:
         built.threads = usual
-    torch.set_num_threads(1)
+    for pool in pools:
+        pool.set_num_threads(1)
     try:
         yield
     finally:
+        torch.set_num_threads(usual)
         if built is not None:
             built.threads = 1
-        torch.set_num_threads(usual)
+        for pool, before in zip(pools, many, strict=True):
+            pool.set_num_threads(before)
+
+
+@cache
+def _numpys() -> list[Any]:
+    """Return the pools of threads of the libraries that numpy may multiply with."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers

@@ -24,6 +24,9 @@ Array = NDArray[Any]
 class Weights:
     """A plain layer's weight and bias, and their gradients, as views of the flat arrays."""
 
+    sums: Array | None = None
+    """(out,), room for sums over rows of gradient times output, where these can take the place of the gradient."""
+
     def __init__(self, layer: nn.Linear, flat: Flat) -> None:
         self.parameters = list(layer.parameters())
         self.weight, self.weight_gradient = flat.value_of(layer.weight), flat.gradient_of(layer.weight)
@@ -45,6 +48,10 @@ class Weights:
             act: the activation that follows.
         """
         return self.weight_gradient if self.trained else None
+
+    def summed(self) -> bool:
+        """Tell whether `sums` are written in this pass back, and not the weight's gradient."""
+        return False
 
     def compute(self) -> None:
         """Bring the arrays up to date before a pass."""

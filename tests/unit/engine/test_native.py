@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,9 +28,11 @@ from acclimate.engine.mlp import Dense, dense_layers
 from acclimate.engine.native import Kernel, kernel
 from acclimate.engine.native.build import build, find_compiler, place
 from acclimate.engine.native.check import check, distance
+from acclimate.engine.prior import prior_of
 from acclimate.engine.side import Side
 from acclimate.engine.threads import threads as threads_of
 from acclimate.errors import AcclimateError
+from acclimate.experience import Batch
 from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
@@ -264,3 +267,78 @@ def test_one_gradient_in_float32(threads: int) -> None:
 @pytest.mark.parametrize("algorithm", ["sac", "dqn"])
 def test_in_float32_off_policy_agents_drift_as_sb3_does_from_itself(cache: Path, algorithm: str) -> None:
     test_off_policy.test_in_float32_it_drifts_no_further_than_sb3_from_itself(algorithm)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.integers(1, 200),
+    shares=st.tuples(st.floats(0.05, 1.0), st.floats(0.05, 1.0)),
+    units=st.lists(st.integers(1, 90), min_size=1, max_size=3),
+    inputs=st.integers(3, 60),
+    count=st.sampled_from([1, 2, 3]),
+    seed=st.integers(0, 1000),
+)
+def test_the_gradient_of_some_inputs_of_some_rows_is_numpy_s(
+    cache: Path, rows: int, shares: tuple[float, float], units: list[int], inputs: int, count: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    sides = []
+    for _ in range(2):
+        sizes = [inputs, *units, 1]
+        layers = [nn.Linear(a, b).double() for a, b in itertools.pairwise(sizes)]
+        acts = [activation(nn.ReLU())] * len(units) + [None]
+        dense = tuple(Dense(layer, act) for layer, act in zip(layers, acts, strict=True))
+        sides.append(Side(dense, Flat([p for layer in layers for p in layer.parameters()])))
+    x = rng.normal(size=(rows, inputs))
+    chosen = [np.flatnonzero(rng.random(rows) < share) for share in shares]
+    gradients = [rng.normal(size=(len(some), 1)) for some in chosen]
+    built().threads = count
+    sides[0].forward_beside(sides[1], x)
+    found = sides[0].inward_beside(sides[1], [g.copy() for g in gradients], rows, chosen, slice(-2, None))
+    built().threads = 1
+    for side, some, gradient, ours in zip(sides, chosen, gradients, found, strict=True):
+        side.kernel = None
+        side.forward(x)
+        if len(some):
+            np.testing.assert_allclose(ours, side.inward(gradient.copy(), rows, some, slice(-2, None)), atol=1e-12)
+
+
+@pytest.mark.parametrize("train_base", [False, True])
+def test_the_gradients_of_channel_scales_are_numpy_s(threads: int, train_base: bool) -> None:
+    """Of scales alone by sums over rows, of scales and weights by the weight's gradient."""
+    model = agent("sac-mlp", steps=0)
+    seam = Seam(model, ChannelScale(train_base=train_base))
+    with seam:
+        flat = Flat(list(model.critic.parameters()))
+        side = Side(dense_layers(list(model.critic.qf0)), flat)  # type: ignore[arg-type]
+        scales = [p for name, p in model.critic.qf0.named_parameters() if "scale" in name]
+        rng = np.random.default_rng(0)
+        with torch.no_grad():
+            for scale in scales:
+                scale.mul_(torch.from_numpy(rng.uniform(0.5, 1.5, tuple(scale.shape)).astype(np.float32)))
+        width = side._net.weights[0].shape[1]
+        x, gradient = (rng.normal(size=(64, size)).astype(np.float32) for size in (width, 1))
+        found = []
+        for kernels in (side.kernel, None):
+            side.kernel = kernels
+            flat.gradient.fill(0.0)
+            side.compute()
+            side.forward(x)
+            side.backward(x, gradient.copy())
+            found.append(flat.gradient.copy())
+    assert scales
+    assert np.abs(found[1]).max() > 0
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5 * float(np.abs(found[1]).max()))
+
+
+def test_the_prior_is_run_by_the_kernel(cache: Path) -> None:
+    model = agent("sac-mlp", steps=0)
+    seam = Seam(model, KLToPrior())
+    with seam:
+        (net,) = (net for net in seam.tuner.nets if net.role == "actor")
+        width = model.observation_space.shape[0]
+        batch = Batch(observations=torch.randn(32, width))
+        ours, theirs = prior_of(net)(batch), net.prior(batch)
+    torch.testing.assert_close(ours.mean, theirs.mean)
+    torch.testing.assert_close(ours.log_std, theirs.log_std)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from acclimate.engine.activations import activation
-from acclimate.engine.mlp import Perceptron, Room
+from acclimate.engine.mlp import Perceptron
 from acclimate.engine.native.build import place
 
 Array = NDArray[Any]
@@ -47,10 +47,11 @@ class Pass:
 
     __slots__ = ("_held", "arguments", "double")
 
-    def __init__(self, table: Array, x: Array, gradient: Array | None = None) -> None:
-        self.double = x.dtype == np.float64
-        self._held = x, gradient
-        self.arguments = _address(table), _address(x), None if gradient is None else _address(gradient)
+    def __init__(self, table: Array, x: Array | None, gradient: Array | None = None, *held: Array) -> None:
+        """Hold the arrays, and others whose addresses the table has."""
+        self.double = (gradient if x is None else x).dtype == np.float64  # type: ignore[union-attr]
+        self._held = table, x, gradient, held
+        self.arguments = _address(table), *(None if array is None else _address(array) for array in (x, gradient))
 
 
 def _address(array: Array) -> int:
@@ -60,16 +61,21 @@ def _address(array: Array) -> int:
 class Program:
     """A perceptron as the kernel reads it: where its weights, its gradients and its outputs lie."""
 
-    def __init__(self, net: Perceptron, weight_gradients: Sequence[Array], bias_gradients: Sequence[Array]) -> None:
+    def __init__(self, net: Perceptron, gradients: Sequence[tuple[Array, Array, Array | None]] = ()) -> None:
         """Hold the arrays, which stay where they are; `fits` has said that the kernel knows the activations.
 
         Outputs go where the perceptron itself has them, so that numpy can take over after a pass of the kernel.
+
+        Args:
+            net: the perceptron.
+            gradients: of each layer's weight and bias, and room for the sums over rows of gradient times output, where
+                they may be asked for; none if there are only forward passes.
         """
         self._net = net
         self._kinds = [_KINDS[act] for act in net.acts]
-        self._gradients = list(zip(weight_gradients, bias_gradients, strict=True))
-        self._trained = [True] * len(self._kinds)
-        self._tables: dict[tuple[int, int], tuple[Array, Room]] = {}
+        self._gradients = list(gradients)
+        self._trained = [bool(gradients)] * len(self._kinds)
+        self._tables: dict[Any, Array] = {}
 
     @staticmethod
     def fits(net: Perceptron) -> bool:
@@ -83,26 +89,78 @@ class Program:
 
     def forward(self, x: Array, slot: int = 0) -> tuple[Pass, Array]:
         """Return the pass of some rows, and the array that its outputs will be in."""
-        table, room = self._table(len(x), slot)
-        return Pass(table, np.ascontiguousarray(x)), room.outputs[-1]
+        return Pass(self._table(len(x), slot), np.ascontiguousarray(x)), self._net.room(len(x), slot).outputs[-1]
 
-    def backward(self, x: Array, gradient: Array, slot: int = 0) -> Pass:
-        """Return the pass back after `forward` of the same rows in that slot; the gradient is written over."""
-        return Pass(self._table(len(x), slot)[0], np.ascontiguousarray(x), np.ascontiguousarray(gradient))
+    def backward(
+        self, x: Array, gradient: Array, slot: int = 0, sums: Sequence[bool] = (), *, below: bool = False
+    ) -> tuple[Pass, Array | None]:
+        """Return the pass back after `forward` of the same rows in that slot, and the gradient at the inputs if wanted.
 
-    def _table(self, rows: int, slot: int) -> tuple[Array, Room]:
-        key = rows, slot
+        Args:
+            x: (rows, in).
+            gradient: (rows, out); it is written over.
+            slot: that of the forward pass.
+            sums: of which layers the sums are wanted and not the gradient of the weight; of none by default.
+            below: whether the gradient at the inputs is wanted.
+        """
+        table, found = self._table(len(x), slot, tuple(sums)), None
+        if below:
+            found = np.empty_like(x, order="C")
+            table = _towards(table, len(x), found, 0)
+        return Pass(table, np.ascontiguousarray(x), np.ascontiguousarray(gradient), *_some(found)), found
+
+    def inward(self, gradient: Array, of: int, rows: Array, columns: slice, slot: int = 0) -> tuple[Pass, Array]:
+        """Return the pass back to some of the inputs of some rows alone, and their gradient; see `Perceptron.inward`.
+
+        Args:
+            gradient: (chosen rows, out); it is written over.
+            of: how many rows the forward pass had.
+            rows: which of them, (chosen rows,).
+            columns: which of the inputs.
+            slot: that of the forward pass.
+        """
+        first, last, _ = columns.indices(self._net.weights[0].shape[1])
+        found, chosen = np.empty((len(rows), last - first), gradient.dtype), np.ascontiguousarray(rows, np.int64)
+        table = _towards(self._table(of, slot, None), len(rows), found, first)
+        table[_CHOSEN] = _address(chosen)
+        return Pass(table, None, np.ascontiguousarray(gradient), chosen, found), found
+
+    def _table(self, rows: int, slot: int, sums: tuple[bool, ...] | None = None) -> Array:
+        """Return where everything lies; with `sums` of None no gradient of the weights is wanted."""
+        key = rows, slot, sums
         if key not in self._tables:
             net, room = self._net, self._net.room(rows, slot)
-            lowest = next((i for i, yes in enumerate(self._trained) if yes), len(self._trained))
-            numbers = [rows, net.weights[0].shape[1], len(self._kinds), lowest]
-            for i, (weight_gradient, bias_gradient) in enumerate(self._gradients):
-                trained = (_address(weight_gradient), _address(bias_gradient)) if self._trained[i] else (0, 0)
-                places = (net.weights[i], net.biases[i], room.outputs[i], room.gradients[i])
-                weight, bias, output, gradient = map(_address, places)
-                numbers += [len(net.biases[i]), self._kinds[i], weight, bias, *trained, output, gradient]
-            self._tables[key] = np.array(numbers, np.int64), room
+            wanted = self._trained if sums is not None else [False] * len(self._kinds)
+            lowest = next((i for i, yes in enumerate(wanted) if yes), len(wanted))
+            numbers = [rows, net.weights[0].shape[1], len(self._kinds), lowest, 0, 0, 0, 0]
+            for i, kind in enumerate(self._kinds):
+                trained = self._into(i, bool(sums and sums[i])) if wanted[i] else (0, 0, 0)
+                weight, bias = _address(net.weights[i]), _address(net.biases[i])
+                output, gradient = _address(room.outputs[i]), _address(room.gradients[i])
+                numbers += [len(net.biases[i]), kind, weight, bias, *trained, output, gradient]
+            self._tables[key] = np.array(numbers, np.int64)
         return self._tables[key]
+
+    def _into(self, place: int, summed: bool) -> tuple[int, int, int]:
+        weight, bias, sums = self._gradients[place]
+        if summed and sums is not None:
+            return 0, _address(bias), _address(sums)
+        return _address(weight), _address(bias), 0
+
+
+_ROWS, _LOWEST, _CHOSEN, _BELOW = 0, 3, 4, slice(5, 8)
+
+
+def _towards(table: Array, rows: int, below: Array, column: int) -> Array:
+    """Return a table of a pass that goes back to the inputs from a column on."""
+    table = table.copy()
+    table[_ROWS], table[_LOWEST] = rows, 0
+    table[_BELOW] = _address(below), column, below.shape[1]
+    return table
+
+
+def _some(array: Array | None) -> tuple[Array, ...]:
+    return () if array is None else (array,)
 
 
 _loaded: dict[Path, Kernel] = {}

@@ -147,7 +147,7 @@ static void NAME(forward)(const Net *net, const void *input, int first, int last
     }
 }
 
-/* The gradient at what each layer puts out, for the rows from `first` up to `last`. */
+/* The gradient at what each layer puts out, for the rows from `first` up to `last`, and at the inputs if wanted. */
 static void NAME(descent)(const Net *net, void *gradient, int first, int last) {
     NUMBER room[DEPTH * PANEL] __attribute__((aligned(64)));
     int rows = last - first;
@@ -155,12 +155,22 @@ static void NAME(descent)(const Net *net, void *gradient, int first, int last) {
     for (int i = net->layers - 1; i >= net->lowest; i--) {
         const Layer *layer = &net->layer[i];
         int size = layer->size;
-        NAME(descend)(layer->kind, g, (const NUMBER *)layer->out + first * layer->size, (long)rows * size);
+        const NUMBER *out = layer->out;
+        if (net->chosen)
+            for (int r = 0; r < rows; r++)
+                NAME(descend)(layer->kind, g + (long)r * size, out + net->chosen[first + r] * size, size);
+        else
+            NAME(descend)(layer->kind, g, out + (long)first * size, (long)rows * size);
         if (i > net->lowest) {
             int in = net->layer[i - 1].size;
             NUMBER *next = (NUMBER *)net->layer[i - 1].gradient + first * in;
             NAME(product)(rows, in, size, g, size, 1, layer->weight, in, 1, next, in, room);
             g = next;
+        } else if (!i && net->below) {
+            int width = net->columns;
+            const NUMBER *weight = (const NUMBER *)layer->weight + net->column;
+            NUMBER *below = (NUMBER *)net->below + first * width;
+            NAME(product)(rows, width, size, g, size, 1, weight, net->in, 1, below, width, room);
         }
     }
 }
@@ -170,18 +180,26 @@ static void NAME(gather)(const Net *net, const void *input, const void *gradient
     NUMBER room[DEPTH * PANEL] __attribute__((aligned(64)));
     for (int i = net->lowest; i < net->layers; i++) {
         const Layer *layer = &net->layer[i];
-        if (!layer->weight_gradient) continue;
+        if (!layer->weight_gradient && !layer->sums) continue;
         const NUMBER *below = i ? net->layer[i - 1].out : input;
         const NUMBER *g = i == net->layers - 1 ? gradient : layer->gradient;
         int in = i ? net->layer[i - 1].size : net->in, size = layer->size;
         int first = share(size, part, parts), units = share(size, part + 1, parts) - first;
         if (!units) continue;
-        NUMBER *weight = (NUMBER *)layer->weight_gradient + (long)first * in;
         NUMBER *bias = (NUMBER *)layer->bias_gradient + first;
-        NAME(product)(units, in, net->rows, g + first, 1, size, below, in, 1, weight, in, room);
         memset(bias, 0, units * sizeof(NUMBER));
         for (int r = 0; r < net->rows; r++)
             for (int j = 0; j < units; j++) bias[j] += g[(long)r * size + first + j];
+        if (layer->sums) {
+            NUMBER *sums = (NUMBER *)layer->sums + first;
+            const NUMBER *out = (const NUMBER *)layer->out + first;
+            memset(sums, 0, units * sizeof(NUMBER));
+            for (int r = 0; r < net->rows; r++)
+                for (int j = 0; j < units; j++) sums[j] += g[(long)r * size + first + j] * out[(long)r * size + j];
+        } else {
+            NUMBER *weight = (NUMBER *)layer->weight_gradient + (long)first * in;
+            NAME(product)(units, in, net->rows, g + first, 1, size, below, in, 1, weight, in, room);
+        }
     }
 }
 

@@ -27,12 +27,16 @@ enum { IDENTITY, TANH, RELU };
 typedef struct {
     int64_t size, kind;
     void *weight, *bias;                   /* (size, in), (size,) */
-    void *weight_gradient, *bias_gradient; /* the same; no weight gradient where the layer is not trained */
+    void *weight_gradient, *bias_gradient; /* the same; no weight gradient where it is not wanted */
+    void *sums;                            /* (size,), over the rows of gradient times output, if they are wanted */
     void *out, *gradient;                  /* (rows, size): what it puts out, and the gradient there */
 } Layer;
 
 typedef struct {
     int64_t rows, in, layers, lowest; /* gradients are wanted from layer `lowest` on */
+    const int64_t *chosen;            /* (rows,), which rows of the outputs a gradient is of, if not of all in order */
+    void *below;                      /* (rows, columns), the gradient at the inputs from `column` on, if wanted */
+    int64_t column, columns;
     Layer layer[];
 } Net;
 
@@ -249,7 +253,8 @@ void passes(const Net *net, const void *input, void *gradient, const Net *other,
     job.pass[1] = (Pass){other, other_input, other_gradient};
     job.passes = other ? 2 : 1;
     job.is_double = is_double;
-    if (threads < 2 || net->rows < ENOUGH || (threads = gather_crew(threads)) < 2) {
+    int few = net->rows < ENOUGH && (!other || other->rows < ENOUGH);
+    if (threads < 2 || few || (threads = gather_crew(threads)) < 2) {
         all(1);
         return;
     }
