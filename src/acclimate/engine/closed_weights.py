@@ -93,12 +93,9 @@ class _Steps:
         self.array = self._arrays[-1]
         self._at_stored = flat.gradient_of(self.stored)
         self.gradient = np.empty_like(first) if self._forms else self._at_stored
-
-    @property
-    def scale(self) -> Array | None:
-        """The scale of its rows, (out, 1), if that is all that it is computed by."""
         one = self._forms[0] if len(self._forms) == 1 else None
-        return one.scale if isinstance(one, RowForm) else None
+        self.scale = one.scale if isinstance(one, RowForm) else None
+        """The scale of its rows, (out, 1), if that is all that it is computed by."""
 
     def compute(self) -> None:
         for place, form in enumerate(self._forms):

@@ -57,7 +57,7 @@ class Flat:
     @property
     def bound(self) -> bool:
         """Whether the parameters still live here."""
-        return all(parameter.data_ptr() == place for parameter, place in self._places)
+        return [parameter.data_ptr() for parameter in self.parameters] == self._places
 
     def bind(self) -> None:
         """Take over the parameters' numbers and let them live here."""
@@ -66,7 +66,7 @@ class Flat:
             view = self.value_of(parameter)
             view[...] = parameter.detach().numpy()
             parameter.data = torch.from_numpy(view)
-        self._places = [(parameter, parameter.data_ptr()) for parameter in self.parameters]
+        self._places = [parameter.data_ptr() for parameter in self.parameters]
 
     def show_gradients(self) -> None:
         """Let `.grad` of each trained parameter be the view of its gradient here."""

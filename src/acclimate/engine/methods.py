@@ -51,6 +51,12 @@ class Penalties:
         """Whether there is any."""
         return any(self._all.values())
 
+    @property
+    def priors_wanted(self) -> dict[str, Callable[[Batch], Outputs]]:
+        """Those of `prior_of` that a penalty on outputs compares with."""
+        roles = {net.role for _, net in self._all["output_penalty"]}
+        return {role: prior for role, prior in self.prior_of.items() if role in roles}
+
     def begin(self, batch: Batch) -> None:
         """Begin an update on these rows: what the prior puts out on them is computed when it is first wanted."""
         self._batch = batch

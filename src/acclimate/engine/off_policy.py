@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from acclimate.engine.closed_weights import is_closed
 from acclimate.engine.critics import Critics
 from acclimate.engine.flat import Flat
+from acclimate.engine.prior import PlainPrior, Prior
 from acclimate.engine.recall import STEP, Recall, Watch
 from acclimate.engine.replay import Replay, Sample
 from acclimate.engine.side import features
 from acclimate.engine.split import Split
 from acclimate.engine.trained import Trained
-from acclimate.outputs import Values
+from acclimate.experience import Batch
+from acclimate.outputs import Outputs, Values
 from acclimate.surgery import Computing
 from acclimate.tuner import Tuner
 
@@ -44,6 +46,11 @@ class OffPolicyUpdate(ABC):
         self.model, self.tuner, self.trained = model, tuner, trained
         self.dtype = next(iter(trained.values())).flat.values.dtype
         self.replay = Replay(model, tuner.composition, self.read)
+        self._sample: Sample | None = None
+        for network in trained.values():
+            for role, prior in network.penalties.priors_wanted.items():
+                if isinstance(prior, PlainPrior):
+                    network.penalties.prior_of[role] = self._kept(prior)
         computing = [part for part in model.policy.modules() if isinstance(part, Computing)]
         self._moded = not all(map(is_closed, computing))
         self._watched = list(model.policy.parameters()) if computing else []
@@ -79,6 +86,18 @@ class OffPolicyUpdate(ABC):
 
         return self.recalled(lambda x: side.lower(x, slot), state)
 
+    def _kept(self, prior: PlainPrior) -> Prior:
+        """Return a prior whose outputs are kept for each stored step."""
+        watch = Watch(prior.parameters)
+        recall = self.recalled(prior.run, lambda: (prior.width, watch.state))
+
+        def outputs(batch: Batch) -> Outputs:
+            sample = self._sample
+            places = sample.places if sample is not None and sample.batch is batch else None
+            return prior.outputs(recall(places, prior.read(batch)))
+
+        return outputs
+
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update as often as asked, and log, as the algorithm's own `train` does."""
         model, logged = self.model, defaultdict(list)
@@ -86,7 +105,7 @@ class OffPolicyUpdate(ABC):
         self.ready(training=True)
         self.look()
         for step in range(gradient_steps):
-            sample = self.replay.draw(batch_size)
+            self._sample = sample = self.replay.draw(batch_size)
             self.tuner.signals.batch = sample.batch
             self.update(sample, step, logged)
         # The weights have been computed since the last step; nobody else has written what they come from.

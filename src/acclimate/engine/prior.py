@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,26 @@ Prior = Callable[[Batch], Outputs]
 _Run = Callable[[Array], Array]
 
 
+@dataclass(frozen=True)
+class PlainPrior:
+    """A prior that is a plain perceptron of observations, so that each row of a batch depends on itself alone."""
+
+    parameters: Sequence[torch.Tensor]
+    """What it is computed by."""
+    width: int
+    """Numbers that a row puts out."""
+    read: Callable[[Batch], Array]
+    """Returns what the first layer reads, (rows, numbers)."""
+    run: _Run
+    """Returns what is put out of that, (rows, width), in a new array."""
+    outputs: Callable[[Array], Outputs]
+    """Returns the same as outputs."""
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """Return what it puts out."""
+        return self.outputs(self.run(self.read(batch)))
+
+
 def prior_of(net: Net) -> Prior:
     """Return what puts out the prior's outputs on a batch: plain perceptrons in numpy, anything else as it is."""
     reference = net.reference
@@ -33,40 +54,34 @@ def prior_of(net: Net) -> Prior:
         return net.prior
     if intrusion(reference) or any(isinstance(part, Computing) for part in reference.modules()):
         return net.prior
-    run = _outputs(net.role, reference)
-    if run is None:
-        return net.prior
     dtype = next(reference.parameters()).detach().numpy().dtype
 
-    def prior(batch: Batch) -> Outputs:
+    def read(batch: Batch) -> Array:
         seen = batch.observations if net.seen_as is None else net.seen_as(batch.observations)
-        return run(features(seen.numpy(), dtype), batch)
+        return features(seen.numpy(), dtype)
 
-    return prior
-
-
-def _outputs(role: str, module: Any) -> Callable[[Array, Batch], Outputs] | None:
-    """Return what makes outputs of observations as a first layer reads them, None where it is no perceptron."""
-    if role == "q":
-        return _one(list(module.q_net), ActionValues)
-    if role == "critic":
-        return _critics(module)
-    if hasattr(module, "latent_pi"):
-        return _gaussian(module)
-    return _one(list(module.mu), Point)
+    if net.role == "critic":
+        return _critics(reference, read) or net.prior
+    if net.role == "q":
+        found = _one(list(reference.q_net), ActionValues)
+    else:
+        found = _gaussian(reference) if hasattr(reference, "latent_pi") else _one(list(reference.mu), Point)
+    return net.prior if found is None else PlainPrior(list(reference.parameters()), found[0], read, *found[1:])
 
 
 def _one(layers: Sequence[nn.Module], kind: Callable[[torch.Tensor], Outputs]) -> Any:
     run = _run(layers)
-    return None if run is None else lambda x, batch: kind(torch.from_numpy(run(x).copy()))
+    width = sum(layer.out_features for layer in layers[-2:] if isinstance(layer, nn.Linear))
+    return None if run is None else (width, lambda x: run(x).copy(), lambda rows: kind(torch.from_numpy(rows)))
 
 
-def _critics(module: Any) -> Any:
+def _critics(module: Any, read: Callable[[Batch], Array]) -> Prior | None:
     runs = [_run(list(net)) for net in module.q_networks]
     if None in runs:
         return None
 
-    def values(x: Array, batch: Batch) -> Outputs:
+    def values(batch: Batch) -> Outputs:
+        x = read(batch)
         both = np.concatenate([x, batch.actions.numpy().astype(x.dtype, copy=False)], axis=1)  # type: ignore[union-attr]
         return Values(torch.from_numpy(np.concatenate([run(both) for run in runs], axis=1)))  # type: ignore[misc]
 
@@ -78,13 +93,19 @@ def _gaussian(actor: Any) -> Any:
     mean, spread = _run([actor.mu]), _run([actor.log_std])
     if trunk is None or mean is None or spread is None:
         return None
+    axes = actor.mu.out_features
 
-    def outputs(x: Array, batch: Batch) -> Outputs:
+    def run(x: Array) -> Array:
         latent = trunk(x)
-        log_std = np.clip(spread(latent), LOG_STD_MIN, LOG_STD_MAX)
-        return Gaussian(torch.from_numpy(mean(latent).copy()), torch.from_numpy(log_std), True)
+        rows = np.concatenate([mean(latent), spread(latent)], axis=1)
+        np.clip(rows[:, axes:], LOG_STD_MIN, LOG_STD_MAX, out=rows[:, axes:])
+        return rows
 
-    return outputs
+    def outputs(rows: Array) -> Outputs:
+        tensor = torch.from_numpy(rows)
+        return Gaussian(tensor[:, :axes], tensor[:, axes:], True)
+
+    return 2 * axes, run, outputs
 
 
 def _run(layers: Sequence[nn.Module]) -> _Run | None:

@@ -65,7 +65,7 @@ class Replay:
             return ""
         places, limit = buffer.buffer_size * buffer.n_envs, LIMIT // len(self.recalls)
         most = math.ceil(sum(recall.room(places, limit) for recall in at_work) / 2**20)
-        return f"; what fixed layers put out of stored steps is kept beside the replay buffer, in up to {most} MiB"
+        return f"; what fixed networks put out of stored steps is kept beside the replay buffer, in up to {most} MiB"
 
     def draw(self, rows: int) -> Sample:
         """Return a minibatch."""

@@ -76,7 +76,7 @@ class Trained:
         """Begin a minibatch."""
         if self._adds:
             # Where weights are computed, what they come from collects its gradient; elsewhere it is written over.
-            self.flat.gradient.fill(0.0)
+            self.clear()
         self.penalties.begin(batch)
         self.penalties.open()
 

@@ -21,6 +21,7 @@ from tests.unit.engine.alike_off_policy import ALGORITHMS, CHOICE, REACH
 
 from acclimate.engine import products
 from acclimate.engine.choice import attach
+from acclimate.engine.recall import PATIENCE
 from acclimate.method import Batch, Method, Signals, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
@@ -263,6 +264,30 @@ def test_what_is_kept_is_said() -> None:
     assert "kept" not in attach(Seam(model, Full()), type(model), "auto")[1]
     model = cases.agent("dqn-mlp", steps=0)
     assert "in up to 1 MiB" in attach(Seam(model, Full()), type(model), "auto")[1]
+
+
+def test_what_the_prior_puts_out_of_stored_steps_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rows go through it, and the agent learns the same."""
+    found, counts = [], []
+    for patience in (PATIENCE, 10**9):
+        monkeypatch.setattr("acclimate.engine.recall.PATIENCE", patience)
+        model: Any = made(SAC)
+        seam = Seam(model, KLToPrior(weight=1.0))
+        with seam:
+            assert "what fixed networks put out" in attach(seam, SAC, "auto")[1]
+            engine: Any = seam.engine
+            recall, rows = engine._update.replay.recalls[0], []
+
+            def counted(x: Any, run: Any = recall._run, rows: Any = rows) -> Any:
+                rows.append(len(x))
+                return run(x)
+
+            recall._run = counted
+            model.learn(120)
+        counts.append(sum(rows))
+        found.append(torch.cat([p.detach().flatten() for p in model.policy.parameters()]))
+    assert torch.allclose(*found, atol=1e-4)
+    assert 0 < counts[0] < counts[1]
 
 
 def test_dict_observations_stay_with_sb3() -> None:
