@@ -92,7 +92,7 @@ class ModularEngine:
 
 def _through_a_rollout(size: int) -> str:
     """Say that so many bytes are kept; nothing where it is none."""
-    return f"; what frozen first layers put out is kept through a rollout, {size / 1e6:.1f} MB" if size else ""
+    return f"; what frozen first layers put out is kept through a rollout, {size / 1e6:.3g} MB" if size else ""
 
 
 class OffPolicyEngine:
