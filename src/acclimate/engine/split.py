@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,11 +48,15 @@ class Split(Side):
 
     def _frozen_layers(self) -> int:
         """Return after how many layers to cut: the last place that is worth it."""
-        into, weights = self.whole.into, self.whole.net.weights
-        cut = next((i for i, trained in enumerate(into) if trained is not None), len(into))
+        weights = self.whole.net.weights
+        cut = next((i for i in range(len(weights)) if not self._fixed(i)), len(weights))
         while cut and not self._pays(weights[:cut]):
             cut -= 1
         return cut
+
+    def _fixed(self, layer: int) -> bool:
+        """Tell whether nobody trains a layer."""
+        return self.whole.into[layer] is None
 
     def _pays(self, weights: tuple[Array, ...]) -> bool:
         units = len(weights[-1])
@@ -89,3 +94,21 @@ class Split(Side):
     ) -> None:
         """Write the gradients of both, after `upper_beside` of the same rows."""
         self._high.backward_beside(seen, gradient, other._high, of_other, gradient_of_other)
+
+
+class Resting(Split):
+    """A target network, whose first layers are fixed once they have come to rest."""
+
+    def __init__(self, layers: tuple[Dense, ...], flat: Flat, rests: Callable[[Parameter], bool]) -> None:
+        """Take the weights from where the layers have them.
+
+        Args:
+            layers: of the network.
+            flat: where their parameters live.
+            rests: tells whether a parameter stays as it is until the target moves again.
+        """
+        self._rests = rests
+        super().__init__(layers, flat)
+
+    def _fixed(self, layer: int) -> bool:
+        return all(map(self._rests, self._sources[layer].parameters))
