@@ -304,7 +304,7 @@ def test_the_gradient_of_some_inputs_of_some_rows_is_numpy_s(
     found = sides[0].inward_beside(sides[1], [g.copy() for g in gradients], rows, chosen, slice(-2, None))
     built().threads = 1
     for side, some, gradient, ours in zip(sides, chosen, gradients, found, strict=True):
-        side.kernel = None
+        side.whole.kernel = None
         side.forward(x)
         if len(some):
             np.testing.assert_allclose(ours, side.inward(gradient.copy(), rows, some, slice(-2, None)), atol=1e-12)
@@ -323,11 +323,11 @@ def test_the_gradients_of_channel_scales_are_numpy_s(threads: int, train_base: b
         with torch.no_grad():
             for scale in scales:
                 scale.mul_(torch.from_numpy(rng.uniform(0.5, 1.5, tuple(scale.shape)).astype(np.float32)))
-        width = side._net.weights[0].shape[1]
+        width = side.whole.net.weights[0].shape[1]
         x, gradient = (rng.normal(size=(64, size)).astype(np.float32) for size in (width, 1))
         found = []
         for kernels in (side.kernel, None):
-            side.kernel = kernels
+            side.whole.kernel = kernels
             flat.gradient.fill(0.0)
             side.compute()
             side.forward(x)
