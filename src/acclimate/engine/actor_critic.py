@@ -19,8 +19,10 @@ from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 
 from acclimate.engine.distributions import Choices, Coins, Distribution, Normal
 from acclimate.engine.flat import Flat
+from acclimate.engine.inputs import Inputs, Kept
 from acclimate.engine.mlp import Dense, dense_layers
-from acclimate.engine.side import Side, features
+from acclimate.engine.side import features
+from acclimate.engine.split import Split
 from acclimate.engine.weights import intrusion
 
 Array = NDArray[Any]
@@ -32,26 +34,36 @@ class ActorCritic:
     def __init__(self, policy: ActorCriticPolicy, flat: Flat) -> None:
         """Take the policy apart; `refusal` has said that it can be."""
         actor, critic = _sides(policy)
-        self.actor, self.critic = Side(actor, flat), Side(critic, flat)  # type: ignore[arg-type]
+        self.actor, self.critic = Split(actor, flat), Split(critic, flat)  # type: ignore[arg-type]
         self.distribution = distribution_of(policy, flat)
         self.dtype = flat.values.dtype
+        self.kept = Kept(self.actor, self.critic)
 
     def features(self, observations: Array) -> Array:
         """Return observations as the first layer reads them, (rows, numbers)."""
         return features(observations, self.dtype)
 
-    def look(self) -> None:
-        """See which layers are trained now."""
-        self.actor.look()
-        self.critic.look()
+    def look(self, rows: int) -> None:
+        """See which layers are trained now; a rollout has so many rows."""
+        self.kept.look(rows, self.dtype)
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
+    def keeps(self, rows: int) -> int:
+        """Return how many bytes are kept of a rollout of so many rows."""
+        self.look(rows)
+        return self.kept.bytes(rows, self.dtype)
+
+    def inputs(self, x: Array) -> Inputs:
+        """Return what `forward` reads of some rows of a rollout, given their `features`."""
+        self.compute()
+        return self.kept.of(x)
+
+    def forward(self, x: Inputs) -> tuple[Array, Array]:
         """Return what actor and critic put out, (rows, out) and (rows, 1)."""
-        return self.actor.forward_beside(self.critic, x)
+        return self.actor.upper_beside(x.actor, self.critic, x.critic)
 
-    def backward(self, x: Array, at_out: Array, at_value: Array) -> None:
+    def backward(self, x: Inputs, at_out: Array, at_value: Array) -> None:
         """Write the gradients, given those at what `forward` put out for the same rows; these are written over."""
-        self.actor.backward_beside(self.critic, x, at_out, at_value)
+        self.actor.back_beside(x.actor, at_out, self.critic, x.critic, at_value)
 
     def compute(self) -> None:
         """Bring the weights of both sides up to date."""

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from acclimate.engine.autograd_off import AutogradUpdate, column, fixed, listened
+from acclimate.engine.autograd_off import AutogradUpdate, column
 from acclimate.engine.dqn import Moves
+from acclimate.engine.extracted import Observed, fixed, frozen
 from acclimate.engine.off_policy import Logged
 from acclimate.engine.recall import Watch
 from acclimate.engine.replay import Sample
@@ -30,16 +31,7 @@ class AutogradDQN(AutogradUpdate):
         moves, target = Moves(model), Watch(model.q_net_target.parameters())
         steady = fixed(model.q_net_target)
         self._best = self.recalled(self._values, lambda: (1, moves.made, target.state) if steady else None)
-        extractor = model.q_net.features_extractor
-        watch, weights = Watch(extractor.parameters()), list(extractor.parameters())
-        apart = bool(weights) and fixed(extractor) and not listened(model.q_net)
-
-        def frozen() -> Any:
-            if not apart or any(p.requires_grad for p in weights):
-                return None
-            return extractor.features_dim, self.trained["q"].flat.moves, watch.state
-
-        self._features = self.recalled(self._extracted, frozen)
+        self._features = self.extractor(model.q_net, self.trained["q"].flat, frozen)
 
     @property
     def optimizers(self) -> Any:
@@ -56,24 +48,16 @@ class AutogradDQN(AutogradUpdate):
         """Return the highest value that the target network gives each row, (rows, 1)."""
         return self.model.q_net_target(self.seen(x)).max(dim=1, keepdim=True).values.numpy()
 
-    @torch.no_grad()
-    def _extracted(self, x: Array) -> Array:
-        """Return the features of each row."""
-        net = self.model.q_net
-        return net.extract_features(self.seen(x), net.features_extractor).numpy()
-
-    def _now(self, sample: Sample) -> Tensor:
+    def _now(self, seen: Observed) -> Tensor:
         """Return the values of all actions, (rows, actions)."""
         net = self.model.q_net
-        if not self._features.on:
-            return net(self.seen(sample.observations))
-        return net.q_net(torch.from_numpy(self._features(sample.places, sample.observations)))
+        return net.q_net(self._features(seen)) if self._features.on else net(seen.tensor)
 
     def update(self, sample: Sample, step: int, logged: Logged) -> None:
         """Update the network."""
         best = self._best(sample.places, sample.next_observations)[:, 0]
         wanted = sample.rewards + sample.going * self.model.gamma * best
-        values = self._now(sample).gather(1, torch.from_numpy(sample.actions.astype(np.int64)))
+        values = self._now(self.before(sample)).gather(1, torch.from_numpy(sample.actions.astype(np.int64)))
         loss = F.smooth_l1_loss(values, column(wanted).to(values.dtype))
         logged["loss"].append(loss.item())
         self.learn("q", loss, sample, self.model.max_grad_norm)

@@ -7,20 +7,19 @@ the critics' weights as well, and each optimizer steps on one flat array.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
+from torch import Tensor
 
+from acclimate.engine.extracted import Extractor, Observed
+from acclimate.engine.flat import Flat
 from acclimate.engine.off_policy import OffPolicyUpdate
 from acclimate.engine.replay import Sample
 from acclimate.engine.trained import Trained
-from acclimate.masks import Masked
-from acclimate.surgery import statistics_modules
 from acclimate.tuner import Tuner
 
 Array = NDArray[Any]
@@ -56,6 +55,20 @@ class AutogradUpdate(OffPolicyUpdate):
         tensor = self.model.policy.obs_to_tensor(x)[0]
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
+    def extractor(self, net: Any, flat: Flat, still: Callable[[list[Any]], bool]) -> Extractor:
+        """Return the features extractor of a network, whose outputs are kept while it is fixed; see `Extractor`."""
+        found = Extractor(net, flat, still, self.seen)
+        found.recall = self.recalled(found.run, found.state)
+        return found
+
+    def before(self, sample: Sample) -> Observed:
+        """Return the observations of a minibatch."""
+        return Observed(sample.places, sample.observations, self.seen)
+
+    def after(self, sample: Sample) -> Observed:
+        """Return the observations that follow."""
+        return Observed(sample.places, sample.next_observations, self.seen)
+
     def learn(self, name: str, loss: Tensor, sample: Sample, most: float | None = None) -> None:
         """Step one optimizer along the gradient of a loss and of the penalties on its networks.
 
@@ -84,17 +97,6 @@ class AutogradUpdate(OffPolicyUpdate):
         if most is not None:
             trained.clip(most)
         trained.step([p for p in parameters if id(p) not in used])
-
-
-def fixed(module: nn.Module) -> bool:
-    """Tell whether a module puts out the same for the same input: nothing is drawn or counted as it runs."""
-    chance = any(isinstance(part, (Masked, _DropoutNd, _NormBase)) for part in module.modules())
-    return not chance and not statistics_modules(module)
-
-
-def listened(module: nn.Module) -> bool:
-    """Tell whether anything runs with a module's own forward pass, or in its place."""
-    return bool(module._forward_hooks or module._forward_pre_hooks) or "forward" in vars(module)
 
 
 def column(array: Array) -> Tensor:

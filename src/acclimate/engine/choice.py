@@ -38,7 +38,10 @@ class OnPolicyEngine:
         oracle = self._update.oracle
         return " by the native kernel" if oracle.actor.kernel and oracle.critic.kernel else ""
 
-    kept = ""
+    @property
+    def kept(self) -> str:
+        """What is kept of a rollout, in words; empty if nothing is."""
+        return _through_a_rollout(self._update.oracle.keeps(self._model.rollout_buffer.values.size))
 
     def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the rollout buffer."""
@@ -71,9 +74,7 @@ class ModularEngine:
             return ""
         nothing = torch.zeros((1, *space.shape), dtype=torch.from_numpy(np.empty(0, space.dtype)).dtype)
         prefix.begin(nothing, self._model.rollout_buffer.values.size)
-        if not prefix.bytes:
-            return ""
-        return f"; what frozen first layers put out is kept through a rollout, {prefix.bytes / 1e6:.1f} MB"
+        return _through_a_rollout(prefix.bytes)
 
     def collect(self, env: Any, callback: Any, rollout_buffer: Any, n_rollout_steps: int) -> bool:
         """Fill the rollout buffer."""
@@ -87,6 +88,11 @@ class ModularEngine:
     def train(self) -> None:
         """Update on the rollout buffer."""
         self._update.train()
+
+
+def _through_a_rollout(size: int) -> str:
+    """Say that so many bytes are kept; nothing where it is none."""
+    return f"; what frozen first layers put out is kept through a rollout, {size / 1e6:.3g} MB" if size else ""
 
 
 class OffPolicyEngine:

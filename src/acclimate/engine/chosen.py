@@ -61,6 +61,10 @@ class ChosenRows(Rows):
         chosen = torch.from_numpy(order)
         return ChosenRows(self.observations[chosen], self.features[chosen], *self._others(order, distribution))
 
+    def current(self, oracle: Any) -> ChosenRows:
+        """Return them: what is kept of them looks to its weights itself."""
+        return self
+
     def all(self) -> Batch:
         """Return all of them, with observations that are still to be looked up."""
         return Batch(self.observations, torch.from_numpy(self.actions))

@@ -47,7 +47,7 @@ class Modules:
         self.learned = any(True for stage in self.trunk for m in stage.modules for _ in m.parameters())
         """Whether the trunk has weights."""
 
-    def look(self) -> None:
+    def look(self, rows: int) -> None:
         """See which layers are trained now: autograd does at each pass."""
 
     def compute(self) -> None:

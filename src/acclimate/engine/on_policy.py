@@ -79,7 +79,7 @@ class OnPolicyUpdate:
 
     def _begin(self) -> None:
         self.steps.begin()
-        self.oracle.look()
+        self.oracle.look(self.model.rollout_buffer.values.size)
         self._frozen = [self.flat.slices[p] for p in self.flat.parameters if not p.requires_grad]
 
     def _ppo(self, rows: Rows) -> dict[str, Any]:
@@ -112,9 +112,12 @@ class OnPolicyUpdate:
     def _epoch(self, rows: Rows, loss: Loss, size: int | None, target_kl: float | None) -> bool:
         """Step on each minibatch; return whether the update goes on."""
         order, places = self._drawn(rows, size)
-        epoch = rows.shuffled(order, self.oracle.distribution)
+        epoch = rows.current(self.oracle).shuffled(order, self.oracle.distribution)
         loss.begin(epoch)
         for place in places:
+            if self._hooked:
+                # What runs around a step may write weights that are frozen.
+                epoch = epoch.current(self.oracle)
             if self.model.normalize_advantage:
                 standardise(epoch.advantages[place])
             if not self._minibatch(epoch, place, loss, target_kl):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from acclimate.engine.actor_critic import ActorCritic
 from acclimate.engine.distributions import Distribution
+from acclimate.engine.inputs import Inputs
 from acclimate.experience import Batch
 
 Array = NDArray[Any]
@@ -23,8 +25,8 @@ class Rows:
     """Steps of a rollout; each array has one row for each step."""
 
     observations: Array
-    features: Array
-    """The observations as the first layer reads them."""
+    features: Inputs
+    """What actor and critic read of them."""
     actions: Array
     prepared: Array
     """The actions as their distribution reads them."""
@@ -37,15 +39,28 @@ class Rows:
 
     def shuffled(self, order: Array, distribution: Distribution) -> Rows:
         """Return copies in another order: minibatches are then views, and no row is looked up a second time."""
-        features = self.features[order]
-        seen = features if self.features is self.observations else self.observations[order]
-        return Rows(seen, features, *self._others(order, distribution))
+        copies: dict[int, Array] = {}
+
+        def copied(rows: Array) -> Array:
+            # Where two are the same array they stay so.
+            if id(rows) not in copies:
+                copies[id(rows)] = rows.take(order, axis=0)
+            return copies[id(rows)]
+
+        features = Inputs(copied(self.features.actor), copied(self.features.critic), self.features.state)
+        return Rows(copied(self.observations), features, *self._others(order, distribution))
 
     def _others(self, order: Array, distribution: Distribution) -> tuple[Array, ...]:
         """Return copies of all but the observations in another order."""
         prepared = distribution.rows(self.prepared, order)
         numbers = (self.values, self.log_likelihood, self.advantages, self.returns, self.index)
         return (self.actions[order], prepared, *(n[order] for n in numbers))
+
+    def current(self, oracle: ActorCritic) -> Rows:
+        """Return them with features of the weights as they are."""
+        if oracle.kept.holds(self.features):
+            return self
+        return dataclasses.replace(self, features=oracle.inputs(oracle.features(self.observations)))
 
     def all(self) -> Batch:
         """Return all of them as methods see them."""
@@ -71,7 +86,7 @@ def lay_out(buffer: RolloutBuffer, oracle: ActorCritic) -> Rows:
     return Rows(
         # Where the two are the same numbers they are kept once.
         features if features.shape == observations.shape and features.dtype == observations.dtype else observations,
-        features,
+        oracle.inputs(features),
         actions,
         oracle.distribution.prepared(actions),
         *(n.astype(oracle.dtype, copy=False) for n in numbers),

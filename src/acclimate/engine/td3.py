@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from acclimate.engine.mlp import dense_layers
 from acclimate.engine.off_policy import Logged, WithCritics
 from acclimate.engine.replay import Sample
-from acclimate.engine.side import Side
-from acclimate.engine.split import Split
+from acclimate.engine.split import Resting, Split
 from acclimate.engine.trained import Trained
 from acclimate.outputs import Point
 from acclimate.tuner import Tuner
@@ -30,7 +29,11 @@ class TD3Update(WithCritics):
         super().__init__(model, tuner, {"actor": actor, "critic": critic})
         self.actor = Split(dense_layers(list(model.actor.mu)), actor.flat)  # type: ignore[arg-type]
         self.before = self.recall(self.actor, actor.flat)
-        self.actor_target = Side(dense_layers(list(model.actor_target.mu)), actor.target)  # type: ignore[arg-type]
+        if actor.following is None or actor.target is None:
+            raise TypeError("an actor without a target")
+        layers: Any = dense_layers(list(model.actor_target.mu))
+        self.actor_target = Resting(layers, actor.target, actor.following.rests)
+        self.after = self.recall(self.actor_target, actor.target)
 
     @property
     def acting(self) -> Split:
@@ -48,14 +51,15 @@ class TD3Update(WithCritics):
 
     def look(self) -> None:
         """See which layers are trained now."""
-        self.actor.look()
-        self.critics.look()
+        for part in (self.actor, self.critics, self.actor_target):
+            part.look()
 
     def update(self, sample: Sample, step: int, logged: Logged) -> None:
         """Update the critics, and each time that the delay is over the actor and the targets."""
         model = self.model
         model._n_updates += 1
-        after = self.actor_target.forward(sample.next_observations) + self._noise(sample.actions)
+        beyond = self.after(sample.places, sample.next_observations)
+        after = self.actor_target.upper(beyond) + self._noise(sample.actions)
         np.clip(after, -1.0, 1.0, out=after)
         wanted = self.wanted(sample, self.least(sample.next_observations, after))
         logged["critic_loss"].append(self.learn_values(sample, wanted, 1.0))
@@ -65,6 +69,7 @@ class TD3Update(WithCritics):
                 trained.follow(model.tau)
             self.targets.compute()
             self.actor_target.compute()
+            self.actor_target.look()
 
     def count(self, gradient_steps: int) -> None:
         """Do nothing: each update has counted itself, because the delay depends on it."""

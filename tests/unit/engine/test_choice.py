@@ -53,7 +53,7 @@ def test_what_autograd_has_to_go_through_is_taken_by_its_modules(name: str, meth
 
 def test_what_is_kept_of_frozen_layers_is_told() -> None:
     """Features of 7 numbers, of 8 steps."""
-    assert attached("ppo-cnn", Freeze(on="trunk"))[1].endswith("kept through a rollout, 0.0 MB")
+    assert attached("ppo-cnn", Freeze(on="trunk"))[1].endswith("kept through a rollout, 0.000224 MB")
 
 
 @pytest.mark.parametrize("name", ["ppo-mlp", "sac-mlp", "td3-mlp", "dqn-mlp"])

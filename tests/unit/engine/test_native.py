@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cases import agent
-from tests.unit.engine import test_off_policy, test_on_policy
+from tests.unit.engine import test_inputs, test_off_policy, test_on_policy
 from tests.unit.engine.alike import A2C, ACTIONS, PPO, both, weights
 from torch import nn
 
@@ -96,7 +96,7 @@ def test_tanh_is_right_everywhere(cache: Path) -> None:
             layer.weight.fill_(1.0)
             layer.bias.zero_()
         side = Side((Dense(layer, activation(nn.Tanh())),), Flat(list(layer.parameters())))
-        rows = x.astype(side._net.weights[0].dtype)
+        rows = x.astype(side.whole.net.weights[0].dtype)
         # An infinite input times a weight is no number in a product; what a tanh sees of it is a large one.
         rows = np.clip(rows, -3e38, 3e38)[:, None]
         out = side.forward(rows)[:, 0].astype(np.float64)
@@ -124,6 +124,12 @@ def test_300_updates_are_those_of_sb3(threads: int, algorithm: type, actions: st
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_do_what_they_do_under_sb3(threads: int, method: str) -> None:
     assert both(PPO, "box", METHODS[method]).distance < 1e-8
+
+
+@pytest.mark.parametrize("method", test_inputs.METHODS)
+def test_frozen_first_layers(threads: int, method: str) -> None:
+    arguments = {"policy_kwargs": dict(test_inputs.WIDE)}
+    assert both(PPO, "box", test_inputs.METHODS[method], rollouts=5, **arguments).distance < 1e-8
 
 
 @pytest.mark.parametrize("actions", ["box", "discrete"])
@@ -298,7 +304,7 @@ def test_the_gradient_of_some_inputs_of_some_rows_is_numpy_s(
     found = sides[0].inward_beside(sides[1], [g.copy() for g in gradients], rows, chosen, slice(-2, None))
     built().threads = 1
     for side, some, gradient, ours in zip(sides, chosen, gradients, found, strict=True):
-        side.kernel = None
+        side.whole.kernel = None
         side.forward(x)
         if len(some):
             np.testing.assert_allclose(ours, side.inward(gradient.copy(), rows, some, slice(-2, None)), atol=1e-12)
@@ -317,11 +323,11 @@ def test_the_gradients_of_channel_scales_are_numpy_s(threads: int, train_base: b
         with torch.no_grad():
             for scale in scales:
                 scale.mul_(torch.from_numpy(rng.uniform(0.5, 1.5, tuple(scale.shape)).astype(np.float32)))
-        width = side._net.weights[0].shape[1]
+        width = side.whole.net.weights[0].shape[1]
         x, gradient = (rng.normal(size=(64, size)).astype(np.float32) for size in (width, 1))
         found = []
         for kernels in (side.kernel, None):
-            side.kernel = kernels
+            side.whole.kernel = kernels
             flat.gradient.fill(0.0)
             side.compute()
             side.forward(x)

@@ -132,3 +132,10 @@ def test_the_target_network_of_dqn_is_asked_once_for_each_step(monkeypatch: pyte
             model._on_step()
             update.train(1, 64)
         assert rows[known:] == [64, 64, 64]
+
+
+@pytest.mark.parametrize("algorithm", ["td3", "ddpg"])
+def test_a_target_of_the_actor_is_kept_once_it_rests(algorithm: str, kept: list[Cache]) -> None:
+    more = {"tau": 0.5, "policy_kwargs": dict(WIDE)}
+    assert both(ALGORITHMS[algorithm], Freeze(on=("actor:*.0.*", "actor:*.2.*")), **more).distance < 1e-8
+    assert [cache.width for cache in kept] == [96, 96]
