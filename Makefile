@@ -64,8 +64,9 @@ format: $(CHECKS)  ## write the format and the lint fixes
 docs: $(RUNTIME)  ## write docs/methods.md from what `acclimate methods` prints
 	$(PYTHON) -m docs.methods
 
-bench: $(BENCHES)  ## measure the engine beside SB3, SBX and CleanRL-style loops: table and chart in docs/
-	$(UNBOUND) $(PYTHON) -m benchmarks.engine
+bench: $(BENCHES)  ## measure the engine beside SB3, SBX and CleanRL-style loops: tables and chart in docs/ (half an hour)
+	$(UNBOUND) $(PYTHON) -m benchmarks.engine --no-kernel
+	$(UNBOUND) $(PYTHON) -m benchmarks.engine --no-kernel --threads 1
 	$(UNBOUND) $(PYTHON) -m benchmarks.predict
 	$(UNBOUND) $(PYTHON) -m benchmarks.memory
 

@@ -34,7 +34,7 @@ ALGORITHMS = {"ppo": sb3.PPO, "sac": sb3.SAC, "td3": sb3.TD3, "dqn": sb3.DQN}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 IMAGES = ("ale_py", "cv2")
 HOPPER, ATARI = "PPO Hopper-v5, 8 environments", "PPO NatureCNN, Breakout, 8 environments"
-UNFROZEN, UNDROPPED = "its PPO trains all layers", "its PPO has no dropout"
+UNFROZEN, UNDROPPED = "no PPO of the others freezes layers", "no PPO of the others has dropout"
 LOOPS = {"ppo": ppo_loop.train, "sac": off_policy_loops.sac, "td3": off_policy_loops.td3, "dqn": off_policy_loops.dqn}
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import stable_baselines3 as sb3
 import torch
-from benchmarks import engine, engine_cases, engine_page, page
+from benchmarks import conditions, engine, engine_cases, engine_page, page
+from benchmarks.conditions import Conditions, cores
 from benchmarks.engine_cases import LOOPS, Case
 from benchmarks.peers import gym_envs, ppo_loop, side, stock, workload
 from benchmarks.peers.side import Looping, Spent
@@ -139,26 +140,51 @@ def fake_case(told: list[str], name: str = "PPO, fake") -> Case:
 def test_sides_take_turns_and_the_page_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     case, own = fake_case(told), Case("kl", {n: (lambda n=n: Fake(n, told)) for n in ("a, full", "acclimate")}, 10)
-    cell = engine.measure(case, 2, ["cleanrl"])
+    cell = engine.measure(case, 2, ["cleanrl"], Conditions())
     assert told[6:12] == ["sb3", "sbx", "acclimate", "sbx", "acclimate", "sb3"]  # after the warm-up of each
     assert told[12:] == ["sb3 closed", "sbx closed", "acclimate closed"]
     assert "acclimate 40/s" in engine.shown(cell)
-    cells = {case.name: cell, own.name: engine.measure(own, 1, [])}
+    cells = [(Conditions(), cell), (Conditions(), engine.measure(own, 1, [], Conditions()))]
+    for chosen in (Conditions(1), Conditions(kernel=True)):
+        cells.append((chosen, {**cell, **dataclasses.asdict(chosen), "cores": 8}))
+    cells.append((Conditions(4), {**cell, "case": "one that is no more"}))
     monkeypatch.setattr(engine_page, "CASES", (case, own))
     monkeypatch.setattr(engine_page, "CELLS", tmp_path)
     monkeypatch.setattr(engine_page, "CHART", tmp_path / "engine.png")
     monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
     (tmp_path / "page.md").write_text("# Head\n")
-    for name, found in cells.items():
-        engine_page.path_of(name).write_text(json.dumps(found))
+    for chosen, found in cells:
+        engine_page.path_of(found["case"], chosen).write_text(json.dumps(found))
     engine_page.write()
     text = (tmp_path / "page.md").read_text()
     ratio, same = "4.00 [4.00, 4.00]", "1.00 [1.00, 1.00]"
-    assert f"| PPO, fake | 10 | - | 40 | 40 | {ratio} | - | {same} | {same} | 2 |" in text
+    assert text.count(f"| PPO, fake | 10 | - | 40 | 40 | {ratio} | - | {same} | {same} | 2 |") == 3
     assert f"| kl | 40 | 40 | {same} | 1 |" in text
-    assert "Measured with 1 thread(s), the kernel of" in text
+    begins = f"On {cores()} core(s), each side with as many threads as it takes by itself, the kernel of"
+    assert [line for line in text.splitlines() if line.startswith("On ")] == [
+        f"{begins} `acclimate native` not built:",
+        f"{begins.replace(str(cores()), '8', 1)} `acclimate native` built:",
+        "On 8 core(s), 1 thread(s) for all sides but SBX, which takes its own, "
+        "the kernel of `acclimate native` not built:",
+    ]
+    assert "no more" not in text
     assert "Empty cells: PPO, fake: it has none." in text
     assert (tmp_path / "engine.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_process_begins_anew_in_other_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[dict[str, str]] = []
+    monkeypatch.setattr(conditions.os, "execve", lambda python, argv, env: begun.append(env))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    conditions.begin(None, kernel=True)
+    conditions.begin(3, kernel=False)
+    assert not set(begun[0]) & set(conditions.LIBRARIES)
+    assert {begun[1][name] for name in conditions.LIBRARIES} == {"3"}
+    for name in conditions.LIBRARIES:
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv(conditions.CACHE, begun[1][conditions.CACHE])
+    assert conditions.begin(3, kernel=False) == Conditions(3, kernel=False)  # there is no kernel now
+    assert len(begun) == 2
 
 
 def test_the_engine_is_one_of_the_sides() -> None:
