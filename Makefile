@@ -21,6 +21,7 @@ endif
 CLONE := $(shell printf '%s' "$(CURDIR)" | cksum | cut -d' ' -f1)
 RUNTIME := $(HOME_OF_STAMPS)/.acclimate-$(CLONE)-runtime
 TESTS := $(HOME_OF_STAMPS)/.acclimate-$(CLONE)-test
+BENCHES := $(HOME_OF_STAMPS)/.acclimate-$(CLONE)-bench
 CHECKS := $(HOME_OF_STAMPS)/.acclimate-$(CLONE)-dev
 PIP := $(PYTHON) -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
@@ -63,8 +64,9 @@ format: $(CHECKS)  ## write the format and the lint fixes
 docs: $(RUNTIME)  ## write docs/methods.md from what `acclimate methods` prints
 	$(PYTHON) -m docs.methods
 
-bench: $(RUNTIME)  ## measure the engine beside SB3, SBX and CleanRL-style loops: table and chart in docs/
-	$(UNBOUND) $(PYTHON) -m benchmarks.engine
+bench: $(BENCHES)  ## measure the engine beside SB3, SBX and CleanRL-style loops: tables and chart in docs/ (half an hour)
+	$(UNBOUND) $(PYTHON) -m benchmarks.engine --no-kernel
+	$(UNBOUND) $(PYTHON) -m benchmarks.engine --no-kernel --threads 1
 	$(UNBOUND) $(PYTHON) -m benchmarks.predict
 	$(UNBOUND) $(PYTHON) -m benchmarks.memory
 
@@ -99,6 +101,10 @@ $(RUNTIME): pyproject.toml constraints.txt | $(filter .venv/%,$(PYTHON))
 
 $(TESTS): $(RUNTIME)
 	$(PIP) -e '.[test]'
+	@touch $@
+
+$(BENCHES): $(RUNTIME)
+	$(PIP) -e '.[atari]'
 	@touch $@
 
 $(CHECKS): $(TESTS)

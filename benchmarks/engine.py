@@ -1,10 +1,11 @@
 """Measure how fast the engine trains beside its peers: environment steps a second, end to end: `make bench`.
 
-    python -m benchmarks.engine                      # every case, then table and chart in docs/
+    python -m benchmarks.engine                      # every case, then tables and chart in docs/
     python -m benchmarks.engine --case SAC --rounds 9
     python -m benchmarks.engine --without sbx        # no other virtual environment
-    python -m benchmarks.engine --page               # table and chart alone
-    acclimate native && OMP_NUM_THREADS=2 python -m benchmarks.engine    # with the kernel: a table of its own
+    python -m benchmarks.engine --threads 1          # in place of what each side takes by itself: a table of its own
+    python -m benchmarks.engine --page               # tables and chart alone
+    acclimate native && python -m benchmarks.engine  # with the kernel: a table of its own; --no-kernel leaves it out
 
 The sides take turns, a round each, so that what else the machine does falls on all of them. SBX trains in a process of
 its own that waits between its rounds. The zoo's agent needs ACCLIMATE_ZOO.
@@ -13,24 +14,22 @@ its own that waits between its rounds. The zoo's agent needs ACCLIMATE_ZOO.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import os
 import subprocess
 import warnings
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import numpy as np
-import torch
 
-from acclimate.engine import native
 from acclimate.files import write_atomic
 from benchmarks import engine_page
+from benchmarks.conditions import Conditions, begin, cores
 from benchmarks.engine_cases import CASES, Case
 from benchmarks.peers.side import Side
 
 ROUNDS = 7
+REMEDY = "`pip install 'acclimate[atari]'` brings ale-py and OpenCV"
 
 
 def open_sides(case: Case, without: list[str]) -> dict[str, Side]:
@@ -42,7 +41,7 @@ def open_sides(case: Case, without: list[str]) -> dict[str, Side]:
     return sides
 
 
-def measure(case: Case, rounds: int, without: list[str]) -> dict[str, Any]:
+def measure(case: Case, rounds: int, without: list[str], conditions: Conditions) -> dict[str, Any]:
     """Return the seconds of each round, of every side."""
     sides = open_sides(case, without)
     names = list(sides)
@@ -57,8 +56,8 @@ def measure(case: Case, rounds: int, without: list[str]) -> dict[str, Any]:
             cpu[name].append(spent.cpu)
     for side in sides.values():
         side.close()
-    conditions = {"threads": torch.get_num_threads(), "kernel": native.kernel() is not None}
-    return {"case": case.name, "steps": case.steps, **conditions, "wall": wall, "cpu": cpu}
+    told = {"cores": cores(), **dataclasses.asdict(conditions)}
+    return {"case": case.name, "steps": case.steps, **told, "wall": wall, "cpu": cpu}
 
 
 def shown(cell: dict[str, Any]) -> str:
@@ -68,20 +67,26 @@ def shown(cell: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure the chosen cases, then write table and chart."""
+    """Measure the chosen cases, then write tables and chart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--without", action="append", default=[], help="a side to leave out: sb3, sbx, cleanrl")
-    parser.add_argument("--page", action="store_true", help="write table and chart alone")
+    parser.add_argument("--threads", type=int, help="of every side but SBX; default: what each takes by itself")
+    parser.add_argument("--no-kernel", action="store_true", help="as where `acclimate native` has built none")
+    parser.add_argument("--page", action="store_true", help="write tables and chart alone")
     arguments = parser.parse_args()
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    conditions = begin(arguments.threads, kernel=not arguments.no_kernel)
     warnings.simplefilter("ignore")
     for case in () if arguments.page else CASES:
-        if arguments.case.lower() in case.name.lower():
-            cell = measure(case, arguments.rounds, arguments.without)
+        if arguments.case.lower() not in case.name.lower():
+            continue
+        if case.lacks:
+            print(f"{case.name}: left out, as {' and '.join(case.lacks)} cannot be imported; {REMEDY}", flush=True)
+        else:
+            cell = measure(case, arguments.rounds, arguments.without, conditions)
             engine_page.CELLS.mkdir(parents=True, exist_ok=True)
-            write_atomic(engine_page.path_of(case.name, cell["kernel"]), json.dumps(cell, indent=1) + "\n")
+            write_atomic(engine_page.path_of(case.name, conditions), json.dumps(cell, indent=1) + "\n")
             print(f"{case.name}: {shown(cell)}", flush=True)
     engine_page.write()
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import acclimate as ac
 from acclimate.engine.choice import attach
 from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale
+from acclimate.methods.dropout import Dropout
+from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.seam import Seam
@@ -29,6 +32,9 @@ from benchmarks.peers.workload import Workload
 
 ALGORITHMS = {"ppo": sb3.PPO, "sac": sb3.SAC, "td3": sb3.TD3, "dqn": sb3.DQN}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+IMAGES = ("ale_py", "cv2")
+HOPPER, ATARI = "PPO Hopper-v5, 8 environments", "PPO NatureCNN, Breakout, 8 environments"
+UNFROZEN, UNDROPPED = "no PPO of the others freezes layers", "no PPO of the others has dropout"
 LOOPS = {"ppo": ppo_loop.train, "sac": off_policy_loops.sac, "td3": off_policy_loops.td3, "dqn": off_policy_loops.dqn}
 
 
@@ -45,6 +51,13 @@ class Case:
     """Steps before the first round: what fills the replay buffer."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Why a side is not there."""
+    needs: tuple[str, ...] = ()
+    """Modules that not every installation has."""
+
+    @property
+    def lacks(self) -> list[str]:
+        """Those of them that are not here."""
+        return [name for name in self.needs if find_spec(name) is None]
 
 
 class Engine(Learning):
@@ -59,6 +72,22 @@ class Engine(Learning):
         if taken != "acclimate":
             raise SystemExit(f"the engine cannot train {stock_class.__name__}: {why}")
         self._seam.__enter__()
+
+    def close(self) -> None:
+        """Leave the model as it is."""
+        self._seam.detach()
+        super().close()
+
+
+class Stock(Learning):
+    """A model that SB3 itself trains with a method."""
+
+    def __init__(self, model: Any, method: Method, *, frozen: bool = False) -> None:
+        """Put the method in; one that only freezes is left to SB3 alone, as its user would, without our hooks."""
+        super().__init__(model)
+        self._seam = Seam(model, method)
+        if not frozen:
+            self._seam.__enter__()
 
     def close(self) -> None:
         """Leave the model as it is."""
@@ -120,12 +149,44 @@ def _with_method() -> Case:
     return Case("SAC HalfCheetah-v5, kl + channel beside full", sides, 150, 400)
 
 
+def _atari() -> Case:
+    """All sides have the same environments there."""
+    made: dict[str, Callable[[], Side]] = {
+        "sb3": lambda: Learning(plain(workload.ATARI)),
+        **_peers(workload.ATARI),
+        "acclimate": lambda: Engine(plain(workload.ATARI), Full()),
+    }
+    return Case(ATARI, made, 1_024, needs=IMAGES)
+
+
+def _atari_frozen() -> Case:
+    trunk = Freeze(on="trunk")
+    made: dict[str, Callable[[], Side]] = {
+        "sb3": lambda: Stock(plain(workload.ATARI), trunk, frozen=True),
+        "acclimate": lambda: Engine(plain(workload.ATARI), trunk),
+    }
+    return Case(
+        f"{ATARI}, frozen trunk", made, 1_024, missing=dict.fromkeys(("sbx", "cleanrl"), UNFROZEN), needs=IMAGES
+    )
+
+
+def _dropout() -> Case:
+    made: dict[str, Callable[[], Side]] = {
+        "sb3": lambda: Stock(plain(workload.HOPPER), Dropout()),
+        "acclimate": lambda: Engine(ours(workload.HOPPER), Dropout()),
+    }
+    return Case(f"{HOPPER}, dropout", made, 2_048, missing=dict.fromkeys(("sbx", "cleanrl"), UNDROPPED))
+
+
 CASES = (
     _case("PPO CartPole-v1, 8 environments", workload.CARTPOLE, 4_096),
-    _case("PPO Hopper-v5, 8 environments", workload.HOPPER, 2_048),
+    _case(HOPPER, workload.HOPPER, 2_048),
     _zoo(),
     _case("SAC HalfCheetah-v5", workload.SAC, 150, 400),
     _case("TD3 Hopper-v5", workload.TD3, 150, 400),
     _case("DQN LunarLander-v3", workload.DQN, 500, 400),
+    _atari(),
+    _atari_frozen(),
+    _dropout(),
     _with_method(),
 )

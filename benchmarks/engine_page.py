@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from acclimate.chart import LIGHT
+from benchmarks.conditions import Conditions
 from benchmarks.engine_cases import CASES, Case
 from benchmarks.page import put
 
@@ -25,16 +27,24 @@ OURS = "acclimate"
 COLOURS = {"sb3": "#6b7685", "cleanrl": "#a0abb9", "sbx": "#d98a29", OURS: LIGHT.tuned}
 
 
-def path_of(case: str, kernel: bool = False) -> Path:
-    """Return where a case's figures lie, those with the optional kernel apart."""
+Cells = dict[str, dict[str, Any]]
+"""What was measured in the same conditions, by case."""
+
+
+def path_of(case: str, conditions: Conditions) -> Path:
+    """Return where a case's figures lie."""
     name = "-".join("".join(c if c.isalnum() else " " for c in case).lower().split())
-    return CELLS / f"{name}{'-kernel' if kernel else ''}.json"
+    return CELLS / f"{name}-{conditions.name}.json"
 
 
-def read(kernel: bool = False) -> dict[str, dict[str, Any]]:
-    """Return what was measured, by case, with the optional kernel or without it."""
-    paths = {case.name: path_of(case.name, kernel) for case in CASES}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
+def read() -> dict[Conditions, Cells]:
+    """Return what was measured of the cases that there still are, by conditions."""
+    known, found = {case.name for case in CASES}, defaultdict(dict)
+    for path in CELLS.glob("*.json"):
+        cell = json.loads(path.read_text(encoding="utf-8"))
+        if cell["case"] in known:
+            found[Conditions.of(cell)][cell["case"]] = cell
+    return {each: found[each] for each in sorted(found, key=lambda conditions: conditions.rank)}
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ def among_peers(case: Case) -> bool:
     return any(name in PEERS for name in case.sides)
 
 
-def peers_table(cells: dict[str, dict[str, Any]]) -> list[str]:
+def peers_table(cells: Cells) -> list[str]:
     """Return the steps a second of all sides, and how ours stands to each."""
     heads = [*(f"{name}, steps/s" for name in PEERS.values()), "acclimate, steps/s"]
     over = [f"over {name}" for name in PEERS.values()]
@@ -84,7 +94,7 @@ def peers_table(cells: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def own_table(cells: dict[str, dict[str, Any]]) -> list[str]:
+def own_table(cells: Cells) -> list[str]:
     """Return the cases in which both sides are ours."""
     lines = []
     for case in CASES:
@@ -98,23 +108,20 @@ def own_table(cells: dict[str, dict[str, Any]]) -> list[str]:
     return [*head, *lines] if lines else []
 
 
-def conditions(cells: dict[str, dict[str, Any]]) -> list[str]:
-    """Say with how many threads the sides trained, SBX apart, and whether the optional kernel was there."""
-    told = {(cell["threads"], cell["kernel"]) for cell in cells.values()}
-    each = (
-        f"{threads} thread(s), the kernel of `acclimate native` {'' if kernel else 'not '}built"
-        for threads, kernel in sorted(told)
-    )
-    return ["", f"Measured with {'; others with '.join(each)}."] if told else []
+def tables(conditions: Conditions, cells: Cells) -> list[str]:
+    """Return the tables of all that was measured in the same conditions, and which these were."""
+    cores = " or ".join(map(str, sorted({cell["cores"] for cell in cells.values()})))
+    return [conditions.said(cores), "", *peers_table(cells), *own_table(cells), ""]
 
 
-def reasons(cells: dict[str, dict[str, Any]]) -> list[str]:
+def reasons(found: dict[Conditions, Cells]) -> list[str]:
     """Say why a cell is empty."""
-    whys = {f"{case.name}: {why}" for case in CASES if case.name in cells for why in case.missing.values()}
-    return ["", "Empty cells: " + "; ".join(sorted(whys)) + "."] if whys else []
+    measured = {name for cells in found.values() for name in cells}
+    whys = {f"{case.name}: {why}" for case in CASES if case.name in measured for why in case.missing.values()}
+    return ["Empty cells: " + "; ".join(sorted(whys)) + ".", ""] if whys else []
 
 
-def chart(cells: dict[str, dict[str, Any]]) -> None:
+def chart(cells: Cells) -> None:
     """Draw how many times as fast as SB3 each side is, one group of bars for each case."""
     names = [case.name for case in CASES if "sb3" in cells.get(case.name, {}).get("wall", {})]
     figure = Figure(dpi=160, layout="constrained", facecolor=LIGHT.background)
@@ -171,10 +178,10 @@ def _dress(axes: Axes) -> None:
 
 def write() -> None:
     """Write the section between its markers, and the chart."""
-    cells, with_kernel = read(), read(kernel=True)
-    lines = [*peers_table(cells), *own_table(cells), *conditions(cells), *reasons(cells)]
-    if with_kernel:
-        lines += ["", *peers_table(with_kernel), *own_table(with_kernel), *conditions(with_kernel)]
-    put("engine", "\n".join(lines))
-    if any("sb3" in cell["wall"] for cell in cells.values()):
-        chart(cells)
+    found = read()
+    lines = [line for conditions, cells in found.items() for line in tables(conditions, cells)]
+    put("engine", "\n".join([*lines, *reasons(found)]).rstrip())
+    for cells in found.values():
+        if any("sb3" in cell["wall"] for cell in cells.values()):
+            chart(cells)
+            break

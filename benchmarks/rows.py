@@ -77,20 +77,31 @@ def naive_carried(case: Case, seed: int, zoo: Path) -> Cell:
 
 def _stock(case: Case, seed: int, zoo: Path, row: str, *, carry: bool) -> Cell:
     agent, source, target = load(case, zoo)
+    model = continued(case, seed, agent, target, carry=carry)
+    return _learn(Cell(case.name, row, seed), agent, model, case.steps, target, source)
+
+
+def continued(case: Case, seed: int, agent: Agent, target: Task, *, carry: bool) -> BaseAlgorithm:
+    """Return a stock model with the agent's weights and hyperparameters, and its normaliser where it is carried."""
     venv = target.vector(case.n_envs, seed=TRAINING_SEED + seed)
     env = _normalised(agent, venv, carry)
     model = agent.blueprint.build(env=env, seed=seed, verbose=0, **_own_schedules(case))
     model.policy.load_state_dict(agent.model.policy.state_dict())
     for name in model._get_torch_save_params()[1]:
         getattr(model, name).data.copy_(getattr(agent.model, name).data)
-    return _learn(Cell(case.name, row, seed), agent, model, case.steps, target, source)
+    return model
 
 
 def scratch(case: Case, seed: int, zoo: Path) -> Cell:
     """Fresh networks of the same shape, with the hyperparameters that ours uses (off-policy: the agent's own)."""
     agent, source, target = load(case, zoo)
-    recipe = Recipe(steps=case.steps, seed=seed)
-    plan = make_plan(agent, recipe, Situation())
+    model, steps = fresh(case, seed, agent, target)
+    return _learn(Cell(case.name, "scratch", seed), agent, model, steps, target, source)
+
+
+def fresh(case: Case, seed: int, agent: Agent, target: Task) -> tuple[BaseAlgorithm, int]:
+    """Return a stock model with fresh networks, and how many steps of it make ours of the case."""
+    plan = make_plan(agent, Recipe(steps=case.steps, seed=seed), Situation())
     venv = target.vector(plan.n_envs, seed=TRAINING_SEED + seed)
     env = _normalised(agent, venv, False)
     hyper = dict(plan.hyperparameters)
@@ -98,8 +109,7 @@ def scratch(case: Case, seed: int, zoo: Path) -> Cell:
         hyper["learning_starts"] = 1_000
     if "exploration_initial_eps" in hyper:
         hyper |= {"exploration_initial_eps": 1.0, "exploration_fraction": 0.12}
-    model = agent.blueprint.build(env=env, seed=seed, verbose=0, **hyper)
-    return _learn(Cell(case.name, "scratch", seed), agent, model, plan.steps, target, source)
+    return agent.blueprint.build(env=env, seed=seed, verbose=0, **hyper), plan.steps
 
 
 def ours(case: Case, seed: int, zoo: Path, folder: Path) -> Cell:
@@ -176,20 +186,22 @@ class _Curve(BaseCallback):
         return True
 
 
-def _learn(cell: Cell, agent: Agent, model: BaseAlgorithm, steps: int, target: Task, source: Task) -> Cell:
-    def now() -> Agent:
-        vec = model.get_vec_normalize_env()
-        return Agent(agent.blueprint, model, None if vec is None else Normalizer.from_vec_normalize(vec), agent.origin)
+def now(agent: Agent, model: BaseAlgorithm) -> Agent:
+    """Return the model in training as an agent, with its normaliser as it stands."""
+    vec = model.get_vec_normalize_env()
+    return Agent(agent.blueprint, model, None if vec is None else Normalizer.from_vec_normalize(vec), agent.origin)
 
+
+def _learn(cell: Cell, agent: Agent, model: BaseAlgorithm, steps: int, target: Task, source: Task) -> Cell:
     def measure() -> float:
-        return float(evaluate(now(), target, episodes=POINT_EPISODES, seed=SELECTION_SEED).returns.mean())
+        return float(evaluate(now(agent, model), target, episodes=POINT_EPISODES, seed=SELECTION_SEED).returns.mean())
 
     begun = time.perf_counter()
     due = [round(steps * i / POINTS) for i in range(1, POINTS)]
     curve = _Curve(due, measure)
     model.learn(steps, callback=curve)
     cell.steps, cell.seconds = model.num_timesteps, time.perf_counter() - begun
-    tuned = now()
+    tuned = now(agent, model)
     cell.curve = [*curve.rows, (model.num_timesteps, measure())]
     _measure(cell, tuned, target, source)
     model.env.close()

@@ -8,8 +8,19 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from benchmarks.peers.workload import Workload
+
+FRAMES = 4
+"""Of Atari that are seen together."""
+
+
+def know_atari() -> None:
+    """Tell Gymnasium of the games that ale-py has."""
+    import ale_py
+
+    gym.register_envs(ale_py)
 
 
 def vector(work: Workload) -> SyncVectorEnv:
@@ -19,6 +30,8 @@ def vector(work: Workload) -> SyncVectorEnv:
 
 
 def _one(work: Workload) -> gym.Env[Any, Any]:
+    if work.images:
+        return _atari(work)
     env = gym.wrappers.RecordEpisodeStatistics(gym.make(work.env))
     if isinstance(env.action_space, gym.spaces.Box) and work.algorithm == "ppo":
         env = gym.wrappers.ClipAction(env)
@@ -28,6 +41,14 @@ def _one(work: Workload) -> gym.Env[Any, Any]:
         env = gym.wrappers.NormalizeReward(env, gamma=work.arguments["gamma"])
         env = gym.wrappers.TransformReward(env, lambda reward: float(np.clip(reward, -10, 10)))
     return env
+
+
+def _atari(work: Workload) -> gym.Env[Any, Any]:
+    """Return the game with the usual preprocessing; its frames come first on the axes of an observation."""
+    know_atari()
+    env: gym.Env[Any, Any] = AtariWrapper(gym.wrappers.RecordEpisodeStatistics(gym.make(work.env)))
+    height, width, _ = env.observation_space.shape or ()
+    return gym.wrappers.FrameStackObservation(gym.wrappers.ReshapeObservation(env, (height, width)), FRAMES)
 
 
 def last_observations(obs: Any, infos: dict[str, Any], ended: Any) -> Any:

@@ -20,6 +20,8 @@ from benchmarks.peers.gym_envs import vector
 from benchmarks.peers.workload import Workload
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+FEATURES = 512
+"""That the convolutions put out."""
 
 
 def layer(inputs: int, outputs: int, gain: float) -> nn.Linear:
@@ -38,13 +40,33 @@ def perceptron(sizes: list[int], activation: type[nn.Module], gain: float) -> nn
     return nn.Sequential(*inner, layer(sizes[-2], sizes[-1], gain))
 
 
+class Sight(nn.Module):
+    """The convolutions of Mnih et al. (Nature 518, 2015) on frames of 84x84 pixels."""
+
+    def __init__(self, frames: int, features: int) -> None:
+        super().__init__()
+        inner: list[nn.Module] = []
+        for inputs, outputs, size, stride in ((frames, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)):
+            made = nn.Conv2d(inputs, outputs, size, stride)
+            nn.init.orthogonal_(made.weight, 2**0.5)
+            nn.init.zeros_(made.bias)
+            inner += [made, nn.ReLU()]
+        self.layers = nn.Sequential(*inner, nn.Flatten(), layer(64 * 7 * 7, features, 2**0.5), nn.ReLU())
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return the features of frames whose pixels go to 255."""
+        return self.layers(frames / 255.0)
+
+
 class Agent(nn.Module):
-    """An actor and a critic without shared layers."""
+    """An actor and a critic, which share the layers that see images, and no others."""
 
     def __init__(self, envs: Any, work: Workload) -> None:
         super().__init__()
         activation = ACTIVATIONS[work.activation]
-        seen = int(np.prod(envs.single_observation_space.shape))
+        shape = envs.single_observation_space.shape
+        seen = FEATURES if work.images else int(np.prod(shape))
+        self.sight = Sight(shape[0], seen) if work.images else nn.Identity()
         space = envs.single_action_space
         self.continuous = isinstance(space, gym.spaces.Box)
         wide = int(np.prod(space.shape)) if self.continuous else int(space.n)
@@ -55,18 +77,19 @@ class Agent(nn.Module):
 
     def value(self, obs: torch.Tensor) -> torch.Tensor:
         """Return what the critic says."""
-        return self.critic(obs)
+        return self.critic(self.sight(obs))
 
     def act(self, obs: torch.Tensor, action: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """Return actions with their log-likelihood, the entropy and the value."""
-        out = self.actor(obs)
+        seen = self.sight(obs)
+        out, value = self.actor(seen), self.critic(seen)
         if not self.continuous:
             odds = Categorical(logits=out)
             action = odds.sample() if action is None else action
-            return action, odds.log_prob(action), odds.entropy(), self.critic(obs)
+            return action, odds.log_prob(action), odds.entropy(), value
         spread = Normal(out, self.log_std.expand_as(out).exp())
         action = spread.sample() if action is None else action
-        return action, spread.log_prob(action).sum(1), spread.entropy().sum(1), self.critic(obs)
+        return action, spread.log_prob(action).sum(1), spread.entropy().sum(1), value
 
 
 def train(work: Workload) -> Iterator[int]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
+from benchmarks.peers.gym_envs import FRAMES, know_atari
 from benchmarks.peers.workload import Workload
 
 
 def environments(work: Workload) -> VecEnv:
-    """Return environments that run one after another, normalised if the workload says so."""
+    """Return environments that run one after another, normalised or seen as images if the workload says so."""
+    if work.images:
+        know_atari()
+        return VecFrameStack(make_atari_env(work.env, work.n_envs, seed=0), FRAMES)
     env = make_vec_env(work.env, work.n_envs, seed=0)
     return VecNormalize(env, gamma=work.arguments["gamma"]) if work.normalized else env
 
@@ -19,7 +23,7 @@ def environments(work: Workload) -> VecEnv:
 def make(work: Workload, algorithms: dict[str, type[Any]], activation: Any, env: VecEnv | None = None) -> Any:
     """Return a model of one of several algorithms by their names; activation is the function or class it takes."""
     return algorithms[work.algorithm](
-        "MlpPolicy",
+        "CnnPolicy" if work.images else "MlpPolicy",
         env if env is not None else environments(work),
         device="cpu",
         seed=0,

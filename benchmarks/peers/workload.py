@@ -22,6 +22,8 @@ class Workload:
     n_envs: int = 1
     normalized: bool = False
     """Whether observations and rewards are normalised by running statistics."""
+    images: bool = False
+    """Whether it is an Atari game, whose last four frames a NatureCNN sees; the hidden units are those behind it."""
 
 
 PPO = {
@@ -67,6 +69,24 @@ CHEETAH = Workload(
     normalized=True,
 )
 """What the zoo's `config.yml` says of its agent."""
+ATARI = Workload(
+    "ppo",
+    "BreakoutNoFrameskip-v4",
+    {
+        **PPO,
+        "n_steps": 128,
+        "batch_size": 256,
+        "n_epochs": 4,
+        "learning_rate": 2.5e-4,
+        "clip_range": 0.1,
+        "ent_coef": 0.01,
+    },
+    net_arch=(),
+    activation="relu",
+    n_envs=8,
+    images=True,
+)
+"""The RL Zoo's hyperparameters for Atari, without their decay."""
 SAC = Workload(
     "sac",
     "HalfCheetah-v5",
