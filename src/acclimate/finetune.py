@@ -24,6 +24,7 @@ from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
 from acclimate.findings import Measured, Point
 from acclimate.folder import RunFolder, environment
+from acclimate.freed import collect
 from acclimate.load import load
 from acclimate.method import chain
 from acclimate.plan import make_plan
@@ -129,10 +130,21 @@ class _Session:
             raise
 
     def _run(self, folder: RunFolder | None, resume: bool) -> Run:
-        begun = time.perf_counter()
         tracked = self.track.start(folder.path, self.recipe.to_dict()) if self.track and folder else None
+        kept, report = self._tune(folder, resume)
+        # Nothing holds the model in training any more: writing needs room of its own.
+        collect()
+        if folder is not None:
+            report = self._write(folder, kept, report)
+        if tracked is not None:
+            tracked.finish()
+        return Run(kept, report, None if folder is None else folder.path)
+
+    def _tune(self, folder: RunFolder | None, resume: bool) -> tuple[Agent, Report]:
+        begun = time.perf_counter()
         saved = checkpoint.read(folder.path) if folder is not None and resume else None
         before = self._before(folder, resume)
+        collect()
         plan = make_plan(self.agent, self.recipe, before.situation)
         job = Job(
             agent=self.agent,
@@ -148,11 +160,7 @@ class _Session:
             progress=self.progress,
             say=self.say,
         )
-        trained = train(job, saved)
-        run = self._finish(job, before, trained, folder, begun)
-        if tracked is not None:
-            tracked.finish()
-        return run
+        return self._finish(job, before, train(job, saved), begun)
 
     def _identity(self) -> dict[str, Any]:
         source = None if self.source is None else _identity_of(self.source)
@@ -190,7 +198,7 @@ class _Session:
 
     # After
 
-    def _finish(self, job: Job, before: Before, trained: Trained, folder: RunFolder | None, begun: float) -> Run:
+    def _finish(self, job: Job, before: Before, trained: Trained, begun: float) -> tuple[Agent, Report]:
         counts = trained.seam.trainable_parameters, trained.seam.total_parameters
         chosen = self._choose(trained)
         last = trained.last
@@ -236,9 +244,7 @@ class _Session:
             stock=not kept.methods,
             notes=() if trained.diverged is None else (trained.diverged,),
         )
-        if folder is not None:
-            report = self._write(folder, kept, report)
-        return Run(kept, report, None if folder is None else folder.path)
+        return kept, report
 
     def _choose(self, trained: Trained) -> Snapshot | None:
         """Return the snapshot that is surely better than the pretrained agent, None where none is."""

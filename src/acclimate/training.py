@@ -21,8 +21,9 @@ from acclimate.callbacks.monitor import MonitorFile
 from acclimate.callbacks.prefill import PriorFirst
 from acclimate.callbacks.progress import ProgressBar
 from acclimate.callbacks.saving import Saving
-from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, clone, schedule
+from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, schedule
 from acclimate.checkpoint import Checkpoint
+from acclimate.copies import copied
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
@@ -118,7 +119,7 @@ class _Training:
                 if not self.record.points or self.record.points[-1].steps < last.steps:
                     self.selection.init_callback(model)
                     self.selection.num_timesteps = model.num_timesteps
-                    self.selection.measure()
+                    self.selection.measure(last.policy)
                     model.logger.dump(model.num_timesteps)
                 return last, None
         except DivergenceError as error:
@@ -176,7 +177,7 @@ class _Training:
         steps = self.job.charged + self.trained
         self.averaging.update()
         with self.averaging.shown() if self.averaging.decay else nullcontext():
-            return Snapshot(steps, clone(model.policy), save_vec_normalize(self.started.normalize))
+            return Snapshot(steps, copied(model.policy), save_vec_normalize(self.started.normalize))
 
     def _callbacks(self, opened: ExitStack) -> list[BaseCallback]:
         job, plan, model = self.job, self.job.plan, self.started.model
