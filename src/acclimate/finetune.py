@@ -24,7 +24,7 @@ from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
 from acclimate.findings import Measured, Point
 from acclimate.folder import RunFolder, environment
-from acclimate.freed import collect
+from acclimate.freed import collect, give_back
 from acclimate.load import load
 from acclimate.method import chain
 from acclimate.plan import make_plan
@@ -194,7 +194,10 @@ class _Session:
 
     def _evaluate(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
         plan = self.recipe.evaluation
-        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic)
+        given = {"n_envs": plan.n_envs, "deterministic": plan.deterministic}
+        found = evaluate(agent, task, episodes=episodes, seed=seed, **given)
+        give_back()
+        return found
 
     # After
 

@@ -66,6 +66,8 @@ class _Training:
         self.started = warm_start(
             job.agent, job.task, job.recipe, job.plan, seed_offset=self.steps_before, probed=job.probed
         )
+        if job.probed is not None:
+            job.probed.clear()  # they are in the replay buffer now
         self.begun = time.perf_counter()
         self.start, self.updates = self.started.model.num_timesteps, self.started.model._n_updates
         with ExitStack() as opened:
@@ -74,6 +76,7 @@ class _Training:
             last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
+        _empty(self.started.model)
         return Trained(
             started=self.started,
             seam=self.seam,
@@ -286,6 +289,13 @@ class _Training:
             self.record.best = Snapshot(best["steps"], best["policy"], normalizer)
 
 
+def _empty(model: BaseAlgorithm) -> None:
+    """Let go of what the model has stored: who judges its snapshots needs its networks alone."""
+    for name in ("replay_buffer", "rollout_buffer"):
+        if hasattr(model, name):
+            setattr(model, name, None)
+
+
 def _close(model: BaseAlgorithm) -> None:
     """Close the environments, also where a process of theirs has died."""
     try:
@@ -293,3 +303,5 @@ def _close(model: BaseAlgorithm) -> None:
     except (EOFError, ConnectionError):
         for process in model.env.unwrapped.processes:  # type: ignore[union-attr]
             process.terminate()
+    # A closed environment of MuJoCo keeps its simulation.
+    getattr(model.env.unwrapped, "envs", []).clear()  # type: ignore[union-attr]
