@@ -1,7 +1,7 @@
 """Copies of a module's numbers that take no more room than the module itself.
 
-A module can list one tensor under several names: an actor-critic of SB3 lists the features that both networks read three
-times. Here it is copied once, and the names share the copy.
+A module can list one tensor under several names: an actor-critic of SB3 lists the features that both networks read
+three times. Here it is copied once, and the names share the copy.
 """
 
 from __future__ import annotations

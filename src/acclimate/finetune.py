@@ -22,11 +22,10 @@ from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
-from acclimate.findings import Measured, Point
+from acclimate.findings import Measured
 from acclimate.folder import RunFolder, environment
 from acclimate.freed import collect, give_back
 from acclimate.load import load
-from acclimate.method import chain
 from acclimate.plan import make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
@@ -224,7 +223,7 @@ class _Session:
             algorithm=kept.algorithm,
             task=self.task.describe(),
             source_task=None if self.source is None else self.source.describe(),
-            method=_name(job),
+            method=job.name,
             seed=self.recipe.seed,
             steps=self.recipe.steps,
             steps_charged=before.situation.steps + trained.steps + trained.seam.tuner.context.charged,
@@ -240,7 +239,7 @@ class _Session:
             situation=before.situation.to_json(),
             diagnosis=tuple(diagnose(self.agent, before.situation, trained, source)),
             signals=trained.signals.to_json(),
-            curve=self._curve(before, trained),
+            curve=before.curve(trained.record),
             recipe=self.recipe.to_dict(),
             environment=environment(),
             normalized=kept.normalizer is not None,
@@ -273,14 +272,6 @@ class _Session:
             dataclasses.replace(agent.blueprint, **spaces), agent.model, agent.normalizer, agent.origin, agent.methods
         ).copy()
 
-    def _curve(self, before: Before, trained: Trained) -> tuple[Point, ...]:
-        seeds = before.selection.seeds
-        rows = [Point(0, before.selection)]
-        deterministic = self.recipe.evaluation.deterministic
-        for point in trained.record.points:
-            rows.append(Point(point.steps, Evaluation(point.returns, point.lengths, seeds, deterministic)))
-        return tuple(rows)
-
     def _write(self, folder: RunFolder, kept: Agent, report: Report) -> Report:
         if not kept.methods:
             kept.save(folder.path / "agent.zip")
@@ -301,8 +292,3 @@ class _Session:
 def _identity_of(task: Task) -> Any:
     """Return what tells a task from others in a file: all of it, or its name where it is a callable."""
     return task.to_config() if isinstance(task.env, str) else task.describe()
-
-
-def _name(job: Job) -> str:
-    names = [method.name for method in chain(*job.recipe.methods).parts()] + ["kl"] * (job.plan.tie > 0)
-    return "+".join(names) if names else "full"

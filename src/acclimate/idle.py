@@ -1,4 +1,4 @@
-"""Buffers of a model that has no environment: as large as they should be, and without memory until something is stored."""
+"""Buffers of a model that has no environment: of their full size, and without memory until something is stored."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from acclimate.callbacks.saving import Saving
 from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, schedule
 from acclimate.checkpoint import Checkpoint
 from acclimate.copies import copied
+from acclimate.ended import close, empty
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
@@ -71,12 +72,12 @@ class _Training:
         self.begun = time.perf_counter()
         self.start, self.updates = self.started.model.num_timesteps, self.started.model._n_updates
         with ExitStack() as opened:
-            opened.callback(_close, self.started.model)
+            opened.callback(close, self.started.model)
             self._reach()
             last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
-        _empty(self.started.model)
+        empty(self.started.model)
         return Trained(
             started=self.started,
             seam=self.seam,
@@ -287,21 +288,3 @@ class _Training:
         if best is not None:
             normalizer = checkpoint.read_normalizer(best["normalizer"], like)
             self.record.best = Snapshot(best["steps"], best["policy"], normalizer)
-
-
-def _empty(model: BaseAlgorithm) -> None:
-    """Let go of what the model has stored: who judges its snapshots needs its networks alone."""
-    for name in ("replay_buffer", "rollout_buffer"):
-        if hasattr(model, name):
-            setattr(model, name, None)
-
-
-def _close(model: BaseAlgorithm) -> None:
-    """Close the environments, also where a process of theirs has died."""
-    try:
-        model.env.close()  # type: ignore[union-attr]
-    except (EOFError, ConnectionError):
-        for process in model.env.unwrapped.processes:  # type: ignore[union-attr]
-            process.terminate()
-    # A closed environment of MuJoCo keeps its simulation.
-    getattr(model.env.unwrapped, "envs", []).clear()  # type: ignore[union-attr]
