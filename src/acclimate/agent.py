@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from acclimate.blueprint import Blueprint
+from acclimate.copies import copied
 from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.shortcut import Shortcut
+from acclimate.undrawn import Undrawn
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -164,7 +167,7 @@ class Agent:
         variables = {name: getattr(model, name, None) for name in VARIABLES}
         return Parts(
             blueprint=self.blueprint,
-            weights={name: tensor.detach().cpu().clone() for name, tensor in model.policy.state_dict().items()},
+            weights={name: tensor.cpu() for name, tensor in copied(model.policy).items()},
             optimizers={name: copy.deepcopy(found.state_dict()) for name, found in optimizers.items() if found},
             variables={n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)},
             counters={name: getattr(model, name) for name in (*COUNTERS, *RATES) if hasattr(model, name)},
@@ -202,10 +205,12 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     from acclimate.graft import graft
 
     blueprint, where = parts.blueprint, parts.origin.path or parts.blueprint.algorithm
-    # Weights are drawn and thrown away; the caller's random numbers must not depend on that.
+    # What is drawn is thrown away; the caller's random numbers must not depend on it.
     try:
         with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
-            model = blueprint.build(device=device)
+            # A policy class of the user's may draw what is no weight.
+            with Undrawn() if isinstance(blueprint.policy, str) else nullcontext():
+                model = blueprint.build(device=device)
             graft(model, parts.methods)
     except UnsafeFileError:
         raise

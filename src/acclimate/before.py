@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from acclimate.callbacks.selection import Record
 from acclimate.evaluate import Evaluation
 from acclimate.files import write_atomic
+from acclimate.findings import Point
 from acclimate.folder import PROBED, read_json
 from acclimate.probe import Situation
 from acclimate.transitions import Transitions
@@ -32,6 +34,12 @@ class Before:
     """On the seeds of the measurements during training."""
     probed: Transitions | None = None
     """The probe's steps in the changed world, for algorithms that can learn from them."""
+
+    def curve(self, record: Record) -> tuple[Point, ...]:
+        """Return the learning curve: these episodes, then those that were played during training."""
+        first = self.selection
+        rest = [(p.steps, replace(first, returns=p.returns, lengths=p.lengths)) for p in record.points]
+        return tuple(Point(steps, found) for steps, found in [(0, first), *rest])
 
     @staticmethod
     def is_in(folder: Path) -> bool:

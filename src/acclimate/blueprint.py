@@ -15,6 +15,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
+from acclimate import idle
 from acclimate.errors import SourceError, suggest
 from acclimate.sources import spaces as space_format
 from acclimate.sources import vocabulary
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.policies import BasePolicy
 
-# What a model without an environment may set aside for experience; a real environment gets the full buffers.
+# What a model without an environment may ever fill with experience; a real environment gets the full buffers.
 IDLE_BUFFER_BYTES = 256 * 2**20
 _BUILD_ERRORS = (
     ValueError,
@@ -122,7 +123,12 @@ class Blueprint:
     def _build_idle(self, device: str | torch.device, arguments: dict[str, Any]) -> BaseAlgorithm:
         """Build on an environment that only has spaces, then take it away."""
         arguments = dict(arguments)
-        wanted = _shrink_buffers(arguments, self.observation_space, self.action_space)
+        wanted = arguments.get("buffer_size")
+        held = None if wanted is None else _held(int(wanted), self.observation_space, self.action_space)
+        # A class of the user's may keep its steps in a way of its own.
+        late = held is not None and held > idle.FEW and arguments.get("replay_buffer_class") is None
+        if held is not None:
+            arguments["buffer_size"] = idle.FEW if late else held
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = self.algorithm_class(
@@ -132,8 +138,13 @@ class Blueprint:
                 **arguments,
             )
         model.env = None
-        for name, value in wanted.items():
-            setattr(model, name, value)
+        if late:
+            idle.lengthen(model.replay_buffer, held)  # type: ignore[attr-defined]
+        if wanted is not None:
+            model.buffer_size = wanted  # type: ignore[attr-defined]
+        rollout = getattr(model, "rollout_buffer", None)
+        if rollout is not None:
+            idle.lengthen(rollout, rollout.buffer_size)
         return model
 
     def to_json(self) -> dict[str, Any]:
@@ -183,16 +194,10 @@ def _text(value: Any) -> str:
     return value
 
 
-def _shrink_buffers(
-    arguments: dict[str, Any], observation_space: spaces.Space, action_space: spaces.Space
-) -> dict[str, Any]:
-    """Make the buffers of a model without an environment small; return the settings to put back."""
-    size = arguments.get("buffer_size")
-    if size is None:
-        return {}
+def _held(size: int, observation_space: spaces.Space, action_space: spaces.Space) -> int:
+    """Return for how many steps a replay buffer without an environment has room."""
     per_step = 2 * spaces_bytes(observation_space) + spaces_bytes(action_space) + 16
-    arguments["buffer_size"] = max(1, min(int(size), IDLE_BUFFER_BYTES // per_step))
-    return {"buffer_size": size}
+    return max(1, min(size, IDLE_BUFFER_BYTES // per_step))
 
 
 def spaces_bytes(space: spaces.Space) -> int:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from acclimate.findings import Findings, Measured
+from acclimate.freed import swept
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ def draw(findings: Findings, *, theme: Theme = LIGHT, narrow: bool = False) -> b
         theme: Its colours.
         narrow: Set the panels below each other, for a phone.
     """
+    with swept():  # a figure is one large cycle
+        return _png(findings, theme, narrow=narrow)
+
+
+def _png(findings: Findings, theme: Theme, *, narrow: bool) -> bytes:
     figure = Figure(dpi=200, layout="constrained", facecolor=theme.background)
     figure.set_size_inches((4.2, 5.6) if narrow else (9.0, 3.8))
     FigureCanvasAgg(figure)

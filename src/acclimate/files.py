@@ -12,7 +12,7 @@ from pathlib import Path
 from acclimate.errors import ConfigError
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview | str) -> None:
     """Write a file whole or not at all: to a temporary sibling, then renamed. Text is written as UTF-8.
 
     Raises:

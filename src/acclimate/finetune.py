@@ -22,10 +22,10 @@ from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
-from acclimate.findings import Measured, Point
+from acclimate.findings import Measured
 from acclimate.folder import RunFolder, environment
+from acclimate.freed import collect, give_back
 from acclimate.load import load
-from acclimate.method import chain
 from acclimate.plan import make_plan
 from acclimate.probe import Situation, probe
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
@@ -129,10 +129,21 @@ class _Session:
             raise
 
     def _run(self, folder: RunFolder | None, resume: bool) -> Run:
-        begun = time.perf_counter()
         tracked = self.track.start(folder.path, self.recipe.to_dict()) if self.track and folder else None
+        kept, report = self._tune(folder, resume)
+        # Nothing holds the model in training any more: writing needs room of its own.
+        collect()
+        if folder is not None:
+            report = self._write(folder, kept, report)
+        if tracked is not None:
+            tracked.finish()
+        return Run(kept, report, None if folder is None else folder.path)
+
+    def _tune(self, folder: RunFolder | None, resume: bool) -> tuple[Agent, Report]:
+        begun = time.perf_counter()
         saved = checkpoint.read(folder.path) if folder is not None and resume else None
         before = self._before(folder, resume)
+        collect()
         plan = make_plan(self.agent, self.recipe, before.situation)
         job = Job(
             agent=self.agent,
@@ -148,11 +159,7 @@ class _Session:
             progress=self.progress,
             say=self.say,
         )
-        trained = train(job, saved)
-        run = self._finish(job, before, trained, folder, begun)
-        if tracked is not None:
-            tracked.finish()
-        return run
+        return self._finish(job, before, train(job, saved), begun)
 
     def _identity(self) -> dict[str, Any]:
         source = None if self.source is None else _identity_of(self.source)
@@ -186,11 +193,14 @@ class _Session:
 
     def _evaluate(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
         plan = self.recipe.evaluation
-        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic)
+        given = {"n_envs": plan.n_envs, "deterministic": plan.deterministic}
+        found = evaluate(agent, task, episodes=episodes, seed=seed, **given)
+        give_back()
+        return found
 
     # After
 
-    def _finish(self, job: Job, before: Before, trained: Trained, folder: RunFolder | None, begun: float) -> Run:
+    def _finish(self, job: Job, before: Before, trained: Trained, begun: float) -> tuple[Agent, Report]:
         counts = trained.seam.trainable_parameters, trained.seam.total_parameters
         chosen = self._choose(trained)
         last = trained.last
@@ -213,7 +223,7 @@ class _Session:
             algorithm=kept.algorithm,
             task=self.task.describe(),
             source_task=None if self.source is None else self.source.describe(),
-            method=_name(job),
+            method=job.name,
             seed=self.recipe.seed,
             steps=self.recipe.steps,
             steps_charged=before.situation.steps + trained.steps + trained.seam.tuner.context.charged,
@@ -229,16 +239,14 @@ class _Session:
             situation=before.situation.to_json(),
             diagnosis=tuple(diagnose(self.agent, before.situation, trained, source)),
             signals=trained.signals.to_json(),
-            curve=self._curve(before, trained),
+            curve=before.curve(trained.record),
             recipe=self.recipe.to_dict(),
             environment=environment(),
             normalized=kept.normalizer is not None,
             stock=not kept.methods,
             notes=() if trained.diverged is None else (trained.diverged,),
         )
-        if folder is not None:
-            report = self._write(folder, kept, report)
-        return Run(kept, report, None if folder is None else folder.path)
+        return kept, report
 
     def _choose(self, trained: Trained) -> Snapshot | None:
         """Return the snapshot that is surely better than the pretrained agent, None where none is."""
@@ -264,14 +272,6 @@ class _Session:
             dataclasses.replace(agent.blueprint, **spaces), agent.model, agent.normalizer, agent.origin, agent.methods
         ).copy()
 
-    def _curve(self, before: Before, trained: Trained) -> tuple[Point, ...]:
-        seeds = before.selection.seeds
-        rows = [Point(0, before.selection)]
-        deterministic = self.recipe.evaluation.deterministic
-        for point in trained.record.points:
-            rows.append(Point(point.steps, Evaluation(point.returns, point.lengths, seeds, deterministic)))
-        return tuple(rows)
-
     def _write(self, folder: RunFolder, kept: Agent, report: Report) -> Report:
         if not kept.methods:
             kept.save(folder.path / "agent.zip")
@@ -292,8 +292,3 @@ class _Session:
 def _identity_of(task: Task) -> Any:
     """Return what tells a task from others in a file: all of it, or its name where it is a callable."""
     return task.to_config() if isinstance(task.env, str) else task.describe()
-
-
-def _name(job: Job) -> str:
-    names = [method.name for method in chain(*job.recipe.methods).parts()] + ["kl"] * (job.plan.tie > 0)
-    return "+".join(names) if names else "full"

@@ -59,6 +59,12 @@ class Job:
         tie = [KLToPrior(weight=Linear(plan.tie, 0.0, TIE_FRACTION))] if plan.tie > 0 else []
         return chain(*hold, *self.recipe.methods, *tie)
 
+    @property
+    def name(self) -> str:
+        """The recipe's methods and the tie, joined by plus signs."""
+        names = [method.name for method in chain(*self.recipe.methods).parts()] + ["kl"] * (self.plan.tie > 0)
+        return "+".join(names) if names else "full"
+
     def announce(self, started: WarmStarted, seam: Seam, engine: tuple[str, str]) -> None:
         """Say what was carried over, what was reset and what was decided, before the first step."""
         tables = (("carried over", started.carried), ("reset", started.reset))

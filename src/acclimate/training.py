@@ -21,8 +21,10 @@ from acclimate.callbacks.monitor import MonitorFile
 from acclimate.callbacks.prefill import PriorFirst
 from acclimate.callbacks.progress import ProgressBar
 from acclimate.callbacks.saving import Saving
-from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, clone, schedule
+from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, schedule
 from acclimate.checkpoint import Checkpoint
+from acclimate.copies import copied
+from acclimate.ended import close, empty
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
@@ -65,14 +67,17 @@ class _Training:
         self.started = warm_start(
             job.agent, job.task, job.recipe, job.plan, seed_offset=self.steps_before, probed=job.probed
         )
+        if job.probed is not None:
+            job.probed.clear()  # they are in the replay buffer now
         self.begun = time.perf_counter()
         self.start, self.updates = self.started.model.num_timesteps, self.started.model._n_updates
         with ExitStack() as opened:
-            opened.callback(_close, self.started.model)
+            opened.callback(close, self.started.model)
             self._reach()
             last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
+        empty(self.started.model)
         return Trained(
             started=self.started,
             seam=self.seam,
@@ -118,7 +123,7 @@ class _Training:
                 if not self.record.points or self.record.points[-1].steps < last.steps:
                     self.selection.init_callback(model)
                     self.selection.num_timesteps = model.num_timesteps
-                    self.selection.measure()
+                    self.selection.measure(last.policy)
                     model.logger.dump(model.num_timesteps)
                 return last, None
         except DivergenceError as error:
@@ -176,7 +181,7 @@ class _Training:
         steps = self.job.charged + self.trained
         self.averaging.update()
         with self.averaging.shown() if self.averaging.decay else nullcontext():
-            return Snapshot(steps, clone(model.policy), save_vec_normalize(self.started.normalize))
+            return Snapshot(steps, copied(model.policy), save_vec_normalize(self.started.normalize))
 
     def _callbacks(self, opened: ExitStack) -> list[BaseCallback]:
         job, plan, model = self.job, self.job.plan, self.started.model
@@ -283,12 +288,3 @@ class _Training:
         if best is not None:
             normalizer = checkpoint.read_normalizer(best["normalizer"], like)
             self.record.best = Snapshot(best["steps"], best["policy"], normalizer)
-
-
-def _close(model: BaseAlgorithm) -> None:
-    """Close the environments, also where a process of theirs has died."""
-    try:
-        model.env.close()  # type: ignore[union-attr]
-    except (EOFError, ConnectionError):
-        for process in model.env.unwrapped.processes:  # type: ignore[union-attr]
-            process.terminate()

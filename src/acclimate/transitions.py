@@ -40,6 +40,10 @@ class Transitions:
         """Append a step to the episode that was reset with this seed."""
         self._episodes.setdefault(seed, []).append(step)
 
+    def clear(self) -> None:
+        """Forget them."""
+        self._episodes.clear()
+
     def __iter__(self) -> Iterator[Transition]:
         for seed in sorted(self._episodes):
             yield from self._episodes[seed]

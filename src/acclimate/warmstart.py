@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from dataclasses import dataclass, replace
@@ -101,9 +102,9 @@ def warm_start(
 
 
 def as_algorithm(agent: Agent, algorithm: str) -> Agent:
-    """Return a copy of the agent under another algorithm with the same networks (TRPO as PPO)."""
+    """Return the agent itself, or one under another algorithm with the same networks (TRPO as PPO)."""
     if agent.algorithm == algorithm:
-        return agent.copy()
+        return agent
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     shared = {name: value for name, value in agent.blueprint.hyperparameters.items() if name in known}
     blueprint = replace(agent.blueprint, algorithm=algorithm, hyperparameters=shared)
@@ -240,7 +241,8 @@ def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: lis
             reset.append((name, "fresh: the file holds none that fits"))
             continue
         rates = [group["lr"] for group in fresh.param_groups]
-        fresh.load_state_dict(saved.state_dict())
+        # Optimizers take over the tensors that they are given.
+        fresh.load_state_dict(copy.deepcopy(saved.state_dict()))
         for group, rate in zip(fresh.param_groups, rates, strict=True):
             group["lr"] = rate
         carried.append((name, "moments as saved"))

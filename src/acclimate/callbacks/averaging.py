@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from acclimate.copies import copied, swap
+
 RAMP = 10
 """After as many updates the weight of the past is one half; it grows until it is `decay`."""
 
@@ -45,14 +47,12 @@ class Averaging(BaseCallback):
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Let the policy act by the average for a while."""
-        policy = self.model.policy
-        training = {name: value.detach().clone() for name, value in policy.state_dict().items()}
-        policy.load_state_dict(self.average, strict=True)
+        """Let the policy act by the average for a while; the average is not at hand meanwhile."""
+        swap(self.model.policy, self.average)
         try:
             yield
         finally:
-            policy.load_state_dict(training, strict=True)
+            swap(self.model.policy, self.average)
 
     def adopt(self) -> None:
         """Let the policy be the average from now on."""
@@ -60,7 +60,7 @@ class Averaging(BaseCallback):
 
     def hold(self) -> None:
         """Take the weights as they are for the average."""
-        self.average = {k: v.detach().clone() for k, v in self.model.policy.state_dict().items()}
+        self.average = copied(self.model.policy)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -80,8 +80,12 @@ class Averaging(BaseCallback):
         self.taken += 1
         # Early on the policy moves fast: a long average would lag behind and hold on to the prior.
         decay = min(self.decay, self.taken / (self.taken + RAMP))
+        moved: set[int] = set()
         for name, value in self.model.policy.state_dict().items():
             held = self.average[name]
+            if id(held) in moved:
+                continue
+            moved.add(id(held))
             if held.is_floating_point():
                 held.lerp_(value.detach(), 1.0 - decay)
             else:

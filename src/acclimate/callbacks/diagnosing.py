@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.reading import Glance
 from acclimate.diagnosis.training import at_bound, cosine, gradient_norm, late
+from acclimate.freed import give_back
 from acclimate.groups import Groups
 from acclimate.seam import Seam
 from acclimate.surgery import still
@@ -88,6 +89,7 @@ class Diagnosing(BaseCallback):
             self._wants_cosine = False
             begun = time.perf_counter()
             self._cosine = trunk_cosine(self.model, self.seam)
+            give_back()
             self.seconds += time.perf_counter() - begun
 
     def _sample(self, groups: Groups) -> None:
@@ -100,6 +102,7 @@ class Diagnosing(BaseCallback):
         """Take a reading, and log it."""
         begun = time.perf_counter()
         reading = {**self.glance.take(first=not len(self.history)), **self._training()}
+        give_back()
         self.history.add(self.charged(), reading)
         for name, value in reading.items():
             if value is not None:
@@ -141,14 +144,16 @@ def trunk_cosine(model: Any, seam: Seam) -> float | None:
     first, second = ([torch.zeros_like(p) for p in shared] for _ in range(2))
     for begin in range(0, ROWS, AT_ONCE):
         part = slice(begin, begin + AT_ONCE)
-        losses = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
-        for total, loss in zip((first, second), losses, strict=True):
-            for kept, new in zip(
-                total, torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True), strict=True
-            ):
-                if new is not None:
-                    kept += new
+        actors, critics = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
+        _add(first, torch.autograd.grad(actors, shared, retain_graph=True, allow_unused=True))
+        _add(second, torch.autograd.grad(critics, shared, allow_unused=True))
     return cosine(first, second)
+
+
+def _add(total: list[torch.Tensor], gradients: tuple[torch.Tensor | None, ...]) -> None:
+    for held, new in zip(total, gradients, strict=True):
+        if new is not None:
+            held += new
 
 
 def _losses(

@@ -15,8 +15,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.agent import Agent
 from acclimate.callbacks.divergence import explain, is_finite
+from acclimate.copies import copied
 from acclimate.errors import DivergenceError
 from acclimate.evaluate import Evaluation, evaluate
+from acclimate.freed import give_back
 from acclimate.normalizer import Normalizer
 from acclimate.recipe import SELECTION_SEED, EvaluationPlan
 from acclimate.task import Task
@@ -134,8 +136,11 @@ class Selection(BaseCallback):
             self.measure()
         return True
 
-    def measure(self) -> Point:
+    def measure(self, weights: dict[str, torch.Tensor] | None = None) -> Point:
         """Evaluate the agent now, and remember it if it is the best so far.
+
+        Args:
+            weights: A copy of those that are judged, where there is one already.
 
         Raises:
             DivergenceError: It has collapsed, or its weights are no numbers any more.
@@ -153,13 +158,15 @@ class Selection(BaseCallback):
                 n_envs=plan.n_envs,
                 deterministic=plan.deterministic,
             )
-            weights = clone(self.model.policy)
-        lower = lower_bound(found.returns - self.pretrained.returns)
-        point = Point(self.charged + self.trained, found.returns, found.lengths, lower)
-        self.record.points.append(point)
-        if lower > self.record.best_lower:
-            self.record.best_lower = lower
-            self.record.best = Snapshot(point.steps, weights, agent.normalizer)
+            lower = lower_bound(found.returns - self.pretrained.returns)
+            point = Point(self.charged + self.trained, found.returns, found.lengths, lower)
+            self.record.points.append(point)
+            if lower > self.record.best_lower:
+                # The old one goes before the new one is copied.
+                self.record.best_lower, self.record.best = lower, None
+                kept = copied(self.model.policy) if weights is None else weights
+                self.record.best = Snapshot(point.steps, kept, agent.normalizer)
+        give_back()
         self.on_point(point)
         self._check_collapse()
         return point
@@ -176,8 +183,3 @@ class Selection(BaseCallback):
                 f"in a row below the pretrained agent's {self.pretrained.returns.mean():.4g} and falling. The last "
                 "good agent was saved; try a lower warm_start.learning_rate or a stronger warm_start.tie."
             )
-
-
-def clone(policy: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return a copy of a policy's state that later training does not touch."""
-    return {name: value.detach().clone() for name, value in policy.state_dict().items()}

@@ -40,10 +40,14 @@ def cosine(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> f
     dot = one = other = torch.zeros(())
     for a, b in zip(first, second, strict=True):
         if a is not None:
-            one = one + a.square().sum()
+            one = one + _dot(a, a)
         if b is not None:
-            other = other + b.square().sum()
+            other = other + _dot(b, b)
         if a is not None and b is not None:
-            dot = dot + (a * b).sum()
+            dot = dot + _dot(a, b)
     size = (one * other).sqrt()
     return float(dot / size) if size > 0 else None
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a.flatten(), b.flatten())

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
-import safetensors.torch
 import torch
 
 from acclimate.errors import ExportError
@@ -46,12 +45,9 @@ def save(agent: Agent, folder: Path) -> Path:
     parts = agent.parts()
     state, scalars = _flatten(parts.optimizers)
     state |= {f"variable/{name}": tensor for name, tensor in parts.variables.items()}
-    contents = {
-        WEIGHTS: safetensors.torch.save({name: t.contiguous() for name, t in parts.weights.items()}),
-        STATE: safetensors.torch.save({name: t.contiguous() for name, t in state.items()}),
-    }
+    contents = {WEIGHTS: _numbers(parts.weights), STATE: _numbers(state)}
     if agent.normalizer is not None:
-        contents[STATISTICS] = safetensors.numpy.save(_arrays(agent.normalizer))
+        contents[STATISTICS] = _arrays(agent.normalizer)
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -61,19 +57,26 @@ def save(agent: Agent, folder: Path) -> Path:
         "counters": dict(parts.counters),
         "optimizers": scalars,
         "normalizer": None if agent.normalizer is None else _settings(agent.normalizer),
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
-        },
     }
-    contents[MANIFEST] = json.dumps(manifest, indent=2, default=str).encode()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder) as temporary:
-            for name, data in contents.items():
-                (temporary / name).write_bytes(data)
+            for name, arrays in contents.items():
+                safetensors.numpy.save_file(arrays, temporary / name)
+            manifest["files"] = {name: _fingerprint(temporary / name) for name in contents}
+            (temporary / MANIFEST).write_bytes(json.dumps(manifest, indent=2, default=str).encode())
     except OSError as error:
         raise ExportError(f"{folder}: cannot be written ({error.strerror or error}); choose another.") from error
     return folder
+
+
+def _numbers(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _flatten(optimizers: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -88,7 +91,7 @@ def _flatten(optimizers: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], di
         for index, entries in state["state"].items():
             for key, value in entries.items():
                 if isinstance(value, torch.Tensor):
-                    tensors[f"optimizer/{name}/{index}/{key}"] = value.detach().cpu().clone()
+                    tensors[f"optimizer/{name}/{index}/{key}"] = value.detach().cpu()
                 else:
                     scalars[name]["numbers"][f"{index}/{key}"] = value
     return tensors, scalars

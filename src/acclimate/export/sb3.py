@@ -33,7 +33,7 @@ def save(agent: Agent, path: Path) -> Path:
             target.parent.mkdir(exist_ok=True)
             data = vecnormalize.write(agent.normalizer, agent.observation_space, agent.action_space)
             write_atomic(target, data)
-        write_atomic(path, buffer.getvalue())
+        write_atomic(path, buffer.getbuffer())
     except OSError as error:
         raise ExportError(f"{path}: cannot be written ({error.strerror or error}); choose another folder.") from error
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tests.unit.driver.world import TUNABLE, Dot, agent, linear, observations, recipe, same, task, weights
 
+from acclimate import training
 from acclimate.errors import ConfigError
 from acclimate.finetune import finetune
+from acclimate.report import Report
+from acclimate.warmstart import warm_start
 
 
 @pytest.mark.parametrize("name", TUNABLE)
@@ -32,6 +36,40 @@ def test_the_given_agent_is_left_as_it_is(name: str) -> None:
     assert run.agent.model is not given.model
     assert run.agent.algorithm == ("ppo" if name == "trpo" else name) or run.report.kept == "pretrained"
     assert run.report.steps_charged <= 120
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac"])
+def test_training_on_leaves_the_given_moments(name: str) -> None:
+    given = agent(name, steps=48)
+    optimizer = given.model.policy.optimizer if name == "ppo" else given.model.actor.optimizer
+    held = [value.clone() for state in optimizer.state.values() for value in state.values()]
+    assert held
+    finetune(given, task(name, offset=0.5), recipe(mode="continue"))
+    now = [value for state in optimizer.state.values() for value in state.values()]
+    assert all(torch.equal(a, b) for a, b in zip(held, now, strict=True))
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac"])
+def test_nothing_keeps_the_model_in_training_when_the_report_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born: list[Any] = []
+    alive: list[Any] = []
+
+    def begun(*given: Any, **more: Any) -> Any:
+        started = warm_start(*given, **more)
+        born.extend(weakref.ref(part) for part in (started.model, started.model.policy, started.model.env))
+        return started
+
+    def write(report: Report, folder: Any) -> Any:
+        alive.extend(ref() for ref in born)
+        return written(report, folder)
+
+    written = Report.write
+    monkeypatch.setattr(training, "warm_start", begun)
+    monkeypatch.setattr(Report, "write", write)
+    finetune(agent(name), task(name, offset=0.5), recipe(), out=tmp_path / "run")
+    assert alive == [None, None, None]
 
 
 @pytest.mark.parametrize(
