@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from acclimate.blueprint import Blueprint
 from acclimate.copies import copied
 from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.shortcut import Shortcut
-from acclimate.undrawn import Undrawn
+from acclimate.undrawn import undrawn
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -208,8 +207,7 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     # What is drawn is thrown away; the caller's random numbers must not depend on it.
     try:
         with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
-            # A policy class of the user's may draw what is no weight.
-            with Undrawn() if isinstance(blueprint.policy, str) else nullcontext():
+            with undrawn(blueprint.policy):
                 model = blueprint.build(device=device)
             graft(model, parts.methods)
     except UnsafeFileError:

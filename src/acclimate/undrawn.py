@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,3 +25,8 @@ class Undrawn(TorchFunctionMode):
             # What `orthogonal_` does next is done to this in place.
             return args[0], args[0]
         return func(*args, **(kwargs or {}))
+
+
+def undrawn(policy: Any) -> AbstractContextManager[Any]:
+    """Return the mode in which a policy is built: one of the user's own classes may draw what is no weight."""
+    return Undrawn() if isinstance(policy, str) else nullcontext()
