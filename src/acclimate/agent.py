@@ -217,8 +217,7 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     _load_weights(model, parts.weights, where)
     unread = list(parts.origin.unread)
     for name, state in parts.optimizers.items():
-        reason = _load_optimizer(_reach(model, name), state)
-        if reason:
+        if reason := _load_optimizer(_reach(model, name), state):
             unread.append((name, reason))
     for name, value in parts.variables.items():
         target = getattr(model, name, None)
