@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from acclimate.engine.acting import ModuleRollout
 from acclimate.engine.collect import collect, fill
 from acclimate.engine.explore import Explorer
 from acclimate.engine.native import kernel
-from acclimate.engine.threads import threads
+from acclimate.engine.threads import are_small, one, threads
 from acclimate.seam import Seam
 
 Wanted = Literal["auto", "sb3"]
@@ -64,6 +65,8 @@ class ModularEngine:
         self._model: Any = seam.model
         self._decisions = seam.decisions
         self._update = modular.ModularUpdate(self._model, seam.tuner, seam.decisions)
+        rows = getattr(self._model, "batch_size", self._model.rollout_buffer.values.size)
+        self._threads = one if are_small([self._model.policy], rows) else nullcontext
         self._acting = [net.acting for net in seam.tuner.nets if net.on_policy]
 
     @property
@@ -83,11 +86,13 @@ class ModularEngine:
         def begun() -> ModuleRollout:
             return ModuleRollout(self._model, self._update.oracle, self._acting, self._decisions)
 
-        return fill(self._model, begun, env, callback, n_rollout_steps)
+        with self._threads():
+            return fill(self._model, begun, env, callback, n_rollout_steps)
 
     def train(self) -> None:
         """Update on the rollout buffer."""
-        self._update.train()
+        with self._threads():
+            self._update.train()
 
 
 def _through_a_rollout(size: int) -> str:
@@ -107,9 +112,10 @@ class OffPolicyEngine:
             of: the module that has its updates.
         """
         self._update = of.update_of(seam.model, stock, seam.tuner)
-        self._kernel = kernel()
-        # Modules have torch's threads.
-        self._threads = threads if of is perceptrons else nullcontext
+        built = kernel()
+        small = are_small([seam.model.policy], seam.model.batch_size)  # type: ignore[attr-defined]
+        # Modules have torch's threads, where those are of use.
+        self._threads = partial(threads, built) if of is perceptrons else one if small else nullcontext
         self._explorer = Explorer(seam.model, self._update)
 
     @property
@@ -129,7 +135,7 @@ class OffPolicyEngine:
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         """Update from the replay buffer."""
-        with self._threads(self._kernel):
+        with self._threads():
             self._update.train(gradient_steps, batch_size)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
+from torch import nn
 
 from acclimate.engine import products
 from acclimate.engine.native.kernel import Kernel
+
+SMALL = 1 << 22
+"""Products of fewer multiplications are computed soonest by one thread of torch."""
 
 
 @contextmanager
@@ -40,6 +44,26 @@ def threads(built: Kernel | None) -> Iterator[None]:
             built.threads = 1
         for pool, before in zip(pools, many, strict=True):
             pool.set_num_threads(before)
+
+
+@contextmanager
+def one() -> Iterator[None]:
+    """Leave torch one thread.
+
+    A thread that waits awake for its share of the next small operation takes a core from the environments.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+def are_small(networks: Iterable[nn.Module], rows: int) -> bool:
+    """Tell whether several threads gain nothing in passes of so many rows: no convolutions, and few multiplications."""
+    weights = [p for network in networks for p in network.parameters() if p.dim() > 1]
+    return all(weight.dim() == 2 and rows * weight.numel() < SMALL for weight in weights)
 
 
 @cache

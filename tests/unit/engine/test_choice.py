@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from tests.cases import agent
 from tests.unit.driver import world
+from torch import nn
 
 import acclimate as ac
 from acclimate.engine.choice import attach
+from acclimate.engine.threads import are_small
 from acclimate.finetune import finetune
 from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
@@ -141,3 +144,33 @@ def test_a_recipe_names_the_engine() -> None:
     assert ac.Recipe.from_dict({"engine": "sb3"}).engine == "sb3"
     with pytest.raises(ac.ConfigError, match="engine"):
         ac.Recipe.from_dict({"engine": "fast"})
+
+
+def test_small_modules_leave_the_other_cores_to_the_environments() -> None:
+    """Torch has one thread while they train, and all of them again afterwards."""
+    seen = []
+
+    class Look(BaseCallback):
+        def _on_step(self) -> bool:
+            seen.append(torch.get_num_threads())
+            return True
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    model = agent("ppo-mlp", n_steps=16, batch_size=16)
+    seam = Seam(model, Dropout(p=0.1))
+    try:
+        assert "own modules" in attach(seam, type(model), "auto")[1]
+        with seam:
+            model.learn(32, callback=Look())
+        seen.append(torch.get_num_threads())
+    finally:
+        torch.set_num_threads(usual)
+    assert set(seen[:-1]) == {1}
+    assert seen[-1] == 2
+
+
+def test_what_is_small() -> None:
+    assert are_small([nn.Linear(64, 64)], 256)
+    assert not are_small([nn.Linear(256, 256)], 256)
+    assert not are_small([nn.Sequential(nn.Conv2d(1, 1, 1), nn.Linear(2, 2))], 1)
