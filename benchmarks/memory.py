@@ -4,7 +4,9 @@
     python -m benchmarks.memory --case SAC --no-table
 
 Each run has a process of its own. A first one finds out which modules the run imports, early or late; the next ones
-import them all beforehand, so that what they add to the resident memory from there on is the run's own.
+import them all beforehand, so that what they add to the resident memory from there on is the run's own. What the
+imports have freed goes back to the system first, on every side: a run that hands back memory would get the credit for
+it. Processes that a run forks are not in it: the one that steps a share of the environments, and the one that films.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from acclimate.freed import collect
 from benchmarks.page import put
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,6 +157,7 @@ def work(case: Case, side: str, modules: list[str]) -> dict[str, Any]:
             importlib.import_module(name)
         except ImportError:  # what only its own package can import
             continue
+    collect()
     libraries = resident("VmRSS")
     FORGET_PEAK.write_text("5", encoding="ascii")
     RUNS[side](case)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
 from acclimate.blueprint import Blueprint
+from acclimate.budget import Budget
 from acclimate.copies import copied
 from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.shortcut import Shortcut
@@ -206,7 +206,7 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     blueprint, where = parts.blueprint, parts.origin.path or parts.blueprint.algorithm
     # What is drawn is thrown away; the caller's random numbers must not depend on it.
     try:
-        with torch.random.fork_rng(devices=[]), _Budget(parts.weights, where):
+        with torch.random.fork_rng(devices=[]), Budget(parts.weights, where):
             with undrawn(blueprint.policy):
                 model = blueprint.build(device=device)
             graft(model, parts.methods)
@@ -229,29 +229,6 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     if normalizer is not None:
         normalizer.check(blueprint.observation_space, where)
     return Agent(blueprint, model, normalizer, origin, parts.methods)
-
-
-class _Budget(TorchFunctionMode):
-    """Refuses to set aside more memory for a network than its weights need.
-
-    A file can describe layers of any size; the weights that it really brings say how large the network is.
-    """
-
-    def __init__(self, weights: Mapping[str, torch.Tensor], where: str) -> None:
-        self.where = where
-        self.elements = 2 * sum(tensor.numel() for tensor in weights.values()) + 2**20
-        self.tensors = 8 * len(weights) + 64
-        super().__init__()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        # Every layer starts as `torch.empty`, whose pages cost nothing until they are written.
-        if func is torch.empty:
-            self.elements -= result.numel()
-            self.tensors -= 1
-            if self.elements < 0 or self.tensors < 0:
-                raise UnsafeFileError(f"{self.where}: describes a network far larger than its weights; refused.")
-        return result
 
 
 def _load_weights(model: BaseAlgorithm, weights: Mapping[str, torch.Tensor], where: str) -> None:

@@ -6,9 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.nn.init.normal_, torch.nn.init.uniform_)
+# The functions of `init` that a mode sees as one call; the others end in those of the tensor.
+_WHOLE = tuple(getattr(init, f"{name}_") for name in ("normal", "uniform", "kaiming_normal", "kaiming_uniform"))
+_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_, *_WHOLE)
 
 
 class Undrawn(TorchFunctionMode):

@@ -25,7 +25,7 @@ SAMPLED = 20
 RATES_EVERY = 50
 """Off-policy algorithms begin a rollout each step or two."""
 ROWS = 256
-AT_ONCE = 32
+AT_ONCE = 16
 """Rows that a graph is kept of at once: a convolutional network puts out a megabyte for each of them."""
 LOGGED = ("approx_kl", "clip_fraction", "explained_variance")
 SECONDS = "cost/diagnosis_seconds"
