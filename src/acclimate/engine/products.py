@@ -40,12 +40,16 @@ NARROW = _is_narrow()
 """Whether oneDNN is faster than numpy at large products."""
 
 
-def _large(rows: int, between: int, columns: int, dtype: Any, most: int = MANY) -> bool:
+BROAD = 1 << 19
+"""A layer of so many weights takes numpy up to three times as long as oneDNN where rows are few."""
+
+
+def _large(rows: int, between: int, columns: int, dtype: Any, most: int = MANY, *, broad: bool = False) -> bool:
     if not _WIDE or _linear is None or dtype != np.float32:
         return False
     if torch.get_num_threads() > 1:
         return rows * between * columns > FEW
-    return NARROW and rows * between * columns > most
+    return (NARROW or broad) and rows * between * columns > most
 
 
 def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None = None) -> tuple[Array, bool]:
@@ -58,7 +62,7 @@ def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None 
         out: where a small product goes; of a large one oneDNN makes the array.
         follow: oneDNN's name of the activation, if it has one.
     """
-    if _large(*x.shape, len(weight), out.dtype):
+    if _large(*x.shape, len(weight), out.dtype, broad=weight.size >= BROAD):
         tensors = (torch.from_numpy(array) for array in (x, weight, bias))
         return _linear(*tensors, follow or "none", [], "").numpy(), follow is not None  # type: ignore[misc]
     np.matmul(x, weight.T, out=out)
@@ -71,7 +75,7 @@ def through(gradient: Array, weight: Array, out: Array) -> Array:
     if gradient.shape[1] == 1:
         # numpy takes this for a matrix product, and is slow at it.
         return np.multiply(gradient, weight, out=out)
-    if _large(*gradient.shape, weight.shape[1], out.dtype):
+    if _large(*gradient.shape, weight.shape[1], out.dtype, broad=weight.size >= BROAD):
         return _linear(torch.from_numpy(gradient), torch.from_numpy(weight).t(), None, "none", [], "").numpy()  # type: ignore[misc]
     return np.matmul(gradient, weight, out=out)
 
