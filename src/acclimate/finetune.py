@@ -24,7 +24,7 @@ from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
 from acclimate.findings import Measured
 from acclimate.folder import RunFolder, environment
-from acclimate.freed import collect, give_back
+from acclimate.freed import collect, give_back, swept
 from acclimate.load import load
 from acclimate.plan import make_plan
 from acclimate.probe import Situation, probe
@@ -142,8 +142,8 @@ class _Session:
     def _tune(self, folder: RunFolder | None, resume: bool) -> tuple[Agent, Report]:
         begun = time.perf_counter()
         saved = checkpoint.read(folder.path) if folder is not None and resume else None
-        before = self._before(folder, resume)
-        collect()
+        with swept():  # simulations of the evaluations end in cycles
+            before = self._before(folder, resume)
         plan = make_plan(self.agent, self.recipe, before.situation)
         job = Job(
             agent=self.agent,
