@@ -49,7 +49,8 @@ class ForkedVecEnv(VecEnv):
         self._shares = [slice(int(a), int(b)) for a, b in pairwise(cuts)]
         self._own = DummyVecEnv(list(makers[self._shares[0]]))  # type: ignore[arg-type]
         self._pipes: list[Connection] = []
-        self._processes: list[Any] = []
+        self.processes: list[Any] = []
+        """Those that step the other shares, as SB3's `SubprocVecEnv` has them."""
         self._actions: Array | None = None
         self._closed = False
         for share in self._shares[1:]:
@@ -71,7 +72,7 @@ class ForkedVecEnv(VecEnv):
             process.start()
         there.close()
         self._pipes.append(here)
-        self._processes.append(process)
+        self.processes.append(process)
 
     def _send(self, messages: Iterable[tuple[Any, ...]]) -> None:
         for pipe, message in zip(self._pipes, messages, strict=True):
@@ -147,7 +148,7 @@ class ForkedVecEnv(VecEnv):
                 pipe.send(("close",))
             except OSError:
                 continue
-        for process in self._processes:
+        for process in self.processes:
             process.join(timeout=5)
             if process.is_alive():
                 process.terminate()

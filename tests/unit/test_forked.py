@@ -154,7 +154,7 @@ def test_processes_end_with_the_one_that_made_them() -> None:
         from tests.unit.test_forked import odd
         env = odd(6, 4)
         env.reset()
-        print(*(p.pid for p in env._processes), flush=True)
+        print(*(p.pid for p in env.processes), flush=True)
         time.sleep(60)
     """
     child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)

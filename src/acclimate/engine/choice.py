@@ -17,7 +17,7 @@ from acclimate.engine.acting import ModuleRollout
 from acclimate.engine.collect import collect, fill
 from acclimate.engine.explore import Explorer
 from acclimate.engine.native import kernel
-from acclimate.engine.threads import are_small, one, threads
+from acclimate.engine.threads import are_small, beside, one, threads
 from acclimate.seam import Seam
 
 Wanted = Literal["auto", "sb3"]
@@ -86,7 +86,7 @@ class ModularEngine:
         def begun() -> ModuleRollout:
             return ModuleRollout(self._model, self._update.oracle, self._acting, self._decisions)
 
-        with self._threads():
+        with self._threads(), beside(env):
             return fill(self._model, begun, env, callback, n_rollout_steps)
 
     def train(self) -> None:

@@ -1,4 +1,4 @@
-"""Who has the cores while perceptrons are trained: the kernel, numpy or torch."""
+"""Who has the cores while an agent is trained: the kernel, numpy, torch, or processes that step environments."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from stable_baselines3.common.vec_env import VecEnv
 from threadpoolctl import ThreadpoolController
 from torch import nn
 
@@ -54,6 +55,18 @@ def one() -> Iterator[None]:
     """
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+@contextmanager
+def beside(env: VecEnv) -> Iterator[None]:
+    """Leave torch the cores on which no other process steps environments meanwhile, and one in any case."""
+    usual = torch.get_num_threads()
+    others = len(getattr(env.unwrapped, "processes", ()))
+    torch.set_num_threads(max(1, usual - others))
     try:
         yield
     finally:
