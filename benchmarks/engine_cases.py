@@ -13,6 +13,7 @@ from typing import Any
 
 import stable_baselines3 as sb3
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 import acclimate as ac
@@ -26,6 +27,7 @@ from acclimate.methods.kl import KLToPrior
 from acclimate.seam import Seam
 from acclimate.task import Task
 from benchmarks.peers import off_policy_loops, ppo_loop, stock, workload
+from benchmarks.peers.gym_envs import FRAMES, know_atari
 from benchmarks.peers.sbx import SBX
 from benchmarks.peers.side import Learning, Looping, Side
 from benchmarks.peers.workload import Workload
@@ -34,6 +36,7 @@ ALGORITHMS = {"ppo": sb3.PPO, "sac": sb3.SAC, "td3": sb3.TD3, "dqn": sb3.DQN}
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 IMAGES = ("ale_py", "cv2")
 HOPPER, ATARI = "PPO Hopper-v5, 8 environments", "PPO NatureCNN, Breakout, 8 environments"
+PEERS = ("sbx", "cleanrl")
 UNFROZEN, UNDROPPED = "no PPO of the others freezes layers", "no PPO of the others has dropout"
 LOOPS = {"ppo": ppo_loop.train, "sac": off_policy_loops.sac, "td3": off_policy_loops.td3, "dqn": off_policy_loops.dqn}
 
@@ -53,6 +56,8 @@ class Case:
     """Why a side is not there."""
     needs: tuple[str, ...] = ()
     """Modules that not every installation has."""
+    charted: bool = True
+    """Whether the chart shows it."""
 
     @property
     def lacks(self) -> list[str]:
@@ -102,8 +107,15 @@ def plain(work: Workload) -> Any:
 
 def ours(work: Workload) -> Any:
     """Return the same model with the environments that a fine-tuning run would make."""
-    venv = Task(work.env).vector(work.n_envs, seed=0, kind="auto")
-    return stock.make(work, ALGORITHMS, ACTIVATIONS[work.activation], venv)
+    return stock.make(work, ALGORITHMS, ACTIVATIONS[work.activation], as_in_a_run(work))
+
+
+def as_in_a_run(work: Workload) -> VecEnv:
+    """Return the environments that a fine-tuning run would make: the same ones, in as many processes as pay."""
+    seen = (ac.Atari(), ac.FrameStack(FRAMES)) if work.images else ()
+    if work.images:
+        know_atari()
+    return Task(work.env, wrappers=seen).vector(work.n_envs, seed=0, kind="auto")
 
 
 def of_the_zoo(env: Any) -> Any:
@@ -149,25 +161,25 @@ def _with_method() -> Case:
     return Case("SAC HalfCheetah-v5, kl + channel beside full", sides, 150, 400)
 
 
-def _atari() -> Case:
-    """All sides have the same environments there."""
-    made: dict[str, Callable[[], Side]] = {
-        "sb3": lambda: Learning(plain(workload.ATARI)),
-        **_peers(workload.ATARI),
-        "acclimate": lambda: Engine(plain(workload.ATARI), Full()),
-    }
-    return Case(ATARI, made, 1_024, needs=IMAGES)
+def _atari(method: Method, frozen: str, others: str | None) -> list[Case]:
+    """Return what each side's user gets, then the same environments on both sides: in one process, and in shares."""
+    work = workload.ATARI
+    beside = _peers(work) if others is None else {}
 
+    def case(told: str, theirs: Callable[..., Any], own: Callable[..., Any], *, first: bool = False) -> Case:
+        sides: dict[str, Callable[[], Side]] = {
+            "sb3": lambda: Stock(theirs(work), method, frozen=True),
+            **(beside if first else {}),
+            "acclimate": lambda: Engine(own(work), method),
+        }
+        lacking = {name: others or "they are in the game's first row" for name in PEERS if name not in sides}
+        return Case(f"{ATARI}{frozen}{told}", sides, 1_024, missing=lacking, needs=IMAGES, charted=first)
 
-def _atari_frozen() -> Case:
-    trunk = Freeze(on="trunk")
-    made: dict[str, Callable[[], Side]] = {
-        "sb3": lambda: Stock(plain(workload.ATARI), trunk, frozen=True),
-        "acclimate": lambda: Engine(plain(workload.ATARI), trunk),
-    }
-    return Case(
-        f"{ATARI}, frozen trunk", made, 1_024, missing=dict.fromkeys(("sbx", "cleanrl"), UNFROZEN), needs=IMAGES
-    )
+    return [
+        case("", plain, ours, first=True),
+        case(", in one process on both sides", plain, plain),
+        case(", in processes on both sides", ours, ours),
+    ]
 
 
 def _dropout() -> Case:
@@ -175,7 +187,7 @@ def _dropout() -> Case:
         "sb3": lambda: Stock(plain(workload.HOPPER), Dropout()),
         "acclimate": lambda: Engine(ours(workload.HOPPER), Dropout()),
     }
-    return Case(f"{HOPPER}, dropout", made, 2_048, missing=dict.fromkeys(("sbx", "cleanrl"), UNDROPPED))
+    return Case(f"{HOPPER}, dropout", made, 2_048, missing=dict.fromkeys(PEERS, UNDROPPED))
 
 
 CASES = (
@@ -185,8 +197,8 @@ CASES = (
     _case("SAC HalfCheetah-v5", workload.SAC, 150, 400),
     _case("TD3 Hopper-v5", workload.TD3, 150, 400),
     _case("DQN LunarLander-v3", workload.DQN, 500, 400),
-    _atari(),
-    _atari_frozen(),
+    *_atari(Full(), "", None),
+    *_atari(Freeze(on="trunk"), ", frozen trunk", UNFROZEN),
     _dropout(),
     _with_method(),
 )

@@ -123,7 +123,7 @@ def reasons(found: dict[Conditions, Cells]) -> list[str]:
 
 def chart(cells: Cells) -> None:
     """Draw how many times as fast as SB3 each side is, one group of bars for each case."""
-    names = [case.name for case in CASES if "sb3" in cells.get(case.name, {}).get("wall", {})]
+    names = [case.name for case in CASES if case.charted and "sb3" in cells.get(case.name, {}).get("wall", {})]
     figure = Figure(dpi=160, layout="constrained", facecolor=LIGHT.background)
     figure.set_size_inches(8.4, 0.9 + 0.78 * len(names))
     FigureCanvasAgg(figure)
