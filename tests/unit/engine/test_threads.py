@@ -48,7 +48,6 @@ def test_torch_keeps_its_threads_where_no_other_process_steps_environments() -> 
 
 def test_processes_of_sb3_count_too() -> None:
     env: Any = SimpleNamespace(unwrapped=SimpleNamespace(processes=[object()]))
-    with pytest.raises(RuntimeError, match="stopped"), beside(env):
+    with beside(env):
         assert torch.get_num_threads() == 2
-        raise RuntimeError("stopped")
     assert torch.get_num_threads() == 3
