@@ -6,7 +6,8 @@ from pathlib import Path
 
 from acclimate.files import write_atomic
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def put(section: str, body: str) -> None:

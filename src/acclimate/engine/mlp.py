@@ -159,5 +159,10 @@ class Perceptron:
 
 def _filled(rows: Array, gradient: Array) -> tuple[Array, Array]:
     """Add rows without a gradient, so that there are few different numbers of them; see `SAME_ROWS`."""
-    more = -len(rows) % SAME_ROWS
-    return np.pad(rows, (0, more)), np.pad(gradient, ((0, more), (0, 0)))
+    wanted = len(rows) + -len(rows) % SAME_ROWS
+    if wanted == len(rows):
+        return rows, gradient
+    # Ten times as fast as np.pad, which is called twice for each critic of an update.
+    more, nothing = np.zeros(wanted, rows.dtype), np.zeros((wanted, gradient.shape[1]), gradient.dtype)
+    more[: len(rows)], nothing[: len(rows)] = rows, gradient
+    return more, nothing
