@@ -69,6 +69,7 @@ bench: $(BENCHES)  ## measure the engine beside SB3, SBX and CleanRL-style loops
 	$(UNBOUND) $(PYTHON) -m benchmarks.engine --no-kernel --threads 1
 	$(UNBOUND) $(PYTHON) -m benchmarks.predict
 	$(UNBOUND) $(PYTHON) -m benchmarks.memory
+	$(UNBOUND) $(PYTHON) -m benchmarks.demo
 
 bench-methods: $(TESTS)  ## measure what each method costs an update, for docs/benchmarks.md
 	$(PYTHON) -m benchmarks.overhead

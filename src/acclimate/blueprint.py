@@ -19,6 +19,7 @@ from acclimate import idle
 from acclimate.errors import SourceError, suggest
 from acclimate.sources import spaces as space_format
 from acclimate.sources import vocabulary
+from acclimate.uncompiled import leave_compiler_out
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -98,6 +99,7 @@ class Blueprint:
         Raises:
             SourceError: SB3 refuses to build it.
         """
+        leave_compiler_out()
         cls = self.algorithm_class
         self._check_names(overrides)
         arguments = {"policy_kwargs": self.arguments(), **self.hyperparameters, **overrides}
