@@ -31,20 +31,41 @@ def processes(task: Task, n: int) -> int:
 
     The choice changes no number of a run: each environment depends on its own seed and actions alone.
     """
-    most = min(n, _cores())
-    if most < 2 or not sys.platform.startswith("linux"):
-        return 1
-    if multiprocessing.current_process().daemon:
-        # A worker of a pool may have no processes of its own, and other workers have the other cores.
+    most = min(n, _most())
+    if most < 2:
         return 1
     env = task.make()
     try:
-        if not type(env.unwrapped).__module__.startswith(_KNOWN):
+        if not _is_known(env):
             return 1
         seconds = _seconds(env)
     finally:
         env.close()
     return cheapest(seconds, n, most)
+
+
+def forks(*tasks: Task) -> int:
+    """Return how many processes may play episodes of some tasks at the same time, 1 where they should not be forked."""
+    most = _most()
+    for task in tasks if most > 1 else ():
+        env = task.make()
+        known = _is_known(env)
+        env.close()
+        if not known:
+            return 1
+    return most
+
+
+def _most() -> int:
+    """Return how many processes there may be at all."""
+    if not sys.platform.startswith("linux") or multiprocessing.current_process().daemon:
+        # A worker of a pool may have no processes of its own, and other workers have the other cores.
+        return 1
+    return _cores()
+
+
+def _is_known(env: gym.Env) -> bool:
+    return type(env.unwrapped).__module__.startswith(_KNOWN)
 
 
 def cheapest(seconds: float, n: int, most: int) -> int:

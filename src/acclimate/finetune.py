@@ -16,19 +16,18 @@ from acclimate import checkpoint
 from acclimate import report as reports
 from acclimate.agent import Agent
 from acclimate.before import Before
-from acclimate.callbacks.selection import Snapshot, lower_bound
+from acclimate.callbacks.selection import Snapshot
 from acclimate.clip import record
 from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
-from acclimate.evaluate import Evaluation, evaluate
 from acclimate.export import bundle
-from acclimate.findings import Measured
 from acclimate.folder import RunFolder, environment
-from acclimate.freed import collect, give_back, swept
+from acclimate.freed import collect, swept
+from acclimate.judging import Judging
 from acclimate.load import load
 from acclimate.plan import make_plan
 from acclimate.probe import Situation, probe
-from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
+from acclimate.recipe import FINAL_SEED, Recipe
 from acclimate.report import Report
 from acclimate.settings import OFF_POLICY
 from acclimate.spaces import task_spaces
@@ -36,12 +35,6 @@ from acclimate.task import Task, check_spaces
 from acclimate.tracking import Tracking
 from acclimate.training import Job, Trained, train
 from acclimate.transitions import Transitions
-
-JUDGING_SEED = SELECTION_SEED + 5_000
-JUDGING_EPISODES = 50
-"""Episodes on fresh seeds that decide between the best snapshot, the last and the pretrained agent."""
-ERRORS = 1.645
-"""Standard errors below the mean gain: the one-sided 95 % bound."""
 
 
 @dataclass(frozen=True)
@@ -177,47 +170,26 @@ class _Session:
         situation = probe(
             self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs, budget=budget, record=probed
         )
-        before = Before(
-            situation=situation,
-            target=self._final(self.agent, self.task),
-            source=None if self.source is None else self._final(self.agent, self.source),
-            selection=self._evaluate(self.agent, self.task, plan.episodes, SELECTION_SEED),
-            probed=probed,
-        )
+        before = Before(situation=situation, probed=probed, **self._judging.before())
         if folder is not None:
             before.write(folder.path)
         return before
 
-    def _final(self, agent: Agent, task: Task) -> Evaluation:
-        return self._evaluate(agent, task, self.recipe.evaluation.final_episodes, FINAL_SEED)
-
-    def _evaluate(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
-        plan = self.recipe.evaluation
-        given = {"n_envs": plan.n_envs, "deterministic": plan.deterministic}
-        found = evaluate(agent, task, episodes=episodes, seed=seed, **given)
-        give_back()
-        return found
+    @property
+    def _judging(self) -> Judging:
+        return Judging(self.agent, self.task, self.source, self.recipe)
 
     # After
 
     def _finish(self, job: Job, before: Before, trained: Trained, begun: float) -> tuple[Agent, Report]:
         counts = trained.seam.trainable_parameters, trained.seam.total_parameters
-        chosen = self._choose(trained)
-        last = trained.last
-        others: dict[str, Evaluation | None] = {"target": None, "source": None}
-        if last is not None and last is not chosen:
-            shown = trained.show(last)
-            others["target"] = self._final(shown, self.task)
-            others["source"] = None if self.source is None else self._final(shown, self.source)
+        judging = self._judging
+        chosen = judging.choose(trained)
+        last = judging.last(trained, chosen)  # before the model in training is made a stock one
         kept = self._kept_agent(job, trained, chosen)
-        after_target = before.target if chosen is None else self._final(kept, self.task)
-        after_source = before.source
-        if chosen is not None and self.source is not None:
-            after_source = self._final(kept, self.source)
-        same = last is not None and last is chosen
-        source = None
-        if before.source is not None and after_source is not None:
-            source = Measured(before.source, after_source, after_source if same else others["source"])
+        same = chosen is not None and chosen is trained.last
+        measured = judging.measured(before, None if chosen is None else kept, last, same=same)
+        source = measured.get("source")
         report = Report(
             agent=self.agent.origin.path or self.agent.algorithm,
             algorithm=kept.algorithm,
@@ -230,7 +202,7 @@ class _Session:
             wall_seconds=trained.seconds_before + time.perf_counter() - begun,
             trainable_parameters=counts[0],
             total_parameters=counts[1],
-            target=Measured(before.target, after_target, after_target if same else others["target"]),
+            target=measured["target"],
             source=source,
             kept="pretrained" if chosen is None else "tuned",
             carried=trained.started.carried,
@@ -247,23 +219,6 @@ class _Session:
             notes=() if trained.diverged is None else (trained.diverged,),
         )
         return kept, report
-
-    def _choose(self, trained: Trained) -> Snapshot | None:
-        """Return the snapshot that is surely better than the pretrained agent, None where none is."""
-        candidates = {s.steps: s for s in (trained.record.best, trained.last) if s is not None}
-        # The end of training wins a tie: it is what the report's `last` column shows.
-        if trained.last is not None:
-            candidates[trained.last.steps] = trained.last
-        if not candidates:
-            return None
-        pretrained = self._evaluate(self.agent, self.task, JUDGING_EPISODES, JUDGING_SEED)
-        best, best_lower = None, 0.0
-        for snapshot in candidates.values():
-            found = self._evaluate(trained.show(snapshot), self.task, JUDGING_EPISODES, JUDGING_SEED)
-            lower = lower_bound(found.returns - pretrained.returns, ERRORS)
-            if lower > best_lower:
-                best, best_lower = snapshot, lower
-        return best
 
     def _kept_agent(self, job: Job, trained: Trained, chosen: Snapshot | None) -> Agent:
         spaces = task_spaces(self.agent, self.task)

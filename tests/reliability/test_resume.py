@@ -111,7 +111,7 @@ def test_a_kill_in_the_final_evaluation_does_not_train_again(tmp_path: Path, mon
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["acclimate.finetune"]._Session, "_choose", killed)
+        patch.setattr(sys.modules["acclimate.judging"].Judging, "choose", killed)
         with pytest.raises(Killed):
             run("ppo", folder)
     assert state(folder)["trained"] is True
