@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,24 +69,79 @@ def record(
         seed: Of the episode; that of `evaluate`'s first by default.
         seconds: Length of the clip at most; longer episodes are cut there.
     """
+    return film(agent, task, path, seed=seed, seconds=seconds).end()
+
+
+def film(
+    agent: Agent, task: Task, path: str | os.PathLike[str], *, seed: int = SEED, seconds: float = SECONDS
+) -> Filming:
+    """Begin a film, of which `end` returns what `record` does; several may be under way at the same time."""
     path = Path(path)
     if "fork" not in multiprocessing.get_all_start_methods() or multiprocessing.current_process().daemon:
-        return Clip(None, "rendering needs a process of its own, which cannot be forked here")
+        return Filming(path, reason="rendering needs a process of its own, which cannot be forked here")
     try:
-        actions = _play(agent, task, seed, seconds)
+        return Filming(path, task=task, actions=_play(agent, task, seed, seconds), seed=seed)
     except TaskError as error:
-        return Clip(None, str(error))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.mp4")
-    try:
-        reason = _forked(task, actions, seed, temporary)
-        if reason:
-            return Clip(None, reason)
-        os.replace(temporary, path)
-    except OSError as error:
-        return Clip(None, f"cannot write {path} ({error.strerror})")
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Clip(path)
+        return Filming(path, reason=str(error))
+
+
+class Filming:
+    """A film that a forked process makes."""
+
+    def __init__(
+        self, path: Path, *, reason: str = "", task: Task | None = None, actions: Sequence[Any] = (), seed: int = 0
+    ) -> None:
+        """Begin to film, if there is no reason not to."""
+        self._path, self._reason = path, reason
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.mp4")
+        self._said = self._child = None
+        if task is None:
+            return
+        with warnings.catch_warnings():
+            # Python warns of forking beside threads: a child that waits for one of their locks is killed.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
+            self._child = multiprocessing.get_context("fork").Process(
+                target=_child, args=(task, actions, seed, self._temporary, self._said.fileno()), daemon=True
+            )
+            self._child.start()
+        self._until = time.monotonic() + PATIENCE
+
+    def end(self) -> Clip:
+        """Wait for the film."""
+        try:
+            reason = self._reason or self._waited()
+            if reason:
+                return Clip(None, reason)
+            os.replace(self._temporary, self._path)
+        except OSError as error:
+            return Clip(None, f"cannot write {self._path} ({error.strerror})")
+        finally:
+            self._temporary.unlink(missing_ok=True)
+        return Clip(self._path)
+
+    def _waited(self) -> str:
+        """Return an empty text, or the reason why there is no film."""
+        child, file = self._child, self._said
+        if child is None or file is None:
+            return ""
+        with file as said:
+            child.join(max(0.0, self._until - time.monotonic()))
+            if child.is_alive():
+                child.kill()
+                child.join()
+                return f"rendering took more than {PATIENCE:.0f} s"
+            if child.exitcode == 0:
+                return ""
+            said.seek(0)
+            lines = said.read().decode(errors="replace").split("\n")
+        if child.exitcode is not None and child.exitcode < 0:
+            return f"the renderer was stopped by signal {-child.exitcode}"
+        # An exception that nobody caught ends its trace with `Kind: message`.
+        return next(
+            (line.strip() for line in reversed(lines) if line.strip()),
+            f"the renderer ended with {child.exitcode}",
+        )
 
 
 def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
@@ -106,33 +162,6 @@ def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
     finally:
         env.close()
     return actions
-
-
-def _forked(task: Task, actions: Sequence[Any], seed: int, path: Path) -> str:
-    """Film in a child; return an empty text, or the reason why there is no film."""
-    with tempfile.TemporaryFile() as said, warnings.catch_warnings():
-        # Python warns of forking beside threads: a child that waits for one of their locks is killed.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = multiprocessing.get_context("fork").Process(
-            target=_child, args=(task, actions, seed, path, said.fileno()), daemon=True
-        )
-        child.start()
-        child.join(PATIENCE)
-        if child.is_alive():
-            child.kill()
-            child.join()
-            return f"rendering took more than {PATIENCE:.0f} s"
-        if child.exitcode == 0:
-            return ""
-        said.seek(0)
-        lines = said.read().decode(errors="replace").split("\n")
-    if child.exitcode is not None and child.exitcode < 0:
-        return f"the renderer was stopped by signal {-child.exitcode}"
-    # An exception that nobody caught ends its trace with `Kind: message`.
-    return next(
-        (line.strip() for line in reversed(lines) if line.strip()),
-        f"the renderer ended with {child.exitcode}",
-    )
 
 
 def _child(task: Task, actions: Sequence[Any], seed: int, path: Path, said: int) -> None:

@@ -17,7 +17,7 @@ from acclimate import report as reports
 from acclimate.agent import Agent
 from acclimate.before import Before
 from acclimate.callbacks.selection import Snapshot
-from acclimate.clip import record
+from acclimate.clip import film
 from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.export import bundle
@@ -231,10 +231,9 @@ class _Session:
         if not kept.methods:
             kept.save(folder.path / "agent.zip")
         bundle.save(kept, folder.path / "bundle")
-        clips = (
-            record(self.agent, self.task, folder.path / "before.mp4", seed=FINAL_SEED),
-            record(kept, self.task, folder.path / "after.mp4", seed=FINAL_SEED),
-        )
+        who = {"before": self.agent, "after": kept}
+        films = [film(agent, self.task, folder.path / f"{when}.mp4", seed=FINAL_SEED) for when, agent in who.items()]
+        clips = [each.end() for each in films]
         notes = tuple(dict.fromkeys(clip.reason for clip in clips if clip.reason))
         if kept.methods:
             names = " and ".join(dict.fromkeys(f"`{method.name}`" for method in kept.methods if not method.foldable))

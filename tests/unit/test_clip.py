@@ -183,3 +183,11 @@ def test_real_environments_render_without_a_screen(tmp_path: Path) -> None:
         assert len(shown) >= 5
         assert shown[0].std() > 5.0  # a picture, not a plain surface
         assert any(not np.array_equal(shown[0], frame) for frame in shown[1:])
+
+
+def test_two_films_are_made_at_the_same_time(tmp_path: Path) -> None:
+    films = [clip.film(Late(), Task(world), tmp_path / f"{world.__name__}.mp4") for world in (Drifting, Raising)]
+    made, none = (each.end() for each in films)
+    assert made.path == tmp_path / "Drifting.mp4"
+    assert "no display" in none.reason
+    assert [path.name for path in tmp_path.iterdir()] == ["Drifting.mp4"]
