@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import Parameter
 
 from acclimate.closed import Form, closed
+from acclimate.engine import aligned
 from acclimate.engine.activations import Activation
 from acclimate.engine.flat import Flat
 from acclimate.engine.products import across
@@ -92,7 +93,7 @@ class _Steps:
         self._arrays = [first, *(np.empty_like(first) for _ in modules)]
         self.array = self._arrays[-1]
         self._at_stored = flat.gradient_of(self.stored)
-        self.gradient = np.empty_like(first) if self._forms else self._at_stored
+        self.gradient = aligned.empty(first.shape, first.dtype) if self._forms else self._at_stored
         one = self._forms[0] if len(self._forms) == 1 else None
         self.scale = one.scale if isinstance(one, RowForm) else None
         """The scale of its rows, (out, 1), if that is all that it is computed by."""

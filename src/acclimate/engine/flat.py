@@ -1,4 +1,7 @@
-"""All trained numbers in one array, and their gradients in another, with the networks' tensors as views of them."""
+"""All trained numbers in one array, and their gradients in another, with the networks' tensors as views of them.
+
+Each parameter begins at a line of the cache (`aligned`), so that gradients are written soonest.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import Parameter
+
+from acclimate.engine import aligned
 
 Array = NDArray[Any]
 
@@ -24,13 +29,14 @@ class Flat:
         """Move the parameters; they are of one type and on the CPU."""
         self.parameters = tuple(parameters)
         dtype = self.parameters[0].detach().numpy().dtype
-        size = sum(p.numel() for p in self.parameters)
-        self.values, self.gradient = np.empty(size, dtype), np.zeros(size, dtype)
         self.slices: dict[Parameter, slice] = {}
-        begin = 0
+        end = 0
         for parameter in self.parameters:
-            self.slices[parameter] = slice(begin, begin + parameter.numel())
-            begin += parameter.numel()
+            begin = aligned.up(end, dtype)
+            end = begin + parameter.numel()
+            self.slices[parameter] = slice(begin, end)
+        # What lies between two parameters is zero, and stays so in every step: its gradients are.
+        self.values, self.gradient = (aligned.zeros((end,), dtype) for _ in range(2))
         self.moves = 0
         """How often the parameters' numbers were taken over."""
         self._gradients = {p: torch.from_numpy(self.gradient_of(p)) for p in self.parameters}
@@ -48,11 +54,15 @@ class Flat:
         """Return where parameters lie, given in the order that they have here, with neighbours as one."""
         found: list[slice] = []
         for place in (self.slices[parameter] for parameter in parameters):
-            if found and found[-1].stop == place.start:
+            if found and self.touch(found[-1], place):
                 found[-1] = slice(found[-1].start, place.stop)
             else:
                 found.append(place)
         return found
+
+    def touch(self, one: slice, other: slice) -> bool:
+        """Tell whether nothing but padding lies between a place and a later one."""
+        return aligned.up(one.stop, self.values.dtype) == other.start
 
     @property
     def bound(self) -> bool:
@@ -80,5 +90,5 @@ class Flat:
                 gradient.copy_(parameter.grad)
 
     def vector(self) -> Array:
-        """Return a new array with one number for each of the parameters', zero at first."""
+        """Return a new array that is laid out like the parameters' numbers, zero at first."""
         return np.zeros_like(self.values)

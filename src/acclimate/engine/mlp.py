@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from acclimate.engine import aligned
 from acclimate.engine.activations import Activation, activation
 from acclimate.engine.products import across, affine, through
 from acclimate.surgery import Computing
@@ -53,12 +54,12 @@ class Room:
     """The arrays of one batch size."""
 
     def __init__(self, rows: int, sizes: Sequence[int], acts: Sequence[Activation | None], dtype: Any) -> None:
-        self.outputs = [np.empty((rows, size), dtype) for size in sizes]
-        self.gradients = [np.empty((rows, size), dtype) for size in sizes]
+        self.outputs = [aligned.empty((rows, size), dtype) for size in sizes]
+        self.gradients = [aligned.empty((rows, size), dtype) for size in sizes]
         self.ones = np.ones(rows, dtype)
         nothing = np.empty((rows, 0), dtype)
         self.kept = [
-            np.empty((rows, size), dtype) if act is not None and act.keeps else nothing
+            aligned.empty((rows, size), dtype) if act is not None and act.keeps else nothing
             for size, act in zip(sizes, acts, strict=True)
         ]
 
@@ -153,7 +154,7 @@ class Perceptron:
             if act is not None:
                 act.backward(gradient, room.outputs[place][rows], room.kept[place][rows])
             weight = self.weights[place] if place else self.weights[0][:, columns]
-            gradient = through(gradient, weight, np.empty((len(gradient), weight.shape[1]), gradient.dtype))
+            gradient = through(gradient, weight, aligned.empty((len(gradient), weight.shape[1]), gradient.dtype))
         return gradient[:wanted]
 
 

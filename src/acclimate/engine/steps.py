@@ -106,7 +106,8 @@ class FlatStep:
             if parameter not in rates or id(parameter) in skipped:
                 continue
             last, rate, steps = runs[-1] if runs else None, rates[parameter], int(self._counts[index])
-            if last and (last.place.stop, last.rate, last.steps) == (place.start, rate, steps):
+            alike = last is not None and (last.rate, last.steps) == (rate, steps)
+            if last is not None and alike and self.flat.touch(last.place, place):
                 last.place = slice(last.place.start, place.stop)
                 last.members = slice(last.members.start, index + 1)
             else:

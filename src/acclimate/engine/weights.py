@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from acclimate.engine import aligned
 from acclimate.engine.activations import Activation
 from acclimate.engine.flat import Flat
 from acclimate.masks import Masked
@@ -70,7 +71,8 @@ class ComputedWeights(Weights):
             self.weight = layer.weight.detach().numpy().copy()
             bias = layer.bias
             self.bias = np.zeros(len(self.weight), self.weight.dtype) if bias is None else bias.detach().numpy().copy()
-        self.weight_gradient, self.bias_gradient = np.empty_like(self.weight), np.empty_like(self.bias)
+        self.weight_gradient = aligned.empty(self.weight.shape, self.weight.dtype)
+        self.bias_gradient = np.empty_like(self.bias)
         self._computed: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def compute(self) -> None:

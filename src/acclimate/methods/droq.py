@@ -161,5 +161,7 @@ def _align(net: Net, batch: Batch, known: Batch) -> None:
 def _copy(net: Net) -> None:
     """Make the twin what the network is now."""
     if net.twin is not None:
+        # Not by `get_parameter`: what another method computes a weight from has the weight's name.
+        twins = dict(net.twin.named_parameters())
         for path, parameter in net.named_parameters():
-            net.twin.get_parameter(path).copy_(parameter)
+            twins[path].copy_(parameter)
