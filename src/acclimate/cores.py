@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 import gymnasium as gym
 
+from acclimate.shared import Board
+
 if TYPE_CHECKING:
     from acclimate.task import Task
 
 _KNOWN = ("gymnasium.envs.", "ale_py.", "acclimate.")
 """Environments that run the same in a forked process; others may hold threads or a GPU, which no fork carries."""
 _STEPS = 50
-_MESSAGES = 1.2e-4
-"""Seconds that waking processes and gathering their answers takes in a step of the vector."""
-_MESSAGE = 3e-5
-"""The same for each process."""
+_MESSAGES, _SHARED = 1.5e-4, 3e-5
+"""Seconds that handing out a step of the vector and gathering it takes, by messages and in memory that is shared."""
+_FURTHER = 1 / 3
+"""What share of that each process beyond the second takes."""
 _WORTH = 0.8
 """Several cores are used where a step then takes at most this share of the time."""
 
@@ -38,10 +40,10 @@ def processes(task: Task, n: int) -> int:
     try:
         if not _is_known(env):
             return 1
-        seconds = _seconds(env)
+        seconds, shared = _seconds(env), Board.fits(env.observation_space, env.action_space)
     finally:
         env.close()
-    return cheapest(seconds, n, most)
+    return cheapest(seconds, n, most, _SHARED if shared else _MESSAGES)
 
 
 def forks(*tasks: Task) -> int:
@@ -68,19 +70,20 @@ def _is_known(env: gym.Env) -> bool:
     return type(env.unwrapped).__module__.startswith(_KNOWN)
 
 
-def cheapest(seconds: float, n: int, most: int) -> int:
+def cheapest(seconds: float, n: int, most: int, exchange: float) -> int:
     """Return how many processes step `n` environments soonest, 1 where several would gain little.
 
     Args:
         seconds: what a step of one environment takes.
         n: how many environments.
         most: how many processes there may be.
+        exchange: seconds that handing out a step and gathering it takes.
 
     Example:
-        >>> cheapest(6e-6, 8, 2), cheapest(80e-6, 8, 2), cheapest(80e-6, 8, 8)
+        >>> cheapest(6e-6, 8, 2, 3e-5), cheapest(80e-6, 8, 2, 3e-5), cheapest(80e-6, 8, 8, 3e-5)
         (1, 2, 8)
     """
-    cost = {k: math.ceil(n / k) * seconds + _MESSAGES + _MESSAGE * (k - 1) for k in range(2, most + 1)}
+    cost = {k: math.ceil(n / k) * seconds + exchange * (1 + _FURTHER * (k - 2)) for k in range(2, most + 1)}
     best = min(cost, key=cost.__getitem__, default=1)
     return best if best > 1 and cost[best] <= _WORTH * n * seconds else 1
 

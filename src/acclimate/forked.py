@@ -2,20 +2,18 @@
 
 What an environment does depends on its own seed and actions alone, so the numbers are those of SB3's `DummyVecEnv`.
 SB3's `SubprocVecEnv` has a process and two messages for each environment; here a process steps its share of them one
-after another, and this one works too instead of waiting.
+after another, and this one works too instead of waiting. Actions, and what comes of a step that ends no episode, stand
+in memory that both share (`shared`); all else goes by messages.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import select
-import signal
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
 from multiprocessing.connection import Connection
-from pickle import PicklingError
 from typing import Any
 
 import gymnasium as gym
@@ -23,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from acclimate.errors import AcclimateError, TaskError
+from acclimate.errors import TaskError
 from acclimate.serial import step
+from acclimate.share import NAP, PATIENCE, Makers, call, hear, serve, unpacked
+from acclimate.shared import Board
 
 Array = NDArray[Any]
-_PATIENCE = 1e-3
-"""Seconds of waiting awake: longer than what comes between two steps of a rollout, shorter than an update."""
-Makers = Sequence[Callable[[], gym.Env]]
 
 
 class ForkedVecEnv(VecEnv):
@@ -51,10 +48,15 @@ class ForkedVecEnv(VecEnv):
         self._pipes: list[Connection] = []
         self.processes: list[Any] = []
         """Those that step the other shares, as SB3's `SubprocVecEnv` has them."""
+        self._boards: list[Board | None] = []
         self._actions: Array | None = None
+        self._asked: list[bool] = []
         self._closed = False
+        seen, done = self._own.observation_space, self._own.action_space
         for share in self._shares[1:]:
-            self._fork(makers[share])
+            n = share.stop - share.start
+            self._boards.append(Board(n, seen, done) if Board.fits(seen, done) else None)  # type: ignore[arg-type]
+            self._fork(makers[share], self._boards[-1])
         try:
             self._ask(("spaces",))
         except BaseException:
@@ -62,10 +64,10 @@ class ForkedVecEnv(VecEnv):
             raise
         super().__init__(len(makers), self._own.observation_space, self._own.action_space)
 
-    def _fork(self, makers: Makers) -> None:
+    def _fork(self, makers: Makers, board: Board | None) -> None:
         context = multiprocessing.get_context("fork")
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there, [here, *self._pipes], makers), daemon=True)
+        process = context.Process(target=serve, args=(there, [here, *self._pipes], makers, board), daemon=True)
         with warnings.catch_warnings():
             # Python warns of threads at a fork; a child runs environments alone, which use none of this process's.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -91,7 +93,7 @@ class ForkedVecEnv(VecEnv):
 
     def _answer(self, pipe: Connection) -> Any:
         try:
-            return _hear(pipe)
+            return hear(pipe)
         except (EOFError, OSError) as error:
             raise self._lost() from error
 
@@ -104,8 +106,19 @@ class ForkedVecEnv(VecEnv):
 
     def step_async(self, actions: Array) -> None:
         """Let the other processes begin."""
-        self._actions = actions
-        self._send([("step", actions[share]) for share in self._shares[1:]])
+        self._actions, self._asked = actions, []
+        for share, board, pipe in zip(self._shares[1:], self._boards, self._pipes, strict=True):
+            mine = actions[share]
+            self._asked.append(board is not None and board.takes(mine))
+            try:
+                if board is None or not self._asked[-1]:
+                    pipe.send(("step", mine))
+                    continue
+                board.ask(mine)
+                if board.asleep:
+                    pipe.send(("wake",))
+            except OSError as error:
+                raise self._lost() from error
 
     def step_wait(self) -> Any:
         """Step the own share, and wait for the others."""
@@ -116,13 +129,32 @@ class ForkedVecEnv(VecEnv):
             own = step(self._own, actions[self._shares[0]])
         finally:
             # Heard in any case: what stays in a pipe would be taken for the next answer.
-            parts = self._receive()
+            parts = self._stepped()
         for share, told in zip(self._shares, [self._own.reset_infos, *(part[1] for part in parts)], strict=True):
             if told is not None:
                 self.reset_infos[share] = told
         observations, rewards, dones, infos = zip(own, *(part[0] for part in parts), strict=True)
-        infos = chain(infos[0], *map(_unpacked, infos[1:]))
-        return _joined(observations), np.concatenate(rewards), np.concatenate(dones), list(infos)
+        return _joined(observations), np.concatenate(rewards), np.concatenate(dones), list(chain(*infos))
+
+    def _stepped(self) -> list[Any]:
+        """Return the step of each process, and what its environments said at a reset, if there was one."""
+        answers = [self._step_of(*each) for each in zip(self._pipes, self._boards, self._asked, strict=True)]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+    def _step_of(self, pipe: Connection, board: Board | None, shared: bool) -> Any:
+        if board is not None and shared and _is_answered(board, pipe) and (found := board.read()) is not None:
+            return found, None
+        answer = self._answer(pipe)
+        if isinstance(answer, BaseException):
+            return answer
+        (observations, rewards, dones, infos), told = answer
+        infos = unpacked(infos)
+        if board is not None:
+            board.learn(infos)
+        return (observations, rewards, dones, infos), told
 
     def reset(self) -> Any:
         """Begin episodes everywhere, by the seeds and options that were set."""
@@ -166,7 +198,7 @@ class ForkedVecEnv(VecEnv):
             if not mine:
                 continue
             if place == 0:
-                answers = _call(self._own, name, mine, arguments)
+                answers = call(self._own, name, mine, arguments)
             else:
                 pipe = self._pipes[place - 1]
                 pipe.send(("call", name, mine, arguments))
@@ -200,30 +232,6 @@ class ForkedVecEnv(VecEnv):
         return self.env_method("render")
 
 
-def _hear(pipe: Connection) -> Any:
-    """Return what comes next; at first without sleeping, because waking up takes as long as a step of some worlds."""
-    ready = select.poll()
-    ready.register(pipe, select.POLLIN)
-    until = time.perf_counter() + _PATIENCE
-    while not ready.poll(0) and time.perf_counter() < until:
-        continue
-    return pipe.recv()
-
-
-def _packed(infos: list[dict[str, Any]]) -> tuple[list[tuple[tuple[str, ...], dict[str, Any]]], Array]:
-    """Return names and other things, and all of numpy's scalars in one array: pickled one by one they take longest."""
-    numbers = [value for info in infos for value in info.values() if type(value) is np.float64]
-    rest = [
-        (tuple(info), {key: value for key, value in info.items() if type(value) is not np.float64}) for info in infos
-    ]
-    return rest, np.array(numbers, np.float64)
-
-
-def _unpacked(packed: tuple[list[tuple[tuple[str, ...], dict[str, Any]]], Array]) -> list[dict[str, Any]]:
-    numbers = iter(packed[1])
-    return [{key: rest[key] if key in rest else next(numbers) for key in names} for names, rest in packed[0]]
-
-
 def _joined(observations: Sequence[Any]) -> Any:
     first = observations[0]
     if isinstance(first, dict):
@@ -233,54 +241,11 @@ def _joined(observations: Sequence[Any]) -> Any:
     return np.concatenate(observations)
 
 
-def _call(env: DummyVecEnv, name: str, indices: list[int], arguments: tuple[Any, ...]) -> list[Any]:
-    if name == "env_method":
-        method, positional, named = arguments
-        return env.env_method(method, *positional, indices=indices, **named)
-    found = getattr(env, name)(*arguments, indices=indices)
-    return [None] * len(indices) if found is None else found
-
-
-def _serve(pipe: Connection, others: list[Connection], makers: Makers) -> None:
-    """Make environments and do with them what is asked, until the pipe is closed."""
-    for other in others:
-        # Copies of the ends that belong to the first process: with them open no one would learn of its death.
-        other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    env: DummyVecEnv | None = None
-    while True:
-        try:
-            message, *arguments = _hear(pipe)
-        except (EOFError, OSError):
-            message = "close"
-        if message == "close":
-            if env is not None:
-                env.close()
-            return
-        try:
-            env = env or DummyVecEnv(list(makers))  # type: ignore[arg-type]
-            answer = _answer(env, message, arguments)
-        except AcclimateError as error:
-            answer = error
-        _reply(pipe, answer)
-
-
-def _reply(pipe: Connection, answer: Any) -> None:
-    try:
-        pipe.send(answer)
-    except OSError:
-        return  # the first process is gone; the next message says so
-    except (PicklingError, TypeError, ValueError, AttributeError) as error:
-        pipe.send(TaskError(f"what an environment says cannot be sent between processes ({error}); use vec_env dummy"))
-
-
-def _answer(env: DummyVecEnv, message: str, arguments: list[Any]) -> Any:
-    if message == "step":
-        observations, rewards, dones, infos = step(env, arguments[0])
-        return (observations, rewards, dones, _packed(infos)), env.reset_infos if dones.any() else None
-    if message == "reset":
-        env._seeds, env._options = arguments
-        return env.reset(), env.reset_infos
-    if message == "call":
-        return _call(env, *arguments)
-    return None
+def _is_answered(board: Board, pipe: Connection) -> bool:
+    """Wait for an answer on the board; false where there will be none, as the process has died."""
+    until = time.perf_counter() + PATIENCE
+    while board.asked:
+        # Readable where nothing was sent: the other end is closed.
+        if time.perf_counter() > until and pipe.poll(NAP) and board.asked:
+            return False
+    return True

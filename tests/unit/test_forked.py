@@ -84,6 +84,78 @@ def test_steps_are_those_of_sb3(name: str, n: int, shares: int, normalised: bool
     ours.close()
 
 
+class Kept(gym.Env):
+    """Shows a vector; says what it is told to."""
+
+    observation_space = spaces.Box(-9, 9, (2,), np.float32)
+    action_space = spaces.Discrete(5)
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.given: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        self.given.append(action)
+        if action == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if action == 4:
+            raise TaskError("worn out")
+        info: dict[str, Any] = {"steps": self.steps, "half": self.steps / 2}
+        if action == 1:
+            info["word"] = "other"
+        return np.full(2, self.steps, np.float32), 1.0, action == 3, False, info
+
+
+def test_plain_steps_take_no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered: list[Any] = []
+    answer = ForkedVecEnv._answer
+
+    def counted(self: ForkedVecEnv, pipe: Any) -> Any:
+        answered.append(pipe)
+        return answer(self, pipe)
+
+    env = ForkedVecEnv([Kept] * 4, 2)
+    env.reset()
+    monkeypatch.setattr(ForkedVecEnv, "_answer", counted)
+    found = []
+    for action in (0, 0, 0, 1, 0, 3, 0):
+        answered.clear()
+        _, _, dones, infos = env.step(np.full(4, action))
+        found.append(len(answered))
+        assert [info["steps"] for info in infos] == [len(found)] * 4
+        assert ["word" in info for info in infos] == [action == 1] * 4
+        assert list(dones) == [action == 3] * 4
+        if len(found) == 3:
+            time.sleep(0.02)  # the other process falls asleep
+    # A first step of its kind, what is no number, and an end come by message.
+    assert found == [1, 0, 0, 1, 0, 1, 0]
+    assert env.get_attr("given")[3] == [0, 0, 0, 1, 0, 3, 0]
+    env.step(np.zeros(4, np.int32))
+    assert env.get_attr("steps") == [8] * 4
+    env.close()
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+@pytest.mark.parametrize(("action", "said"), [(2, "has died"), (4, "worn out")])
+def test_failures_of_plain_steps_are_said(action: int, said: str, asleep: bool) -> None:
+    env = ForkedVecEnv([Kept] * 4, 2)
+    env.reset()
+    for _ in range(3):
+        env.step(np.zeros(4, int))
+    if asleep:
+        time.sleep(0.02)
+    with pytest.raises(TaskError, match=said):
+        env.step(np.array([0, 0, action, 0]))
+    if action == 4:
+        assert list(env.step(np.zeros(4, int))[1]) == [1.0] * 4
+        assert env.get_attr("steps") == [5, 5, 5, 4]
+    env.close()
+
+
 def test_a_training_is_the_same() -> None:
     found = []
     for env in (DummyVecEnv(makers("CartPole-v1", 4)), ForkedVecEnv(makers("CartPole-v1", 4), 2)):
@@ -178,10 +250,12 @@ def _lives(pid: int) -> bool:
 
 
 def test_several_cores_are_taken_where_they_pay() -> None:
-    assert cheapest(5e-6, 64, 8) == 1
-    assert cheapest(100e-6, 8, 2) == 2
-    assert cheapest(1e-3, 6, 4) in (3, 4)
-    assert cheapest(1.0, 1, 1) == 1
+    for exchange in (3e-5, 1.5e-4):
+        assert cheapest(100e-6, 8, 2, exchange) == 2
+        assert cheapest(1e-3, 6, 4, exchange) in (3, 4)
+        assert cheapest(1.0, 1, 1, exchange) == 1
+    assert cheapest(25e-6, 8, 2, 1.5e-4) == 1
+    assert cheapest(25e-6, 8, 2, 3e-5) == 2
 
 
 def test_only_environments_that_bear_a_fork_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ class Broken(gym.Env):
         (Task("Hopper-v9"), r"cannot make the environment Hopper-v9: .*`v4`, `v5`"),
         (Task("LunarLander-v2"), r"LunarLander-v2: .* Use LunarLander-v3\."),
         (Task("HalfCheetah-v3"), r"HalfCheetah-v3: .* Use HalfCheetah-v5\."),
-        (Task("ALE/Pong-v5"), r"cannot make the environment ALE/Pong-v5: Namespace ALE not found"),
+        (Task("Nowhere/Pong-v5"), r"cannot make the environment Nowhere/Pong-v5: Namespace Nowhere not found"),
         (Task("nowhere:World-v0"), r"cannot make the environment nowhere:World-v0: No module named 'nowhere'"),
         (Task("not an id"), r"cannot make the environment not an id: "),
         (Task("CartPole-v1", env_kwargs={"lenght": 2}), r"unexpected keyword argument 'lenght'"),
