@@ -48,7 +48,6 @@ class FlatStep:
         """Take over the optimizer's state; its tensors are views of the arrays here from `begin` on."""
         self.optimizer, self.flat = optimizer, flat
         self.arrays = [flat.vector() for _ in self.moments]
-        self._scratch = flat.vector(), flat.vector()
         self._counts = np.zeros(len(flat.parameters), np.float32)
         self._runs: list[Run] = []
         self._key: Any = None
@@ -166,6 +165,11 @@ class RMSpropStep(FlatStep):
     """RMSprop (Hinton, lecture 6e of his 2012 course) in the form that torch computes: A2C's default."""
 
     moments = ("square_avg",)
+
+    def __init__(self, optimizer: Optimizer, flat: Flat) -> None:
+        """Make room for what a step computes on its way."""
+        super().__init__(optimizer, flat)
+        self._scratch = flat.vector(), flat.vector()
 
     def _advance(self, run: Run, rate: float, group: dict[str, Any]) -> None:
         values, gradient, square = run.arrays
