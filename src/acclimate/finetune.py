@@ -152,7 +152,9 @@ class _Session:
             progress=self.progress,
             say=self.say,
         )
-        return self._finish(job, before, train(job, saved), begun)
+        with swept():  # what has trained, the replay buffer with it, ends in cycles too
+            trained = train(job, saved)
+        return self._finish(job, before, trained, begun)
 
     def _identity(self) -> dict[str, Any]:
         source = None if self.source is None else _identity_of(self.source)

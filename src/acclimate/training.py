@@ -23,11 +23,12 @@ from acclimate.callbacks.progress import ProgressBar
 from acclimate.callbacks.saving import Saving
 from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, schedule
 from acclimate.checkpoint import Checkpoint
-from acclimate.copies import copied
+from acclimate.copies import copied, share
 from acclimate.ended import close, empty
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
+from acclimate.networks import find
 from acclimate.provision import context, diagnosing
 from acclimate.seam import Seam
 from acclimate.settings import OFF_POLICY
@@ -77,7 +78,7 @@ class _Training:
             last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
-        empty(self.started.model)
+        empty(self.seam)
         return Trained(
             started=self.started,
             seam=self.seam,
@@ -102,6 +103,10 @@ class _Training:
             total_steps=job.plan.steps,
             seen_as=prior_view(job.agent.normalizer, self.started.normalize),
         )
+        # The frozen copies differ from the pretrained agent only where the warm start has opened its exploration.
+        for net, pretrained in zip(self.seam.tuner.nets, find(self.started.blueprint_agent.model), strict=True):
+            if net.reference is not None:
+                share(net.reference, pretrained.module)
         if self.saved:
             self._restore(self.saved)
         self.engine = attach(self.seam, type(model), job.recipe.engine)

@@ -6,7 +6,7 @@ import torch
 from tests import tiny
 
 from acclimate.callbacks.averaging import Averaging
-from acclimate.copies import copied, swap
+from acclimate.copies import copied, share, swap
 
 
 def test_names_of_one_tensor_share_its_copy() -> None:
@@ -49,3 +49,15 @@ def test_an_average_takes_a_shared_tensor_in_once() -> None:
     model._n_updates += 1
     averaging.update()
     assert torch.allclose(averaging.average["again.weight"], before + 10 / 11)
+
+
+def test_a_frozen_copy_lives_in_equal_tensors_of_another() -> None:
+    policy, frozen = tiny.model("ppo", steps=0).policy, tiny.model("ppo", steps=0).policy
+    frozen.load_state_dict(policy.state_dict())
+    with torch.no_grad():
+        frozen.action_net.weight.add_(1.0)
+    wanted = {name: value.clone() for name, value in frozen.state_dict().items()}
+    share(frozen, policy)
+    assert all(torch.equal(value, wanted[name]) for name, value in frozen.state_dict().items())
+    assert frozen.value_net.weight.data_ptr() == policy.value_net.weight.data_ptr()
+    assert frozen.action_net.weight.data_ptr() != policy.action_net.weight.data_ptr()
