@@ -161,12 +161,15 @@ class Agent:
 
     def parts(self) -> Parts:
         """Return copies of all that the model holds, from which an equal agent can be put together."""
+        return self._parts(copied(self.model.policy))
+
+    def _parts(self, weights: Mapping[str, torch.Tensor]) -> Parts:
         model = self.model
         optimizers = {name: _reach(model, name) for name in OPTIMIZERS}
         variables = {name: getattr(model, name, None) for name in VARIABLES}
         return Parts(
             blueprint=self.blueprint,
-            weights={name: tensor.cpu() for name, tensor in copied(model.policy).items()},
+            weights={name: tensor.cpu() for name, tensor in weights.items()},
             optimizers={name: copy.deepcopy(found.state_dict()) for name, found in optimizers.items() if found},
             variables={n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)},
             counters={name: getattr(model, name) for name in (*COUNTERS, *RATES) if hasattr(model, name)},
@@ -177,7 +180,8 @@ class Agent:
     def copy(self) -> Agent:
         """Return an agent that acts identically and shares nothing that can change."""
         normalizer = None if self.normalizer is None else self.normalizer.copy()
-        return assemble(self.parts(), normalizer=normalizer, device=self.device)
+        # Its weights are copied where they are put in.
+        return assemble(self._parts(self.model.policy.state_dict()), normalizer=normalizer, device=self.device)
 
     def save(self, path: str | Path) -> Path:
         """Write the agent, and return where.
