@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -141,13 +142,29 @@ def trunk_cosine(model: Any, seam: Seam) -> float | None:
     place = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))
     advantages = torch.as_tensor(buffer.advantages[place], device=model.device)
     advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    first, second = ([torch.zeros_like(p) for p in shared] for _ in range(2))
-    for begin in range(0, ROWS, AT_ONCE):
-        part = slice(begin, begin + AT_ONCE)
-        actors, critics = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
-        _add(first, torch.autograd.grad(actors, shared, retain_graph=True, allow_unused=True))
-        _add(second, torch.autograd.grad(critics, shared, allow_unused=True))
-    return cosine(first, second)
+    with _emptied(shared) as first:
+        second = [torch.zeros_like(p) for p in shared]
+        for begin in range(0, ROWS, AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            actors, critics = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
+            actors.backward(retain_graph=True, inputs=shared)
+            _add(second, torch.autograd.grad(critics, shared, allow_unused=True))
+            del actors, critics
+            give_back()  # what is freed between two graphs lies in pieces that the next one does not fill
+        return cosine(first, second)
+
+
+@contextmanager
+def _emptied(parameters: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Give out the parameters' own gradients as zeros; between two updates nobody reads them."""
+    held = [p.grad for p in parameters]
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
+    try:
+        yield [p.grad for p in parameters]  # type: ignore[misc]
+    finally:
+        for p, before in zip(parameters, held, strict=True):
+            p.grad = before
 
 
 def _add(total: list[torch.Tensor], gradients: tuple[torch.Tensor | None, ...]) -> None:

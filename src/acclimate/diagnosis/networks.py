@@ -75,11 +75,13 @@ def cka(first: Tensor, second: Tensor) -> float | None:
     """
     kernels = []
     for features in (first, second):
-        kernel = torch.zeros(len(features), len(features), dtype=torch.float64, device=features.device)
+        kernel = None
         for some in features.detach().flatten(1).split(AT_ONCE, dim=1):
             centred = some.double()
             centred -= centred.mean(0)
-            kernel += centred @ centred.T
+            product = centred @ centred.T
+            kernel = product if kernel is None else kernel.add_(product)
+            del centred, product
         kernels.append(kernel)
     norms = kernels[0].norm() * kernels[1].norm()
     return float((kernels[0] * kernels[1]).sum() / norms) if norms > TINY else None
@@ -103,7 +105,7 @@ def distance(net: Net) -> float:
         for tensor in ("weight", "bias"):
             then, now = getattr(layer.module, tensor), getattr(live, tensor)
             if then is not None and now is not None:
-                moved += float((now.detach() - then).square().sum())
+                moved += float((now.detach() - then).square_().sum())
                 size += float(then.square().sum())
     return (moved / max(size, TINY)) ** 0.5
 
@@ -127,18 +129,18 @@ def examine(net: Net, now: Batch, then: Batch) -> dict[str, float | None]:
         found[f"{path}/change"] = relative_change(live.weight, layer.module.weight)  # type: ignore[arg-type]
         if path not in after or path not in before:
             continue
-        units = after[path]
+        units, old = after.pop(path), before.pop(path)
         if isinstance(layer.activation, nn.ReLU):
             found[f"{path}/dormant"] = dormant(units)
         if isinstance(layer.activation, nn.Tanh):
             found[f"{path}/saturated"] = saturated(units)
-        found[f"{path}/cka"] = cka(units, before[path])
+        found[f"{path}/cka"] = cka(units, old)
         if path in ends:
             features = units.flatten(1)
             found[f"{path}/effective_rank"] = effective_rank(features)
             found[f"{path}/stable_rank"] = stable_rank(features)
         if path in into:
-            found[f"{path}/preactivation"] = row_norm(into[path])
+            found[f"{path}/preactivation"] = row_norm(into.pop(path))
     return found
 
 
