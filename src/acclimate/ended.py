@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from acclimate.freed import collect
 from acclimate.seam import Seam
 
 
-def empty(seam: Seam) -> None:
-    """Let go of what a model has stored and what trained it: who judges its snapshots needs its networks alone.
+def let_trainer_go(seam: Seam) -> None:
+    """Let go of what no measurement needs after the last update: the engine with its gradients, and rollouts.
 
-    That is buffers and the last minibatch, the engine, gradients and the optimizers' moments. Nothing is trained with
-    these moments again: an agent that is kept has fresh optimizers.
+    The optimizers' moments stay, for a checkpoint.
     """
-    seam.engine, seam.signals.batch = None, None
-    for name in ("replay_buffer", "rollout_buffer"):
-        if hasattr(seam.model, name):
-            setattr(seam.model, name, None)
-    for groups in seam.optimizers.values():
-        groups.optimizer.state.clear()
+    seam.engine = None
+    if hasattr(seam.model, "rollout_buffer"):
+        seam.model.rollout_buffer = None
     for parameter in seam.tuner.parameters:
         parameter.grad = None
+    collect()
+
+
+def empty(seam: Seam) -> None:
+    """Let go of all that a model has stored and that trained it: who judges its snapshots needs its networks alone.
+
+    That is also the replay buffer, the last minibatch and the optimizers' moments. Nothing is trained with these
+    moments again: an agent that is kept has fresh optimizers.
+    """
+    seam.signals.batch = None
+    if hasattr(seam.model, "replay_buffer"):
+        seam.model.replay_buffer = None
+    for groups in seam.optimizers.values():
+        groups.optimizer.state.clear()
 
 
 def close(model: BaseAlgorithm) -> None:

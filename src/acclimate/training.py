@@ -24,7 +24,7 @@ from acclimate.callbacks.saving import Saving
 from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, schedule
 from acclimate.checkpoint import Checkpoint
 from acclimate.copies import copied, share
-from acclimate.ended import close, empty
+from acclimate.ended import close, empty, let_trainer_go
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
@@ -78,6 +78,8 @@ class _Training:
             last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
+        else:
+            let_trainer_go(self.seam)
         empty(self.seam)
         return Trained(
             started=self.started,
@@ -122,6 +124,7 @@ class _Training:
             with self.seam:
                 self._learn(model, callbacks)
                 self._end()
+                let_trainer_go(self.seam)
                 last = self._last()
                 if last is None:
                     return None, explain(model.num_timesteps)
