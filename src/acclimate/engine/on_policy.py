@@ -63,7 +63,7 @@ class OnPolicyUpdate:
         self.penalties.begin(rows.all())
         logged = self._ppo(rows) if isinstance(model, PPO) else self._a2c(rows)
         self.steps.end()
-        self._log(logged)
+        log(model, logged)
 
     def _rows(self) -> Rows:
         return lay_out(self.model.rollout_buffer, self.oracle)
@@ -187,17 +187,18 @@ class OnPolicyUpdate:
         self.flat.take_gradients()
         self.steps.step(frozenset(id(p) for p in self.flat.parameters if p.requires_grad and p.grad is None))
 
-    def _log(self, figures: dict[str, Any]) -> None:
-        model = self.model
-        for name, value in figures.items():
-            model.logger.record(f"train/{name}", value)
-        buffer = model.rollout_buffer
-        model.logger.record(
-            "train/explained_variance", explained_variance(buffer.values.flatten(), buffer.returns.flatten())
-        )
-        if hasattr(model.policy, "log_std"):
-            model.logger.record("train/std", float(model.policy.log_std.detach().exp().mean()))
-        model.logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
+
+def log(model: PPO | A2C, figures: dict[str, Any]) -> None:
+    """Log an update as SB3 does, given what was computed of its minibatches."""
+    for name, value in figures.items():
+        model.logger.record(f"train/{name}", value)
+    buffer = model.rollout_buffer
+    model.logger.record(
+        "train/explained_variance", explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+    )
+    if hasattr(model.policy, "log_std"):
+        model.logger.record("train/std", float(model.policy.log_std.detach().exp().mean()))
+    model.logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
 
 
 def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:

@@ -70,7 +70,7 @@ class Replay:
     def draw(self, rows: int) -> Sample:
         """Return a minibatch."""
         buffer, normalize = self._model.replay_buffer, self._model._vec_normalize_env
-        batch, places = self._rows(buffer, rows, normalize)
+        batch, places = self.rows(buffer, rows, normalize)
         if self._changes:
             batch = self._composition.minibatch(batch)
         elif self.recalls:
@@ -85,7 +85,8 @@ class Replay:
             None if self._changes or _moves(normalize) else places,
         )
 
-    def _rows(self, buffer: Any, rows: int, normalize: Any) -> tuple[Batch, Array | None]:
+    def rows(self, buffer: Any, rows: int, normalize: Any) -> tuple[Batch, Array | None]:
+        """Draw rows as SB3 does, and return them with where they lie, if what is drawn there is the same each time."""
         if buffer.optimize_memory_usage:
             data = buffer.sample(rows, env=normalize)
             return Batch(data.observations, data.actions, data.rewards, data.next_observations, data.dones), None

@@ -123,6 +123,7 @@ def both(
     dtype: torch.dtype = torch.float64,
     disturb: Callable[[Any], None] | None = None,
     modular: bool = False,
+    by: Callable[[Any, Seam], Callable[[], None]] | None = None,
     **arguments: Any,
 ) -> Outcome:
     """Train both on the same data.
@@ -135,15 +136,18 @@ def both(
         dtype: of weights and data.
         disturb: disturbs weights of SB3 itself, which then takes the place of the engine.
         modular: whether the engine runs the policy's own modules.
+        by: returns what trains a model in the place of the engines of the CPU.
         arguments: of the algorithm, and `policy`.
     """
     arguments = {**(PPO_ARGUMENTS if algorithm is PPO else A2C_ARGUMENTS), **arguments}
     with reading(dtype):
         theirs, ours = (agent(algorithm, actions, dtype, **arguments) for _ in range(2))
         seams = [Seam(model, method or Full(), total_steps=rollouts * 64) for model in (theirs, ours)]
-        if disturb is None:
+        if by is not None:
+            train: Callable[[], None] = by(ours, seams[1])
+        elif disturb is None:
             assert (modules if modular else on_policy).cannot(ours, algorithm, seams[1].tuner) is None
-            train: Callable[[], None] = (
+            train = (
                 ModularUpdate(ours, seams[1].tuner, seams[1].decisions).train
                 if modular
                 else OnPolicyUpdate(ours, seams[1].tuner).train

@@ -73,21 +73,25 @@ def both(
     disturb: Callable[[Any], None] | None = None,
     models: list[Any] | None = None,
     modules: bool = False,
+    by: Callable[[Any, Seam], Callable[..., None]] | None = None,
     **arguments: Any,
 ) -> Outcome:
     """Train both on the same data; with `disturb`, SB3 itself on disturbed weights takes the place of the engine.
 
-    `models` receives the two; with `modules`, the engine runs the policy's own modules.
+    `models` receives the two; with `modules`, the engine runs the policy's own modules; what `by`
+    returns trains in the place of either.
     """
     with reading(dtype):
         theirs, ours = (agent(algorithm, dtype, **arguments) for _ in range(2))
         seams = [
             Seam(model, method or Full(), total_steps=calls * each, context=context(model)) for model in (theirs, ours)
         ]
-        if disturb is None:
+        if by is not None:
+            train: Callable[..., None] = by(ours, seams[1])
+        elif disturb is None:
             tier = modular_off if modules else perceptrons
             assert tier.cannot(ours, algorithm, seams[1].tuner) is None
-            train: Callable[..., None] = tier.update_of(ours, algorithm, seams[1].tuner).train
+            train = tier.update_of(ours, algorithm, seams[1].tuner).train
         else:
             disturb(ours)
             train = lambda *args: by_sb3(seams[1], algorithm, *args)  # noqa: E731

@@ -1,0 +1,35 @@
+"""What a captured update takes from a policy's modules as it is at the time of the capture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from acclimate.masks import Masked
+
+
+def baked(root: nn.Module) -> Hashable:
+    """Return where the tensors of modules are, and which numbers and hooks these have."""
+    return tuple(item for module in root.modules() for item in _of(module))
+
+
+def _of(module: nn.Module) -> Iterator[Hashable]:
+    yield id(module)
+    for tensors in (module._parameters, module._buffers):
+        for tensor in tensors.values():
+            yield None if tensor is None else (tensor.data_ptr(), tensor.requires_grad)
+    yield tuple(module._forward_hooks), tuple(module._forward_pre_hooks)
+    for name, value in vars(module).items():
+        # The seed of a mask counts rollouts; what follows from it is the mask.
+        if not (isinstance(module, Masked) and name == "_seed"):
+            yield from _told(name, value)
+
+
+def _told(name: str, value: Any) -> Iterator[Hashable]:
+    if isinstance(value, torch.Tensor):
+        yield name, value.data_ptr()
+    elif isinstance(value, (bool, int, float, str)) or value is None:
+        yield name, value
