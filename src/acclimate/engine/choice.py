@@ -15,6 +15,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from acclimate.engine import modular, modular_off, on_policy, perceptrons
 from acclimate.engine.acting import ModuleRollout
 from acclimate.engine.collect import collect, fill
+from acclimate.engine.device import engine as device
 from acclimate.engine.explore import Explorer
 from acclimate.engine.native import kernel
 from acclimate.engine.threads import are_small, beside, one, threads
@@ -149,6 +150,8 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     """
     if wanted == "sb3":
         return "sb3", "asked for"
+    if seam.model.policy.device.type == "cuda":
+        return _on_gpu(seam, stock)
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
     if why is None:
@@ -161,3 +164,11 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         seam.engine = modules = ModularEngine(seam, stock)
         return "acclimate", f"trained through its own modules ({why}): the same updates, faster{modules.kept}"
     return "sb3", f"{why}: left to Stable-Baselines3 itself"
+
+
+def _on_gpu(seam: Seam, stock: type[BaseAlgorithm]) -> tuple[str, str]:
+    why = device.cannot(seam.model, stock, seam.tuner)
+    if why is not None:
+        return "sb3", f"{why}: left to Stable-Baselines3 itself"
+    seam.engine = device.DeviceEngine(seam, stock)
+    return "acclimate", "updates captured as CUDA graphs, each compared with the update as it is before it is used"

@@ -1,4 +1,4 @@
-"""The updates of SAC (arXiv:1812.05905), TD3 (arXiv:1802.09477), DDPG and DQN (Mnih et al. 2015) as SB3 computes them."""
+"""The updates of SAC (arXiv:1812.05905), TD3 (arXiv:1802.09477), DDPG and DQN (Mnih et al. 2015) in SB3's form."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ class DeviceSAC(OffPolicy):
     def key(self) -> Any:
         """See `DeviceUpdate`; the temperature's optimizer is none of the tuner's."""
         return super().key, self._temperature and self._temperature.steps.key
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """See `DeviceUpdate`."""
+        own = self._temperature
+        return super().tensors if own is None else [*super().tensors, self.model.log_ent_coef, *own.steps.tensors]
 
     def begin(self, inputs: Any) -> None:
         """Begin updates."""
@@ -182,6 +188,11 @@ class DeviceDQN(OffPolicy):
 
 
 _UPDATES: dict[type, type[Any]] = {SAC: DeviceSAC, TD3: DeviceTD3, DDPG: DeviceTD3, DQN: DeviceDQN}
+
+
+def trains(stock: type) -> bool:
+    """Tell whether an algorithm's updates are here."""
+    return stock in _UPDATES
 
 
 def update_of(model: Any, stock: type, tuner: Tuner, recorder: Recorder | None = None) -> OffPolicy:

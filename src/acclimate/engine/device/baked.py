@@ -21,10 +21,12 @@ def _of(module: nn.Module) -> Iterator[Hashable]:
     for tensors in (module._parameters, module._buffers):
         for tensor in tensors.values():
             yield None if tensor is None else (tensor.data_ptr(), tensor.requires_grad)
-    yield tuple(module._forward_hooks), tuple(module._forward_pre_hooks)
+    # Their names: the same hooks are put in place anew from rollout to rollout.
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    yield tuple(getattr(hook, "__qualname__", type(hook).__qualname__) for hook in hooks)
     for name, value in vars(module).items():
-        # The seed of a mask counts rollouts; what follows from it is the mask.
-        if not (isinstance(module, Masked) and name == "_seed"):
+        # The seed of a mask counts rollouts: a mask that stays through one follows from it, fresh ones do not.
+        if not (isinstance(module, Masked) and module.acting is None and name == "_seed"):
             yield from _told(name, value)
 
 

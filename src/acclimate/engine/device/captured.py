@@ -1,14 +1,16 @@
 """Runs one update again and again: as it is, or captured and replayed.
 
 The first updates of a kind run as they are, on the stream of the capture, and are updates like any other: that is the
-warm-up. A capture runs nothing. It holds for as long as all that was baked into it is the same, which `begin` is told.
+warm-up. A capture runs nothing. Before it is used, a replay is compared with the update as it is, on the minibatch at
+hand; if they differ, nothing is captured any more. It holds for as long as all that was baked into it is the same,
+which `begin` is told.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,6 +27,11 @@ WARM = 3
 """Updates of a kind before it is captured: libraries and allocators set themselves up in the first ones."""
 
 
+CLOSE = 0.01
+"""How far a replay may be from the update as it is, as a share of what the update changes: kernels that add in no fixed
+order are far nearer, another minibatch or other chance is as far as the update itself."""
+
+
 class Body(Protocol):
     """An update that can be captured."""
 
@@ -34,6 +41,10 @@ class Body(Protocol):
     """(figures,), what is logged, set before any step."""
     stepped: list[tuple[Learner, Shown]]
     """Which steps were taken, and along which gradients."""
+    hooked: bool
+    """Whether the host does something that cannot be done twice."""
+    tensors: list[Tensor]
+    """All that an update writes and the next one reads."""
 
     def body(self, kind: Any) -> Iterator[Host]:
         """Update once, and yield what the host has to do."""
@@ -54,6 +65,9 @@ class Recorder(Protocol):
 
     def graph(self) -> Graph:
         """Return a new graph."""
+
+    def chance(self) -> tuple[Any, Callable[[Any], None]]:
+        """Return the state of the random numbers, and what puts it back."""
 
 
 class CudaGraph:
@@ -88,6 +102,10 @@ class Cuda:
     def aside(self) -> AbstractContextManager[Any]:
         """Run on the stream of the captures, between what was launched before and what comes after."""
         return _Aside(self._stream, torch.cuda.current_stream(self._device))
+
+    def chance(self) -> tuple[Any, Callable[[Any], None]]:
+        """Return the state of the device's random numbers, and what puts it back."""
+        return torch.cuda.get_rng_state(self._device), lambda state: torch.cuda.set_rng_state(state, self._device)
 
     def graph(self) -> CudaGraph:
         """Return a graph; graphs of one update share memory, so they are replayed in the order of their capture."""
@@ -157,7 +175,7 @@ class Runner:
         """
         captured = self._captured.get(kind)
         if captured is None:
-            if self._recorder is None or self._ran[kind] < self._warm:
+            if self._recorder is None or self._body.hooked or self._ran[kind] < self._warm:
                 self._ran[kind] += 1
                 return self._as_it_is(kind)
             captured = self._capture(kind, self._recorder)
@@ -195,11 +213,43 @@ class Runner:
                         break
                     pieces.append(host)
         except RuntimeError as error:
-            # What was proven before the run began did not hold; the update itself is right without a capture.
-            self._recorder = None
-            warnings.warn(f"an update could not be captured anew and runs uncaptured from here on: {error}", stacklevel=2)
-            return None
-        return Captured(pieces, body.batch, body.figures, list(body.stepped), dict(self._signals.penalties))
+            return self._give_up(f"could not be captured ({error})")
+        captured = Captured(pieces, body.batch, body.figures, list(body.stepped), dict(self._signals.penalties))
+        apart = self._apart(kind, captured, recorder)
+        return captured if apart <= CLOSE else self._give_up(f"did something else when it was replayed ({apart:.2g})")
+
+    def _give_up(self, why: str) -> None:
+        """Capture nothing any more: the update itself is right without."""
+        self._recorder = None
+        warnings.warn(f"an update {why}; updates run uncaptured from here on", stacklevel=4)
+
+    @torch.no_grad()
+    def _apart(self, kind: Hashable, captured: Captured, recorder: Recorder) -> float:
+        """Return how far a replay ends from the update as it is, both undone: the largest distance over all tensors.
+
+        Distances are shares of the largest change that the update made to the tensor. Both draw the same numbers.
+        """
+        tensors, (chance, restore) = self._body.tensors, recorder.chance()
+        before = [tensor.clone() for tensor in tensors]
+
+        def undo() -> None:
+            for tensor, was in zip(tensors, before, strict=True):
+                tensor.copy_(was)
+            restore(chance)
+
+        with recorder.aside(), unchecked(), torch.enable_grad():
+            for host in self._body.body(kind):
+                host()
+        wanted = [tensor.clone() for tensor in tensors]
+        figures = self._body.figures.detach().clone()
+        undo()
+        for piece in captured.pieces:
+            piece.replay() if hasattr(piece, "replay") else piece()
+        found = [tensor.clone() for tensor in tensors]
+        close = torch.allclose(captured.figures, figures, rtol=CLOSE, atol=CLOSE)
+        undo()
+        apart = [_share(*three) for three in zip(found, wanted, before, strict=True)]
+        return max([float("inf") if not close else 0.0, *apart])
 
     def _replay(self, captured: Captured) -> tuple[Tensor, bool]:
         self.replays += 1
@@ -218,3 +268,13 @@ class Runner:
     def _count(stepped: list[tuple[Learner, Shown]]) -> None:
         for learner, shown in stepped:
             learner.counted(shown)
+
+
+def _share(found: Tensor, wanted: Tensor, before: Tensor) -> float:
+    """Return how far two tensors are apart, as a share of how far one of them went."""
+    if not found.is_floating_point():
+        return 0.0 if torch.equal(found, wanted) else float("inf")
+    if not found.numel():
+        return 0.0
+    apart, went = ((wanted - other).abs().max().item() for other in (found, before))
+    return apart / max(went, 1e-12)

@@ -37,7 +37,8 @@ class Learner:
         self._roles = [net.role for net in self._groups.nets]
         self._composition, self._signals = penalties.composition, tuner.signals
         self._steps = steps_of(optimizer, device)
-        self._hooked = any(True for _ in tuner.composition.each("gradient", "after", roles=self._roles))
+        self.hooked = any(True for _ in tuner.composition.each("gradient", "after", roles=self._roles))
+        """Whether methods do something around a step that only the host can do."""
         self.stepped: list[tuple[Learner, Shown]] = []
         """Joined by a step as the host learns of it."""
 
@@ -45,6 +46,11 @@ class Learner:
     def key(self) -> Any:
         """Something that is another one when what was captured of a step no longer holds."""
         return self._steps.key
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What a step writes besides the parameters."""
+        return self._steps.tensors
 
     def begin(self) -> None:
         """Begin updates."""
@@ -54,7 +60,9 @@ class Learner:
         """Bring what the optimizer keeps up to date."""
         self._steps.end()
 
-    def learn(self, loss: Tensor, batch: Batch, clip: tuple[Sequence[Parameter], float] | None = None) -> Iterator[Host]:
+    def learn(
+        self, loss: Tensor, batch: Batch, clip: tuple[Sequence[Parameter], float] | None = None
+    ) -> Iterator[Host]:
         """Step along the gradient of a loss and of the penalties.
 
         Args:
@@ -65,7 +73,7 @@ class Learner:
         shown = self._gradients(loss, batch)
         if clip is not None:
             nn.utils.clip_grad_norm_(clip[0], clip[1])
-        if self._hooked:
+        if self.hooked:
             yield self._around(shown)
         else:
             self._steps.step([p for p, _ in shown])
@@ -108,7 +116,7 @@ class Learner:
 
     def counted(self, shown: Shown) -> None:
         """Note that an update has taken its step, whoever ran it."""
-        if self._hooked:
+        if self.hooked:
             self._steps.counted([p for p, _ in shown if p.grad is not None])
             return
         self.show(shown)

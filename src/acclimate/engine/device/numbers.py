@@ -10,7 +10,7 @@ import torch
 from torch.distributions import Distribution
 
 
-class Refused(RuntimeError):
+class Refused(RuntimeError):  # noqa: N818 (a refusal is no fault)
     """Something in an update cannot be captured; the message says what, as part of a sentence."""
 
 

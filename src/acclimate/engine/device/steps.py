@@ -56,6 +56,11 @@ class ListStep:
         members = tuple(tuple(map(id, group["params"])) for group in groups)
         return members, str(options), self._holds()
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Moments and counts."""
+        return [t for run in self._runs or () for t in (run.count, *(m for moments in run.moments for m in moments))]
+
     def _holds(self) -> Any:
         """Return which tensors the optimizer keeps its moments in."""
         state = self._optimizer.state

@@ -54,6 +54,17 @@ class DeviceUpdate(ABC):
         numbers = tuple(_held(getattr(model, name, None)) for name in self.hyperparameters)
         return baked(model.policy), numbers, self.penalties.key, tuple(learner.key for learner in self.learners)
 
+    @property
+    def hooked(self) -> bool:
+        """Whether methods do something around a step that only the host can do: then nothing is captured."""
+        return any(learner.hooked for learner in self.learners)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that an update writes and the next one reads."""
+        own = [*self.model.policy.parameters(), *self.model.policy.buffers()]
+        return [*own, *(tensor for learner in self.learners for tensor in learner.tensors)]
+
     def begin(self, inputs: Any) -> None:
         """Begin updates on inputs that lie where this key says."""
         self.penalties.write()
