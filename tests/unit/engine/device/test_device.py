@@ -45,7 +45,7 @@ METHOD: dict[str, Method] = {
     "channel": ChannelScale(),
     "lora": LoRA(),
     "dropout": Dropout(p=0.2, on="*"),
-    "freeze": Freeze(on="*0*"),
+    "freeze": Freeze(on="*:*.bias"),
     "hold": Hold(steps=130, on="*:*.bias"),
 }
 HOOKED = {"l2sp", "l2sp, decoupled", "freeze", "hold"}
