@@ -48,7 +48,7 @@ METHOD: dict[str, Method] = {
     "freeze": Freeze(on="*:*.bias"),
     "hold": Hold(steps=130, on="*:*.bias"),
 }
-HOOKED = {"l2sp", "l2sp, decoupled", "freeze", "hold"}
+HOOKED = {"l2sp", "l2sp, decoupled", "hold"}
 """Methods that do something around a step, which only the host can do: such updates run as they are."""
 SHORT = {("a2c", "dropout"), ("a2c", "kl")}
 """Where a few updates are too few: what was captured holds for a rollout or until the penalty ends."""
