@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from stable_baselines3 import A2C, PPO
-from tests.cases import METHODS, context, refused
+from tests.cases import METHODS, context
 from tests.cases import agent as tuned
 from tests.unit.engine.alike import both as on
 from tests.unit.engine.alike_off_policy import ALGORITHMS
@@ -19,15 +20,17 @@ from tests.unit.engine.device.emulation import EmulatedGraph, Emulation, Waits
 
 from acclimate.engine.choice import attach
 from acclimate.engine.device import algorithms, engine, on_policy
-from acclimate.method import Method
+from acclimate.method import Method, Signals
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.l2 import L2
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.lora import LoRA
+from acclimate.net import Net
 from acclimate.schedule import Linear
 from acclimate.seam import Seam
 
@@ -170,17 +173,29 @@ def test_an_agent_is_trained_by_it_in_a_run(name: str) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
 
 
-def test_what_changes_in_a_run_is_refused_with_a_reason() -> None:
-    said = {}
-    for case, method in METHODS.items():
-        for name in ("sac-mlp", "ppo-mlp"):
-            if not refused(case, name):
-                model = tuned(name)
-                seam = Seam(model, method, context=context(model))
-                said[name, case] = engine.cannot(model, type(model), seam.tuner)
-    assert said["sac-mlp", "kl"] is None
-    assert all(why is None or why.startswith(("a ", "an ", "the ")) for why in said.values())
-    assert any(why == "a method that decides what is done" for why in said.values())
+@dataclass(frozen=True, kw_only=True)
+class Late(L2):
+    """A penalty that grows as the run goes on."""
+
+    name: ClassVar[str] = "late"
+
+    def weight_penalty(self, net: Net, state: Any, signals: Signals) -> torch.Tensor:
+        return signals.progress * super().weight_penalty(net, state, signals)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "why"),
+    [
+        ("sac-mlp", KLToPrior(), None),
+        ("ppo-mlp", Full(), None),
+        ("ppo-mlp", Late(), "a penalty that depends on the `progress` of the run"),
+        ("sac-mlp", METHODS["jump-start"], "a method that decides what is done"),
+    ],
+)
+def test_what_it_cannot_train_is_said(name: str, method: Method, why: str | None) -> None:
+    model = tuned(name)
+    seam = Seam(model, method, context=context(model))
+    assert engine.cannot(model, type(model), seam.tuner) == why
 
 
 def test_agents_on_the_cpu_are_not_given_to_it() -> None:
