@@ -21,7 +21,8 @@ from acclimate.agent import Agent
 from acclimate.layers import Layers
 from acclimate.shortcut import Shortcut
 
-ROUNDING = {"rtol": 1e-5, "atol": 1e-6}
+ROUNDING = {"rtol": 3e-5, "atol": 3e-6}
+"""Three layers of 256 units in float32, summed in another order; which one depends on where arrays lie in memory too."""
 
 AXES = spaces.Box(np.array([[-1.0, -2.0], [0.0, -0.1]], np.float32), np.array([[1.0, 2.0], [3.0, 0.1]], np.float32))
 ACTIONS = {
