@@ -22,7 +22,7 @@ from acclimate.layers import Layers
 from acclimate.shortcut import Shortcut
 
 ROUNDING = {"rtol": 3e-5, "atol": 3e-6}
-"""Three layers of 256 units in float32, summed in another order; which one depends on where arrays lie in memory too."""
+"""Three layers of 256 units in float32, summed in another order, which depends on where arrays lie in memory too."""
 
 AXES = spaces.Box(np.array([[-1.0, -2.0], [0.0, -0.1]], np.float32), np.array([[1.0, 2.0], [3.0, 0.1]], np.float32))
 ACTIONS = {
