@@ -150,8 +150,9 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     """
     if wanted == "sb3":
         return "sb3", "asked for"
-    if seam.model.policy.device.type == "cuda":
-        return _on_gpu(seam, stock)
+    if seam.model.device.type != "cpu":
+        seam.engine, why = device.choose(seam, stock)
+        return ("sb3", f"{why}: left to Stable-Baselines3 itself") if seam.engine is None else ("acclimate", why)
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
     if why is None:
@@ -164,11 +165,3 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         seam.engine = modules = ModularEngine(seam, stock)
         return "acclimate", f"trained through its own modules ({why}): the same updates, faster{modules.kept}"
     return "sb3", f"{why}: left to Stable-Baselines3 itself"
-
-
-def _on_gpu(seam: Seam, stock: type[BaseAlgorithm]) -> tuple[str, str]:
-    why = device.cannot(seam.model, stock, seam.tuner)
-    if why is not None:
-        return "sb3", f"{why}: left to Stable-Baselines3 itself"
-    seam.engine = device.DeviceEngine(seam, stock)
-    return "acclimate", "updates captured as CUDA graphs, each compared with the update as it is before it is used"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from acclimate.engine.device.captured import Recorder
-from acclimate.engine.device.learner import Host, steps_of
+from acclimate.engine.device.learner import steps_of
 from acclimate.engine.device.off_policy import OffPolicy, follow, least
 from acclimate.tuner import Tuner
 
@@ -93,8 +93,8 @@ class DeviceSAC(OffPolicy):
         self._temperature.learn(loss, self.stepped)
         return coefficient, [loss]
 
-    def body(self, kind: Any) -> Iterator[Host]:
-        """Update temperature, critics, actor and targets; see `DeviceUpdate`."""
+    def update(self, kind: Hashable) -> None:
+        """Update temperature, critics, actor and targets."""
         model, batch = self.model, self.minibatch.batch
         self.batch = batch
         actions, likelihood = model.actor.action_log_prob(batch.observations)
@@ -104,10 +104,10 @@ class DeviceSAC(OffPolicy):
             next_actions, next_likelihood = model.actor.action_log_prob(batch.next_observations)
             after = least(model.critic_target(batch.next_observations, next_actions))
             after = after - coefficient * next_likelihood.reshape(-1, 1)
-        yield from self.learn_values(after, 0.5)
+        self.learn_values(after, 0.5)
         loss = (coefficient * likelihood - least(model.critic(batch.observations, actions))).mean()
         self.figures = torch.stack([f.detach().reshape(()) for f in (coefficient, loss, self.critic_loss, *more)])
-        yield from self.learners[0].learn(loss, batch)
+        self.learners[0].learn(loss, batch)
         if kind:
             follow(model.critic.parameters(), model.critic_target.parameters(), model.tau)
             follow(model.batch_norm_stats, model.batch_norm_stats_target, 1.0)
@@ -134,8 +134,8 @@ class DeviceTD3(OffPolicy):
         """Return what is logged."""
         return ("actor_loss", "critic_loss") if kind else ("critic_loss",)
 
-    def body(self, kind: Any) -> Iterator[Host]:
-        """Update the critics, and each time that the delay is over the actor and the targets; see `DeviceUpdate`."""
+    def update(self, kind: Hashable) -> None:
+        """Update the critics, and each time that the delay is over the actor and the targets."""
         model, batch = self.model, self.minibatch.batch
         self.batch = batch
         with torch.no_grad():
@@ -143,11 +143,11 @@ class DeviceTD3(OffPolicy):
             noise = noise.clamp(-model.target_noise_clip, model.target_noise_clip)
             actions = (model.actor_target(batch.next_observations) + noise).clamp(-1, 1)
             after = least(model.critic_target(batch.next_observations, actions))
-        yield from self.learn_values(after, 1.0)
+        self.learn_values(after, 1.0)
         figures = [self.critic_loss]
         if kind:
             loss = -model.critic.q1_forward(batch.observations, model.actor(batch.observations)).mean()
-            yield from self.learners[0].learn(loss, batch)
+            self.learners[0].learn(loss, batch)
             follow(model.critic.parameters(), model.critic_target.parameters(), model.tau)
             follow(model.actor.parameters(), model.actor_target.parameters(), model.tau)
             follow(model.critic_batch_norm_stats, model.critic_batch_norm_stats_target, 1.0)
@@ -174,8 +174,8 @@ class DeviceDQN(OffPolicy):
         """Return what is logged."""
         return ("loss",)
 
-    def body(self, kind: Any) -> Iterator[Host]:
-        """Update the network; see `DeviceUpdate`."""
+    def update(self, kind: Hashable) -> None:
+        """Update the network."""
         model, batch = self.model, self.minibatch.batch
         self.batch = batch
         with torch.no_grad():
@@ -184,7 +184,7 @@ class DeviceDQN(OffPolicy):
         values = model.q_net(batch.observations).gather(1, batch.actions.long())  # type: ignore[union-attr]
         loss = F.smooth_l1_loss(values, wanted)
         self.figures = loss.detach().reshape(1)
-        yield from self.learners[0].learn(loss, batch, (list(model.policy.parameters()), model.max_grad_norm))
+        self.learners[0].learn(loss, batch, (list(model.policy.parameters()), model.max_grad_norm))
 
 
 _UPDATES: dict[type, type[Any]] = {SAC: DeviceSAC, TD3: DeviceTD3, DDPG: DeviceTD3, DQN: DeviceDQN}

@@ -18,10 +18,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from acclimate.engine.device.learner import Host, Learner, Shown
+from acclimate.engine.device.learner import Learner, Shown
 from acclimate.engine.device.numbers import unchecked
 from acclimate.experience import Batch
 from acclimate.method import Signals
+
+Host = Callable[[], bool]
+"""What the host looks at in the middle of an update; it returns whether the update goes on."""
 
 WARM = 3
 """Updates of a kind before it is captured: libraries and allocators set themselves up in the first ones."""
@@ -41,8 +44,6 @@ class Body(Protocol):
     """(figures,), what is logged, set before any step."""
     stepped: list[tuple[Learner, Shown]]
     """Which steps were taken, and along which gradients."""
-    hooked: bool
-    """Whether the host does something that cannot be done twice."""
     tensors: list[Tensor]
     """All that an update writes and the next one reads."""
 
@@ -65,6 +66,9 @@ class Recorder(Protocol):
 
     def graph(self) -> Graph:
         """Return a new graph."""
+
+    def renew(self) -> None:
+        """Let the graphs to come share no memory with those before, none of which is replayed any more."""
 
     def chance(self) -> tuple[Any, Callable[[Any], None]]:
         """Return the state of the random numbers, and what puts it back."""
@@ -97,7 +101,7 @@ class Cuda:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)
-        self._pool = torch.cuda.graph_pool_handle()
+        self.renew()
 
     def aside(self) -> AbstractContextManager[Any]:
         """Run on the stream of the captures, between what was launched before and what comes after."""
@@ -106,6 +110,10 @@ class Cuda:
     def chance(self) -> tuple[Any, Callable[[Any], None]]:
         """Return the state of the device's random numbers, and what puts it back."""
         return torch.cuda.get_rng_state(self._device), lambda state: torch.cuda.set_rng_state(state, self._device)
+
+    def renew(self) -> None:
+        """Take another pool: gradients may still lie in the old one, into which nothing can be captured any more."""
+        self._pool = torch.cuda.graph_pool_handle()
 
     def graph(self) -> CudaGraph:
         """Return a graph; graphs of one update share memory, so they are replayed in the order of their capture."""
@@ -156,6 +164,8 @@ class Runner:
         self._ran: Counter[Hashable] = Counter()
         self.replays = 0
         """How many updates were replayed."""
+        self.failure: str | None = None
+        """Why nothing is captured any more."""
 
     def begin(self, key: Hashable) -> None:
         """Begin updates; what was captured under another key is let go of."""
@@ -163,6 +173,8 @@ class Runner:
             self._key = key
             self._captured.clear()
             self._ran.clear()
+            if self._recorder is not None:
+                self._recorder.renew()
 
     def __call__(self, kind: Hashable) -> tuple[Tensor, bool]:
         """Update once.
@@ -175,7 +187,7 @@ class Runner:
         """
         captured = self._captured.get(kind)
         if captured is None:
-            if self._recorder is None or self._body.hooked or self._ran[kind] < self._warm:
+            if self._recorder is None or self._ran[kind] < self._warm:
                 self._ran[kind] += 1
                 return self._as_it_is(kind)
             captured = self._capture(kind, self._recorder)
@@ -220,7 +232,7 @@ class Runner:
 
     def _give_up(self, why: str) -> None:
         """Capture nothing any more: the update itself is right without."""
-        self._recorder = None
+        self._recorder, self.failure = None, why
         warnings.warn(f"an update {why}; updates run uncaptured from here on", stacklevel=4)
 
     @torch.no_grad()
@@ -276,5 +288,5 @@ def _share(found: Tensor, wanted: Tensor, before: Tensor) -> float:
         return 0.0 if torch.equal(found, wanted) else float("inf")
     if not found.numel():
         return 0.0
-    apart, went = ((wanted - other).abs().max().item() for other in (found, before))
+    apart, went = (torch.linalg.vector_norm(wanted - other).item() for other in (found, before))
     return apart / max(went, 1e-12)

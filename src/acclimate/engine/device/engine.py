@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from gymnasium import Space, spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import DictRolloutBuffer, ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -19,13 +18,14 @@ from stable_baselines3.common.policies import (
 
 from acclimate.engine.device import algorithms, on_policy
 from acclimate.engine.device.captured import Cuda, Recorder
-from acclimate.engine.device.numbers import Refused, unchecked
-from acclimate.engine.device.penalties import Penalties
+from acclimate.engine.device.rehearsal import distance
 from acclimate.engine.device.steps import list_step
 from acclimate.engine.on_policy import unfit
-from acclimate.experience import Batch
 from acclimate.seam import Seam
 from acclimate.tuner import Tuner
+
+APART = 1e-3
+"""How far captured updates may end from SB3's in a rehearsal, as a share of the way."""
 
 _ON_POLICY = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
 
@@ -33,20 +33,19 @@ _ON_POLICY = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPoli
 class DeviceEngine:
     """Updates an agent by what is captured once and replayed; its rollouts are collected by SB3."""
 
-    def __init__(self, seam: Seam, stock: type, recorder: Recorder | None = None) -> None:
+    def __init__(self, seam: Seam, stock: type, recorder: Recorder | None) -> None:
         """Prepare; `cannot` has said that all of this can be run.
 
         Args:
             seam: of the model.
             stock: the model's class.
-            recorder: makes the captures, CUDA's by default.
+            recorder: captures updates; None runs them as they are.
         """
         self._model, self._stock = seam.model, stock
-        captures = recorder or Cuda(torch.device(seam.model.device))
         if issubclass(stock, OffPolicyAlgorithm):
-            self.update: Any = algorithms.update_of(seam.model, stock, seam.tuner, captures)
+            self.update: Any = algorithms.update_of(seam.model, stock, seam.tuner, recorder)
         else:
-            self.update = on_policy.update_of(seam.model, seam.tuner, captures)  # type: ignore[arg-type]
+            self.update = on_policy.update_of(seam.model, seam.tuner, recorder)
 
     def collect(self, *args: Any, **kwargs: Any) -> Any:
         """Fill the buffer, as the algorithm itself does."""
@@ -57,8 +56,55 @@ class DeviceEngine:
         self.update.train(*args, **kwargs)
 
 
+def choose(seam: Seam, stock: type) -> tuple[DeviceEngine | None, str]:
+    """Return the engine of an agent that is not on the CPU, or none, and why.
+
+    Args:
+        seam: of the model, not entered.
+        stock: the model's class.
+    """
+    device = torch.device(seam.model.device)
+    if device.type != "cuda":
+        return None, f"parameters on `{device.type}`, which has no CUDA graphs"
+    if not torch.cuda.is_available():
+        return None, "a torch without CUDA"
+    return proven(seam, stock, lambda: Cuda(device))
+
+
+def proven(seam: Seam, stock: type, record: Callable[[], Recorder]) -> tuple[DeviceEngine | None, str]:
+    """Return an engine whose captured updates were SB3's in a rehearsal, or none, and why.
+
+    Args:
+        seam: of the model, not entered.
+        stock: the model's class.
+        record: returns what captures updates.
+    """
+    if (why := cannot(seam.model, stock, seam.tuner)) is not None:
+        return None, why
+    try:
+        rehearsed = DeviceEngine(seam, stock, record())
+        rehearsed.update.warm(1)
+        with warnings.catch_warnings():
+            # That a capture fails is a warning in a run; here it is the answer.
+            warnings.simplefilter("ignore")
+            apart = distance(seam, stock, rehearsed.train)
+    except (RuntimeError, TypeError, ValueError) as error:
+        return None, f"updates that cannot be captured ({_first_line(error)})"
+    runner = rehearsed.update.runner
+    if runner.failure is not None or not runner.replays:
+        return None, f"updates that cannot be captured ({runner.failure or 'none was replayed in a rehearsal'})"
+    if not apart <= APART:
+        return None, f"captured updates that end {apart:.1e} of the way from Stable-Baselines3's in a rehearsal"
+    said = f"updates captured as CUDA graphs, in a rehearsal {apart:.1e} of the way from Stable-Baselines3's"
+    return DeviceEngine(seam, stock, record()), said
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
-    """Return why an agent with these methods is not trained here, None if it is.
+    """Return why the updates of an agent with these methods are not captured, None if they may be.
 
     Args:
         model: the agent's model.
@@ -70,10 +116,16 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         return why
     if any(True for _ in tuner.composition.each("act")):
         return "a method that decides what is done"
+    for part, _ in tuner.composition.each("gradient", "after"):
+        # `l2` and `l2sp` do nothing there unless they are decoupled.
+        if getattr(part.method, "decoupled", True):
+            return f"`{part.method.name}`, which acts around each step"
+    if any(not groups.trained() for groups in tuner.adopted):
+        return "an optimizer that trains nothing"
     held = [groups.optimizer for groups in tuner.adopted]
     own = getattr(model, "ent_coef_optimizer", None)
     steps = map(list_step, held if own is None else [*held, own])
-    return next((step for step in steps if isinstance(step, str)), None) or _penalties(model, tuner)
+    return next((step for step in steps if isinstance(step, str)), None)
 
 
 def _off_policy(model: Any, stock: type) -> str | None:
@@ -81,6 +133,8 @@ def _off_policy(model: Any, stock: type) -> str | None:
         return f"the algorithm {stock.__name__}"
     if type(model.replay_buffer) is not ReplayBuffer:
         return f"the buffer {type(model.replay_buffer).__name__}"
+    if model.replay_buffer.optimize_memory_usage:
+        return "a replay buffer that keeps no next observations"
     if model.use_sde:
         return "exploration that depends on the state (gSDE)"
     shared = getattr(model.policy, "share_features_extractor", False)
@@ -93,31 +147,3 @@ def _on_policy(model: Any, stock: type) -> str | None:
     if (why := unfit(model, stock, RolloutBuffer, DictRolloutBuffer)) is not None:
         return why
     return None if type(model.policy) in _ON_POLICY else f"the policy {type(model.policy).__name__}"
-
-
-def _penalties(model: Any, tuner: Tuner) -> str | None:
-    """Return which penalty asks for what changes in a run, None if none does; they are tried on two rows."""
-    tried = Penalties(tuner.composition, torch.device(model.device))
-    device, nothing = torch.device(model.device), torch.zeros(2, 1, device=model.device)
-    actions = torch.as_tensor(_drawn(model.action_space), device=device).reshape(2, -1)
-    seen = _observations(model)
-    drawing = [device.index or 0] if device.type == "cuda" else []
-    try:
-        with unchecked(), torch.random.fork_rng(devices=drawing):
-            tried.composition.penalty(Batch(seen, actions, nothing, seen, nothing))
-    except Refused as refused:
-        return str(refused)
-    return None
-
-
-def _observations(model: Any) -> Any:
-    space = model.observation_space
-    if isinstance(space, spaces.Dict):
-        return {key: torch.as_tensor(_drawn(part), device=model.device) for key, part in space.items()}
-    return torch.as_tensor(_drawn(space), device=model.device)
-
-
-def _drawn(space: Space[Any]) -> Any:
-    own = copy.deepcopy(space)
-    own.seed(0)
-    return np.stack([np.asarray(own.sample()) for _ in range(2)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,8 @@ from acclimate.engine.device.steps import list_step
 from acclimate.experience import Batch
 from acclimate.tuner import Tuner
 
-Host = Callable[[], bool]
-"""What the host does in the middle of an update; it returns whether the update goes on."""
 Shown = list[tuple[Parameter, Tensor]]
+Clip = tuple[Sequence[Parameter], float]
 
 
 def steps_of(optimizer: Optimizer, device: torch.device) -> Any:
@@ -34,13 +33,10 @@ class Learner:
     def __init__(self, optimizer: Optimizer, tuner: Tuner, penalties: Penalties, device: torch.device) -> None:
         """Step in the place of an optimizer that the tuner has adopted."""
         (self._groups,) = (groups for groups in tuner.adopted if groups.optimizer is optimizer)
-        self._roles = [net.role for net in self._groups.nets]
         self._composition, self._signals = penalties.composition, tuner.signals
         self._steps = steps_of(optimizer, device)
-        self.hooked = any(True for _ in tuner.composition.each("gradient", "after", roles=self._roles))
-        """Whether methods do something around a step that only the host can do."""
         self.stepped: list[tuple[Learner, Shown]] = []
-        """Joined by a step as the host learns of it."""
+        """Joined by each step, so that the host can count it."""
 
     @property
     def key(self) -> Any:
@@ -60,9 +56,7 @@ class Learner:
         """Bring what the optimizer keeps up to date."""
         self._steps.end()
 
-    def learn(
-        self, loss: Tensor, batch: Batch, clip: tuple[Sequence[Parameter], float] | None = None
-    ) -> Iterator[Host]:
+    def learn(self, loss: Tensor, batch: Batch, clip: Clip | None = None) -> None:
         """Step along the gradient of a loss and of the penalties.
 
         Args:
@@ -73,10 +67,7 @@ class Learner:
         shown = self._gradients(loss, batch)
         if clip is not None:
             nn.utils.clip_grad_norm_(clip[0], clip[1])
-        if self.hooked:
-            yield self._around(shown)
-        else:
-            self._steps.step([p for p, _ in shown])
+        self._steps.step([p for p, _ in shown])
         self.stepped.append((self, shown))
 
     def _gradients(self, loss: Tensor, batch: Batch) -> Shown:
@@ -100,26 +91,10 @@ class Learner:
             parameter.grad = own.get(parameter)
         return [(p, own[p]) for p in trained if p in own]
 
-    def _around(self, shown: Shown) -> Host:
-        def around() -> bool:
-            self.show(shown)
-            self._groups.around(lambda: self._steps.step([p for p, _ in shown if p.grad is not None]))
-            return True
-
-        return around
-
-    @staticmethod
-    def show(shown: Shown) -> None:
-        """Let each parameter show its gradient of this update."""
-        for parameter, gradient in shown:
-            parameter.grad = gradient
-
     def counted(self, shown: Shown) -> None:
         """Note that an update has taken its step, whoever ran it."""
-        if self.hooked:
-            self._steps.counted([p for p, _ in shown if p.grad is not None])
-            return
-        self.show(shown)
+        for parameter, gradient in shown:
+            parameter.grad = gradient
         self._steps.counted([p for p, _ in shown])
         if self._groups.due():
             self._groups.show()

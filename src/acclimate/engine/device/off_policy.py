@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from acclimate.engine.device.captured import Recorder
+from acclimate.engine.device.captured import Host, Recorder
 from acclimate.engine.device.inputs import Minibatch
-from acclimate.engine.device.learner import Host
 from acclimate.engine.device.update import DeviceUpdate, read
 from acclimate.engine.replay import Replay
 from acclimate.tuner import Tuner
@@ -69,6 +68,15 @@ class OffPolicy(DeviceUpdate):
         """Return what kind of update comes now; `step` updates of this call went before."""
         return None
 
+    def body(self, kind: Hashable) -> Iterator[Host]:
+        """Update once; the host has nothing to look at. See `DeviceUpdate`."""
+        self.update(kind)
+        yield from ()
+
+    def update(self, kind: Hashable) -> None:
+        """Update once from `minibatch`."""
+        raise NotImplementedError
+
     def names(self, kind: Hashable) -> tuple[str, ...]:
         """Return what the figures of an update are."""
         raise NotImplementedError
@@ -77,14 +85,14 @@ class OffPolicy(DeviceUpdate):
         """Count updates as SB3 does."""
         self.model._n_updates += gradient_steps
 
-    def learn_values(self, after: Tensor, weight: float) -> Iterator[Host]:
+    def learn_values(self, after: Tensor, weight: float) -> None:
         """Step the critics towards what follows from the worth of what comes after, (rows, 1)."""
         model, batch = self.model, self.batch
         with torch.no_grad():
             wanted = batch.rewards + (1 - batch.dones) * model.gamma * after  # type: ignore[operator]
         values = model.critic(batch.observations, batch.actions)
         self.critic_loss = weight * sum(F.mse_loss(value, wanted) for value in values)
-        yield from self.learners[1].learn(self.critic_loss, batch)  # type: ignore[arg-type]
+        self.learners[1].learn(self.critic_loss, batch)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -12,9 +12,8 @@ from stable_baselines3 import PPO
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from acclimate.engine.device.captured import Recorder
+from acclimate.engine.device.captured import Host, Recorder
 from acclimate.engine.device.inputs import Rollout
-from acclimate.engine.device.learner import Host
 from acclimate.engine.device.numbers import Number
 from acclimate.engine.device.update import DeviceUpdate, read
 from acclimate.engine.on_policy import log
@@ -90,10 +89,10 @@ class OnPolicy(DeviceUpdate):
         # Where there is no closed form it is estimated from the actions at hand.
         return rows, values.flatten(), likelihood, -likelihood if entropy is None else entropy
 
-    def step(self, loss: Tensor) -> Iterator[Host]:
+    def step(self, loss: Tensor) -> None:
         """Step along the gradient of a loss."""
         clip = list(self.model.policy.parameters()), self.model.max_grad_norm
-        return self.learners[0].learn(loss, self.batch, clip)
+        self.learners[0].learn(loss, self.batch, clip)
 
 
 def standardised(advantages: Tensor) -> Tensor:
@@ -165,7 +164,7 @@ class DevicePPO(OnPolicy):
             self.figures = torch.stack([entropy_loss, policy_loss, value_loss, kl, outside.to(kl.dtype), loss])
         if model.target_kl is not None:
             yield lambda: kl.item() <= 1.5 * model.target_kl
-        yield from self.step(loss)
+        self.step(loss)
 
     def _told(self, values: Tensor, before: Tensor) -> Tensor:
         """Return what the critic says, held near to what it said in the rollout if SB3 is asked to do so."""
@@ -195,7 +194,8 @@ class DeviceA2C(OnPolicy):
         value_loss = F.mse_loss(rows["returns"], values)
         entropy_loss = -torch.mean(entropy)
         self.figures = torch.stack([entropy_loss, policy_loss, value_loss]).detach()
-        yield from self.step(policy_loss + model.ent_coef * entropy_loss + model.vf_coef * value_loss)
+        self.step(policy_loss + model.ent_coef * entropy_loss + model.vf_coef * value_loss)
+        yield from ()
 
 
 def update_of(model: Any, tuner: Tuner, recorder: Recorder | None = None) -> OnPolicy:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from acclimate.engine.device.baked import baked
-from acclimate.engine.device.captured import WARM, Recorder, Runner
-from acclimate.engine.device.learner import Host, Learner, Shown
+from acclimate.engine.device.captured import WARM, Host, Recorder, Runner
+from acclimate.engine.device.learner import Learner, Shown
 from acclimate.engine.device.penalties import Penalties
 from acclimate.experience import Batch
 from acclimate.tuner import Tuner
@@ -55,15 +55,11 @@ class DeviceUpdate(ABC):
         return baked(model.policy), numbers, self.penalties.key, tuple(learner.key for learner in self.learners)
 
     @property
-    def hooked(self) -> bool:
-        """Whether methods do something around a step that only the host can do: then nothing is captured."""
-        return any(learner.hooked for learner in self.learners)
-
-    @property
     def tensors(self) -> list[Tensor]:
         """All that an update writes and the next one reads."""
-        own = [*self.model.policy.parameters(), *self.model.policy.buffers()]
-        return [*own, *(tensor for learner in self.learners for tensor in learner.tensors)]
+        policy, moments = self.model.policy, (tensor for learner in self.learners for tensor in learner.tensors)
+        own = {id(t): t for t in (*policy.parameters(), *self.tuner.parameters, *policy.buffers())}
+        return [*own.values(), *moments]
 
     def begin(self, inputs: Any) -> None:
         """Begin updates on inputs that lie where this key says."""

@@ -84,6 +84,9 @@ class Emulation:
     def aside(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
+    def renew(self) -> None:
+        pass
+
     def chance(self) -> tuple[Any, Any]:
         return torch.get_rng_state(), torch.set_rng_state
 
