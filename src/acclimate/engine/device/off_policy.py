@@ -41,7 +41,7 @@ class OffPolicy(DeviceUpdate):
         model.policy.set_training_mode(True)
         model._update_learning_rate(self.scheduled)
         for step in range(gradient_steps):
-            self._draw(batch_size)
+            self.draw(batch_size)
             if step == 0:
                 self.begin(self.minibatch.key)
             kind = self.kind(step)
@@ -57,7 +57,8 @@ class OffPolicy(DeviceUpdate):
         for name, found in values.items():
             model.logger.record(f"train/{name}", np.mean(found))
 
-    def _draw(self, rows: int) -> None:
+    def draw(self, rows: int) -> None:
+        """Take a minibatch to the device."""
         model, batch = self.model, self.minibatch
         drawn, _ = self._replay.rows(model.replay_buffer, rows, model._vec_normalize_env)
         batch.load(drawn)

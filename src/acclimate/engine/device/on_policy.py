@@ -39,15 +39,20 @@ class OnPolicy(DeviceUpdate):
         model = self.model
         model.policy.set_training_mode(True)
         model._update_learning_rate(model.policy.optimizer)
-        self._rollout.load(model.rollout_buffer)
+        self.load()
+        logged = self.updates()
+        self.end()
+        log(model, logged)
+
+    def load(self) -> set[int]:
+        """Take the rollout to the device and begin updates; return how many rows minibatches have."""
+        self._rollout.load(self.model.rollout_buffer)
         self.write()
         sizes = {place.stop - place.start for place in minibatches(self._rows, self.size)}
         for size in sizes - set(self._index):
             self._index[size] = torch.zeros(size, dtype=torch.int64, device=self.device)
         self.begin((self._rollout.key, tuple(index.data_ptr() for index in self._index.values())))
-        logged = self.updates()
-        self.end()
-        log(model, logged)
+        return sizes
 
     @property
     def _rows(self) -> int:

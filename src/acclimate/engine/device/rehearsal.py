@@ -26,7 +26,7 @@ TIMES = 3
 STEPS = 64
 """How many steps of experience off-policy minibatches are drawn from."""
 FARTHEST = 10.0
-"""Random observations stay within this, whatever their space allows: spaces without bounds are declared by large ones."""
+"""Random observations stay within this, whatever their space allows: many declare huge bounds in the place of none."""
 
 
 def distance(seam: Seam, stock: type, train: Callable[..., None]) -> float:
@@ -42,7 +42,7 @@ def distance(seam: Seam, stock: type, train: Callable[..., None]) -> float:
     begin, ends = _places(seam), []
     for run in (lambda *args: _by_sb3(seam, stock, *args), train):
         with _restored(seam):
-            arguments, calls = _experience(seam.model)
+            arguments, calls = give_experience(seam.model)
             np.random.seed(0)
             torch.manual_seed(0)
             with seam:
@@ -107,7 +107,7 @@ def _restored(seam: Seam) -> Iterator[None]:
             np.random.set_state(chance)
 
 
-def _experience(model: Any) -> tuple[tuple[int, ...], int]:
+def give_experience(model: Any) -> tuple[tuple[int, ...], int]:
     """Give a model a buffer of random experience; return what `train` is called with, and how often."""
     rng = np.random.default_rng(0)
     if isinstance(model, OffPolicyAlgorithm):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from stable_baselines3 import A2C, PPO
-from tests.cases import METHODS, context
 from tests.cases import agent as tuned
 from tests.unit.engine.alike import both as on
 from tests.unit.engine.alike_off_policy import ALGORITHMS
@@ -20,17 +18,14 @@ from tests.unit.engine.device.emulation import EmulatedGraph, Emulation, Waits
 
 from acclimate.engine.choice import attach
 from acclimate.engine.device import algorithms, engine, on_policy
-from acclimate.method import Method, Signals
+from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
-from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
-from acclimate.methods.l2 import L2
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.lora import LoRA
-from acclimate.net import Net
 from acclimate.schedule import Linear
 from acclimate.seam import Seam
 
@@ -44,15 +39,11 @@ ON: dict[str, tuple[Any, dict[str, Any]]] = {
 METHOD: dict[str, Method] = {
     "kl": KLToPrior(weight=Linear(1.0, 0.0, 0.5)),
     "l2sp": L2SP(weight=1.0),
-    "l2sp, decoupled": L2SP(weight=1.0, decoupled=True),
     "channel": ChannelScale(),
     "lora": LoRA(),
     "dropout": Dropout(p=0.2, on="*"),
     "freeze": Freeze(on="*:*.bias"),
-    "hold": Hold(steps=130, on="*:*.bias"),
 }
-HOOKED = {"l2sp", "l2sp, decoupled", "hold"}
-"""Methods that do something around a step, which only the host can do: such updates run as they are."""
 SHORT = {("a2c", "dropout"), ("a2c", "kl")}
 """Where a few updates are too few: what was captured holds for a rollout or until the penalty ends."""
 
@@ -76,6 +67,8 @@ def by(made: list[Any], recorder: Any, stock: type) -> Callable[[Any, Seam], Any
 def test_on_policy_updates_are_those_of_sb3(case: str, captures: bool) -> None:
     stock, arguments = ON[case]
     made: list[Any] = []
+    if not captures:
+        arguments = {**arguments, "rollouts": 5}
     found = on(stock, "box", by=by(made, Emulation() if captures else None, stock), **arguments)
     assert found.distance < CLOSE
     assert found.logged[0].keys() == found.logged[1].keys()
@@ -94,9 +87,10 @@ def test_actions_of_each_kind(actions: str) -> None:
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_off_policy_updates_are_those_of_sb3(name: str, captures: bool) -> None:
     made: list[Any] = []
-    found = off(ALGORITHMS[name], by=by(made, Emulation() if captures else None, ALGORITHMS[name]))
+    recorder, calls = (Emulation(), 30) if captures else (None, 5)
+    found = off(ALGORITHMS[name], calls=calls, by=by(made, recorder, ALGORITHMS[name]))
     assert found.distance < CLOSE
-    assert found.updates >= 300
+    assert found.updates >= 10 * calls
     assert (made[0].runner.replays > 250) == captures
 
 
@@ -111,7 +105,7 @@ def test_methods_train_as_under_sb3(method: str, name: str) -> None:
         stock = {"ppo": PPO, "a2c": A2C}[name]
         found = on(stock, "box", METHOD[method], rollouts=5, by=by(made, Emulation(), stock))
     assert found.distance < CLOSE
-    assert (made[0].runner.replays == 0) == (method in HOOKED or (name, method) in SHORT)
+    assert (made[0].runner.replays == 0) == ((name, method) in SHORT)
 
 
 class Forgetful(EmulatedGraph):
@@ -163,7 +157,6 @@ def test_an_agent_is_trained_by_it_in_a_run(name: str) -> None:
     model = tuned(name)
     seam = Seam(model, Full(), total_steps=48)
     stock = type(model)
-    assert engine.cannot(model, stock, seam.tuner) is None
     before = [parameter.clone() for parameter in model.policy.parameters()]
     seam.engine = made = engine.DeviceEngine(seam, stock, Emulation())
     with seam, warnings.catch_warnings():
@@ -171,31 +164,6 @@ def test_an_agent_is_trained_by_it_in_a_run(name: str) -> None:
         model.learn(48)
     assert made.update.runner.replays > 0 or name.startswith("a2c")
     assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Late(L2):
-    """A penalty that grows as the run goes on."""
-
-    name: ClassVar[str] = "late"
-
-    def weight_penalty(self, net: Net, state: Any, signals: Signals) -> torch.Tensor:
-        return signals.progress * super().weight_penalty(net, state, signals)
-
-
-@pytest.mark.parametrize(
-    ("name", "method", "why"),
-    [
-        ("sac-mlp", KLToPrior(), None),
-        ("ppo-mlp", Full(), None),
-        ("ppo-mlp", Late(), "a penalty that depends on the `progress` of the run"),
-        ("sac-mlp", METHODS["jump-start"], "a method that decides what is done"),
-    ],
-)
-def test_what_it_cannot_train_is_said(name: str, method: Method, why: str | None) -> None:
-    model = tuned(name)
-    seam = Seam(model, method, context=context(model))
-    assert engine.cannot(model, type(model), seam.tuner) == why
 
 
 def test_agents_on_the_cpu_are_not_given_to_it() -> None:
