@@ -27,7 +27,7 @@ def test_both_sides_are_trained_by_turns(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(device, "attach", emulated)
     monkeypatch.setitem(device.CASES, "DQN", device.Case(device.CASES["DQN"].make, 305))
-    line = device.measure("DQN", rounds=2, device="cpu")
+    line = device.measure("DQN", rounds=1, device="cpu")
     assert line.startswith("DQN: SB3 ")
     assert "times as fast (updates captured" in line
 
