@@ -9,15 +9,13 @@ import multiprocessing
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from typing import Any, TypeVar
 
-import torch
-
 from acclimate.errors import AcclimateError
+from acclimate.torch_threads import torch_threads
 
 Found = TypeVar("Found")
 _PATIENCE = (30.0, 5.0)
@@ -40,7 +38,7 @@ def at_once(jobs: Sequence[Callable[[], Found]], processes: int) -> list[Found]:
     if processes < 2:
         return [job() for job in jobs]
     found: list[Found] = []
-    with _one_thread():
+    with torch_threads(1):
         for begin in range(0, len(jobs), processes):
             *others, own = jobs[begin : begin + processes]
             found += _together(others, own)
@@ -100,13 +98,3 @@ def _tried(job: Callable[[], Found]) -> Found | AcclimateError:
         return job()
     except AcclimateError as error:
         return error
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import gymnasium as gym
 
-from acclimate.shared import Board
+from acclimate.board import Board
 
 if TYPE_CHECKING:
     from acclimate.task import Task

@@ -3,7 +3,7 @@
 What an environment does depends on its own seed and actions alone, so the numbers are those of SB3's `DummyVecEnv`.
 SB3's `SubprocVecEnv` has a process and two messages for each environment; here a process steps its share of them one
 after another, and this one works too instead of waiting. Actions, and what comes of a step that ends no episode, stand
-in memory that both share (`shared`); all else goes by messages.
+in memory that both share (`board`); all else goes by messages.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from acclimate.board import Board
 from acclimate.errors import TaskError
 from acclimate.serial import step
 from acclimate.share import NAP, PATIENCE, Makers, call, hear, serve, unpacked
-from acclimate.shared import Board
 
 Array = NDArray[Any]
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from acclimate.board import Board
 from acclimate.errors import AcclimateError, TaskError
 from acclimate.serial import step
-from acclimate.shared import Board
 
 Array = NDArray[Any]
 Makers = Sequence[Callable[[], gym.Env]]

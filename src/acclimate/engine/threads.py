@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from acclimate.engine import products
 from acclimate.engine.native.kernel import Kernel
+from acclimate.torch_threads import torch_threads
 
 SMALL = 1 << 22
 """Products of fewer multiplications are computed soonest by one thread of torch."""
@@ -32,45 +33,32 @@ def threads(built: Kernel | None) -> Iterator[None]:
         return
     pools = _numpys() if built is not None else []
     many = [pool.get_num_threads() for pool in pools]
-    torch.set_num_threads(1)
     if built is not None:
         built.threads = usual
     for pool in pools:
         pool.set_num_threads(1)
     try:
-        yield
+        with torch_threads(1):
+            yield
     finally:
-        torch.set_num_threads(usual)
         if built is not None:
             built.threads = 1
         for pool, before in zip(pools, many, strict=True):
             pool.set_num_threads(before)
 
 
-@contextmanager
-def one() -> Iterator[None]:
+def one() -> AbstractContextManager[None]:
     """Leave torch one thread.
 
     A thread that waits awake for its share of the next small operation takes a core from the environments.
     """
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
+    return torch_threads(1)
 
 
-@contextmanager
-def beside(env: VecEnv) -> Iterator[None]:
+def beside(env: VecEnv) -> AbstractContextManager[None]:
     """Leave torch the cores on which no other process steps environments meanwhile, and one in any case."""
-    usual = torch.get_num_threads()
     others = len(getattr(env.unwrapped, "processes", ()))
-    torch.set_num_threads(max(1, usual - others))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
+    return torch_threads(max(1, torch.get_num_threads() - others))
 
 
 def are_small(networks: Iterable[nn.Module], rows: int) -> bool:

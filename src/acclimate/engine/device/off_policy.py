@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
@@ -74,13 +75,13 @@ class OffPolicy(DeviceUpdate):
         self.update(kind)
         yield from ()
 
+    @abstractmethod
     def update(self, kind: Hashable) -> None:
         """Update once from `minibatch`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self, kind: Hashable) -> tuple[str, ...]:
         """Return what the figures of an update are."""
-        raise NotImplementedError
 
     def count(self, gradient_steps: int) -> None:
         """Count updates as SB3 does."""

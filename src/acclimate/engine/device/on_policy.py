@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,9 +67,9 @@ class OnPolicy(DeviceUpdate):
     def write(self) -> None:
         """Write the numbers that change from update to update."""
 
+    @abstractmethod
     def updates(self) -> dict[str, Any]:
         """Make all updates, and return what is logged."""
-        raise NotImplementedError
 
     def epoch(self) -> tuple[list[Tensor], bool]:
         """Update on each minibatch; return the figures of each, and whether training goes on."""

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.shared import Board
+from acclimate.board import Board
 
 SEEN = spaces.Box(-1, 1, (2, 3), np.float32)
 DONE = spaces.Discrete(4)
