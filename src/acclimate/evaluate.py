@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate import textures
 from acclimate.errors import ConfigError
 from acclimate.player import AgentPlayer, Player, RandomPlayer, isolated
 from acclimate.slot import Slot
@@ -140,8 +139,6 @@ def _play(
         for _ in range(width):
             env = task.make()
             opened.callback(env.close)
-            if isinstance(task.env, str):
-                textures.drop(env)
             slots.append(Slot(env, name, record))
         queue = iter(range(episodes))
         active = [_next(slot, index, queue, player, seed) for index, slot in enumerate(slots)]
