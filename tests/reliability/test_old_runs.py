@@ -1,0 +1,58 @@
+"""Runs of version 0.1.0, before its folders were moved, still load, and one that was killed goes on.
+
+`tests/old_runs` was written by that code: PPO on CartPole with a normaliser, SAC on Pendulum, small networks; each was
+killed in training (`killed`), one ended (`finished`), and one ended as a bundle with `residual` in its networks.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import acclimate as ac
+from acclimate.errors import ConfigError
+from acclimate.report import read
+from tests.record import OLD, RESUMED
+
+
+def test_a_finished_run_loads_and_acts_as_it_did() -> None:
+    agent = ac.load(OLD / "ppo" / "finished")
+    seen = np.array([[0.1, 0.2, -0.05, 0.3], [0.0, -1.0, 0.1, 1.0]], np.float32)
+    assert agent.predict(seen, deterministic=True)[0].tolist() == [0, 1]
+    assert agent.values(seen) == pytest.approx([2.807724, 1.7460955], rel=1e-5)
+    assert read(OLD / "ppo" / "finished").method == "kl+channel"
+
+
+def test_a_bundle_with_methods_in_it_loads_and_acts_as_it_did() -> None:
+    agent = ac.load(OLD / "sac" / "bundle")
+    assert [method.name for method in agent.methods] == ["residual"]
+    seen = np.array([[0.5, 0.8, -1.0], [-1.0, 0.0, 2.0], [0.0, 1.0, 0.3]], np.float32)
+    acted = agent.predict(seen, deterministic=True)[0]
+    assert acted.ravel() == pytest.approx([-1.5455482, 0.64795065, -1.6562092], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_killed_run_is_resumed_and_ends(name: str, tmp_path: Path) -> None:
+    env, shift, methods, steps = RESUMED[name]
+    out = tmp_path / "run"
+    shutil.copytree(OLD / name / "killed", out)
+    agent, source = ac.load(OLD / name / "agent.zip"), ac.Task(env)
+    target = source.shifted(ac.shifts.parse(shift))
+    said: list[str] = []
+
+    def go_on(**changed: object) -> ac.Run:
+        evaluation = {"points": 3, "episodes": 3, "final_episodes": 4}
+        asked = {"methods": list(methods), "steps": steps, "evaluation": evaluation, **changed}
+        recipe = ac.Recipe.from_dict(asked)
+        return ac.finetune(agent, target, recipe, source=source, out=out, resume=True, progress=False, say=said.append)
+
+    with pytest.raises(ConfigError, match=r"another recipe\.steps"):
+        go_on(steps=steps + 1)
+    report = go_on().report
+    assert any(line.startswith("resumed at step ") for line in said), said
+    assert report.curve[-1].steps <= report.steps_charged <= steps
+    assert len(report.curve) == 4
+    assert (out / "report.html").exists()
