@@ -102,7 +102,7 @@ def _settle() -> None:
 
 def measure(name: str, rounds: int, device: str = "cuda") -> str:
     """Return a line with the median ratio of a case and its range, or with why there is none."""
-    stock, ours = (Side(CASES[name], wanted, device) for wanted in ("sb3", "auto"))
+    stock, ours = (Side(CASES[name], wanted, device) for wanted in ("sb3", "device"))
     if ours.engine == "sb3":
         return f"{name}: no comparison: {ours.why}"
     seconds = []

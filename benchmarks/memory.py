@@ -12,6 +12,8 @@ it. Processes that a run forks are not in it: the one that steps a share of the 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import importlib
 import json
 import os
@@ -28,7 +30,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from acclimate.freed import collect
 from benchmarks.page import put
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,7 +158,8 @@ def work(case: Case, side: str, modules: list[str]) -> dict[str, Any]:
             importlib.import_module(name)
         except ImportError:  # what only its own package can import
             continue
-    collect()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     libraries = resident("VmRSS")
     FORGET_PEAK.write_text("5", encoding="ascii")
     RUNS[side](case)

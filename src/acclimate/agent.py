@@ -17,7 +17,6 @@ from acclimate.budget import Budget
 from acclimate.copies import copied
 from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.shortcut import Shortcut
-from acclimate.undrawn import undrawn
 
 if TYPE_CHECKING:
     from gymnasium import spaces
@@ -211,8 +210,7 @@ def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str 
     # What is drawn is thrown away; the caller's random numbers must not depend on it.
     try:
         with torch.random.fork_rng(devices=[]), Budget(parts.weights, where):
-            with undrawn(blueprint.policy):
-                model = blueprint.build(device=device)
+            model = blueprint.build(device=device)
             graft(model, parts.methods)
     except UnsafeFileError:
         raise

@@ -15,8 +15,8 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from acclimate import idle
 from acclimate.errors import SourceError, suggest
+from acclimate.idle import unset
 from acclimate.sources import spaces as space_format
 from acclimate.sources import vocabulary
 from acclimate.uncompiled import leave_compiler_out
@@ -127,10 +127,8 @@ class Blueprint:
         arguments = dict(arguments)
         wanted = arguments.get("buffer_size")
         held = None if wanted is None else _held(int(wanted), self.observation_space, self.action_space)
-        # A class of the user's may keep its steps in a way of its own.
-        late = held is not None and held > idle.FEW and arguments.get("replay_buffer_class") is None
         if held is not None:
-            arguments["buffer_size"] = idle.FEW if late else held
+            arguments["buffer_size"] = held
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = self.algorithm_class(
@@ -140,13 +138,9 @@ class Blueprint:
                 **arguments,
             )
         model.env = None
-        if late:
-            idle.lengthen(model.replay_buffer, held)  # type: ignore[attr-defined]
         if wanted is not None:
             model.buffer_size = wanted  # type: ignore[attr-defined]
-        rollout = getattr(model, "rollout_buffer", None)
-        if rollout is not None:
-            idle.lengthen(rollout, rollout.buffer_size)
+            unset(model.replay_buffer)  # type: ignore[attr-defined]
         return model
 
     def to_json(self) -> dict[str, Any]:

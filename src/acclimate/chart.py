@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from acclimate.findings import Findings, Measured
-from acclimate.freed import give_back, swept
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,6 @@ def draw(findings: Findings, *, theme: Theme = LIGHT, narrow: bool = False) -> b
         theme: Its colours.
         narrow: Set the panels below each other, for a phone.
     """
-    tasks = [findings.target] if findings.source is None else [findings.target, findings.source]
-    for played in (*(e for task in tasks for e in (task.before, task.after)), *(p.evaluation for p in findings.curve)):
-        _ = played.interval  # what resampling takes is not needed beside a picture
-    give_back()
-    with swept():  # a figure is one large cycle
-        return _png(findings, theme, narrow=narrow)
-
-
-def _png(findings: Findings, theme: Theme, *, narrow: bool) -> bytes:
     figure = Figure(dpi=200, layout="constrained", facecolor=theme.background)
     figure.set_size_inches((4.2, 5.6) if narrow else (9.0, 3.8))
     FigureCanvasAgg(figure)

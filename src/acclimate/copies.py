@@ -31,20 +31,6 @@ def swap(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         other.copy_(aside)
 
 
-@torch.no_grad()
-def share(module: nn.Module, other: nn.Module) -> None:
-    """Let a module that nothing changes live in another one's tensors where the two are equal; both stay as they are.
-
-    Args:
-        module: none of its tensors is ever written.
-        other: as long as the module is in use, none of its tensors is written either.
-    """
-    known = other.state_dict(keep_vars=True)
-    for value, place in _pairs(module, known):
-        if value.device == place.device and value.dtype == place.dtype and torch.equal(value, place):
-            value.data = place.detach()
-
-
 def _pairs(module: nn.Module, state: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     seen: set[int] = set()
     for name, value in module.state_dict(keep_vars=True).items():

@@ -22,7 +22,6 @@ from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.export import bundle
 from acclimate.folder import RunFolder, environment
-from acclimate.freed import collect, swept
 from acclimate.judging import Judging
 from acclimate.load import load
 from acclimate.plan import make_plan
@@ -124,8 +123,6 @@ class _Session:
     def _run(self, folder: RunFolder | None, resume: bool) -> Run:
         tracked = self.track.start(folder.path, self.recipe.to_dict()) if self.track and folder else None
         kept, report = self._tune(folder, resume)
-        # Nothing holds the model in training any more: writing needs room of its own.
-        collect()
         if folder is not None:
             report = self._write(folder, kept, report)
         if tracked is not None:
@@ -135,8 +132,7 @@ class _Session:
     def _tune(self, folder: RunFolder | None, resume: bool) -> tuple[Agent, Report]:
         begun = time.perf_counter()
         saved = checkpoint.read(folder.path) if folder is not None and resume else None
-        with swept():  # simulations of the evaluations end in cycles
-            before = self._before(folder, resume)
+        before = self._before(folder, resume)
         plan = make_plan(self.agent, self.recipe, before.situation)
         job = Job(
             agent=self.agent,
@@ -152,8 +148,7 @@ class _Session:
             progress=self.progress,
             say=self.say,
         )
-        with swept():  # what has trained, the replay buffer with it, ends in cycles too
-            trained = train(job, saved)
+        trained = train(job, saved)
         return self._finish(job, before, trained, begun)
 
     def _identity(self) -> dict[str, Any]:

@@ -187,7 +187,6 @@ class ForkedVecEnv(VecEnv):
         for pipe in self._pipes:
             pipe.close()
         self._own.close()
-        self._own.envs.clear()  # a closed environment of MuJoCo keeps its simulation
 
     def _each(self, indices: Any, name: str, *arguments: Any) -> list[Any]:
         """Return what a method of the vectors says of some environments."""

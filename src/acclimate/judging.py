@@ -12,7 +12,6 @@ from acclimate.callbacks.selection import Snapshot, lower_bound
 from acclimate.cores import forks
 from acclimate.evaluate import Evaluation, evaluate
 from acclimate.findings import Measured
-from acclimate.freed import give_back
 from acclimate.job import Trained
 from acclimate.recipe import FINAL_SEED, SELECTION_SEED, Recipe
 from acclimate.task import Task
@@ -104,8 +103,4 @@ class Judging:
 
     def _play(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
         plan = self.recipe.evaluation
-        found = evaluate(
-            agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic
-        )
-        give_back()
-        return found
+        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic)

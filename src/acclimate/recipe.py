@@ -99,9 +99,10 @@ class Recipe:
     for environments that are known to bear it. The numbers are the same."""
     device: str = "cpu"
     """Torch device of the training."""
-    engine: Literal["auto", "sb3"] = "auto"
+    engine: Literal["auto", "sb3", "device"] = "auto"
     """What collects and updates: `auto` takes our own engine where it runs the agent and the methods, with the same
-    results as SB3 within rounding; `sb3` keeps SB3's own loops."""
+    results as SB3 within rounding; `sb3` keeps SB3's own loops. `device` is experimental and has never run on a GPU:
+    updates captured as CUDA graphs, where a rehearsal there ends as SB3's do."""
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
     """When and how the agent is measured."""
 

@@ -23,12 +23,10 @@ from acclimate.callbacks.progress import ProgressBar
 from acclimate.callbacks.saving import Saving
 from acclimate.callbacks.selection import Point, Record, Selection, Snapshot, schedule
 from acclimate.checkpoint import Checkpoint
-from acclimate.copies import copied, share
-from acclimate.ended import close, empty, let_trainer_go
+from acclimate.copies import copied
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
 from acclimate.job import Job, Trained, live_agent
-from acclimate.networks import find
 from acclimate.provision import context, diagnosing
 from acclimate.seam import Seam
 from acclimate.settings import OFF_POLICY
@@ -73,14 +71,11 @@ class _Training:
         self.begun = time.perf_counter()
         self.start, self.updates = self.started.model.num_timesteps, self.started.model._n_updates
         with ExitStack() as opened:
-            opened.callback(close, self.started.model)
+            opened.callback(_close, self.started.model)
             self._reach()
             last, diverged = self._train(self._callbacks(opened))
         if diverged is None:
             self._save(trained=True)
-        else:
-            let_trainer_go(self.seam)
-        empty(self.seam)
         return Trained(
             started=self.started,
             seam=self.seam,
@@ -105,10 +100,6 @@ class _Training:
             total_steps=job.plan.steps,
             seen_as=prior_view(job.agent.normalizer, self.started.normalize),
         )
-        # The frozen copies differ from the pretrained agent only where the warm start has opened its exploration.
-        for net, pretrained in zip(self.seam.tuner.nets, find(self.started.blueprint_agent.model), strict=True):
-            if net.reference is not None:
-                share(net.reference, pretrained.module)
         if self.saved:
             self._restore(self.saved)
         self.engine = attach(self.seam, type(model), job.recipe.engine)
@@ -124,7 +115,6 @@ class _Training:
             with self.seam:
                 self._learn(model, callbacks)
                 self._end()
-                let_trainer_go(self.seam)
                 last = self._last()
                 if last is None:
                     return None, explain(model.num_timesteps)
@@ -296,3 +286,12 @@ class _Training:
         if best is not None:
             normalizer = checkpoint.read_normalizer(best["normalizer"], like)
             self.record.best = Snapshot(best["steps"], best["policy"], normalizer)
+
+
+def _close(model: BaseAlgorithm) -> None:
+    """Close the environments, also where a process of theirs has died."""
+    try:
+        model.env.close()  # type: ignore[union-attr]
+    except (EOFError, ConnectionError):
+        for process in model.env.unwrapped.processes:  # type: ignore[union-attr]
+            process.terminate()

@@ -51,7 +51,7 @@ def reached(name: str, method: Method, lower: bool = False) -> Seam:
 @pytest.mark.parametrize("name", CASES)
 def test_the_rehearsal_passes(name: str, method: str) -> None:
     seam = reached(name, METHODS[method])
-    chosen, why = attach(seam, type(seam.model), "auto")
+    chosen, why = attach(seam, type(seam.model), "device")
     assert chosen == "acclimate", why
 
 
@@ -93,7 +93,7 @@ def weights(seam: Seam) -> torch.Tensor:
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_captures_and_warns_of_nothing(name: str) -> None:
     seam = reached(name, Full())
-    attach(seam, type(seam.model), "auto")
+    attach(seam, type(seam.model), "device")
     with seam, warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         seam.model.learn(CASES[name].steps)

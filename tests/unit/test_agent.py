@@ -194,3 +194,12 @@ def test_saving_where_it_cannot_be(tmp_path: Path) -> None:
         agent.save(tmp_path / "file" / "a.zip")
     with pytest.raises(ac.ExportError, match="no format"):
         agent.save(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
+def test_loading_leaves_the_random_numbers_and_fills_every_weight(name: str) -> None:
+    model, state = tiny.model(name, steps=0), torch.get_rng_state()
+    agent = ac.load(model)
+    assert torch.equal(state, torch.get_rng_state())
+    for key, value in model.policy.state_dict().items():
+        assert torch.equal(agent.model.policy.state_dict()[key], value)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import mmap
+from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3.common.buffers import ReplayBuffer
 from tests import tiny
 
 import acclimate as ac
-from acclimate.idle import SMALL, untouched
+from acclimate.idle import unset
 
 
 @pytest.mark.parametrize("name", ["sac", "dqn"])
@@ -32,10 +34,13 @@ def test_an_idle_buffer_takes_steps_and_gives_them_back() -> None:
     assert agent.model.replay_buffer.sample(8).observations.shape[0] == 8
 
 
-def test_untouched_arrays_are_zero_and_can_be_written() -> None:
-    for length in (4, SMALL):
-        array = untouched((length, 1, 2), np.dtype(np.float32))
-        assert array.shape == (length, 1, 2)
-        assert not array.any()
-        array[-1] = 3.0
-        assert array.sum() == 6.0
+def test_a_buffer_of_another_class_keeps_what_it_holds() -> None:
+    class Ranked(ReplayBuffer):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more)
+            self.priorities = np.ones((self.buffer_size, 1))
+
+    ranked = Ranked(50, tiny.BOX, tiny.CHOICE)
+    unset(ranked)
+    assert ranked.priorities.all()
+    assert ranked.observations.base is None

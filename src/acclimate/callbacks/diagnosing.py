@@ -16,7 +16,6 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.reading import Glance
 from acclimate.diagnosis.training import at_bound, cosine, gradient_norm, late
-from acclimate.freed import give_back
 from acclimate.groups import Groups
 from acclimate.seam import Seam
 from acclimate.surgery import still
@@ -90,7 +89,6 @@ class Diagnosing(BaseCallback):
             self._wants_cosine = False
             begun = time.perf_counter()
             self._cosine = trunk_cosine(self.model, self.seam)
-            give_back()
             self.seconds += time.perf_counter() - begun
 
     def _sample(self, groups: Groups) -> None:
@@ -103,7 +101,6 @@ class Diagnosing(BaseCallback):
         """Take a reading, and log it."""
         begun = time.perf_counter()
         reading = {**self.glance.take(first=not len(self.history)), **self._training()}
-        give_back()
         self.history.add(self.charged(), reading)
         for name, value in reading.items():
             if value is not None:
@@ -150,7 +147,6 @@ def trunk_cosine(model: Any, seam: Seam) -> float | None:
             actors.backward(retain_graph=True, inputs=shared)
             _add(second, torch.autograd.grad(critics, shared, allow_unused=True))
             del actors, critics
-            give_back()  # what is freed between two graphs lies in pieces that the next one does not fill
         return cosine(first, second)
 
 

@@ -18,7 +18,6 @@ from acclimate.callbacks.divergence import explain, is_finite
 from acclimate.copies import copied
 from acclimate.errors import DivergenceError
 from acclimate.evaluate import Evaluation, evaluate
-from acclimate.freed import give_back
 from acclimate.normalizer import Normalizer
 from acclimate.recipe import SELECTION_SEED, EvaluationPlan
 from acclimate.task import Task
@@ -166,7 +165,6 @@ class Selection(BaseCallback):
                 self.record.best_lower, self.record.best = lower, None
                 kept = copied(self.model.policy) if weights is None else weights
                 self.record.best = Snapshot(point.steps, kept, agent.normalizer)
-        give_back()
         self.on_point(point)
         self._check_collapse()
         return point

@@ -44,7 +44,11 @@ RECIPE = stack(
     click.option(
         "--vec-env", type=click.Choice(["auto", "dummy", "subproc"]), help="Whether they share this process [auto]."
     ),
-    click.option("--engine", type=click.Choice(["auto", "sb3"]), help="What trains: ours where it can, or SB3 [auto]."),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "sb3", "device"]),
+        help="What trains: ours where it can, SB3, or (experimental) CUDA graphs [auto].",
+    ),
     click.option("--eval-freq", type=click.IntRange(1), help="Environment steps between evaluations."),
     click.option("--eval-episodes", type=click.IntRange(1), help="Episodes of an evaluation while training."),
 )

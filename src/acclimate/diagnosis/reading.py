@@ -13,7 +13,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.diagnosis import networks, observations, policy, values
 from acclimate.experience import Batch
-from acclimate.freed import give_back
 from acclimate.net import Net
 from acclimate.normalizer import Normalizer
 from acclimate.outputs import Outputs, as_policy, divergence
@@ -75,7 +74,6 @@ class Glance:
         near, far = self.fixed.target, self.fixed.source
         seen = self.seam.batch
         now = self._apply(net, net.now(near) if seen is None else seen)
-        give_back()
         found: Reading = {
             "policy/kl": self._kl(net, near) if seen is None else self.seam.drift(),
             "policy/kl_source": None if far is None else self._kl(net, far),
@@ -83,7 +81,6 @@ class Glance:
             "policy/entropy": policy.entropy_share(now),
             "policy/alpha": _alpha(self.model),
         }
-        give_back()
         if first and self.fixed.saved is not None:
             # Both read the very same numbers: what the normaliser has moved since is the drift's to tell.
             same = self._apply(net, near)
@@ -129,7 +126,6 @@ class Glance:
     def _networks(self) -> Reading:
         near, found = self.fixed.target, {}
         for role, net in self.nets.items():
-            give_back()
             found[f"distance/{role}"] = networks.distance(net)
             for name, value in networks.examine(net, net.now(near), near).items():
                 found[f"networks/{role}/{name}"] = value

@@ -21,7 +21,7 @@ from acclimate.engine.native import kernel
 from acclimate.engine.threads import are_small, beside, one, threads
 from acclimate.seam import Seam
 
-Wanted = Literal["auto", "sb3"]
+Wanted = Literal["auto", "sb3", "device"]
 
 
 class OnPolicyEngine:
@@ -146,13 +146,15 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     Args:
         seam: of the model, before it is entered for training.
         stock: the model's class.
-        wanted: `sb3` keeps SB3's own.
+        wanted: `sb3` keeps SB3's own; `device` tries what is experimental on a GPU, and has never run on one.
     """
     if wanted == "sb3":
         return "sb3", "asked for"
-    if seam.model.device.type != "cpu":
+    if wanted == "device":
         seam.engine, why = device.choose(seam, stock)
         return ("sb3", f"{why}: left to Stable-Baselines3 itself") if seam.engine is None else ("acclimate", why)
+    if seam.model.device.type != "cpu":
+        return "sb3", f"networks on `{seam.model.device.type}` (`engine: device` is experimental there)"
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
     if why is None:

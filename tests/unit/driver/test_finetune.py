@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,8 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tests.unit.driver.world import TUNABLE, Dot, agent, linear, observations, recipe, same, task, weights
 
-from acclimate import training
 from acclimate.errors import ConfigError
 from acclimate.finetune import finetune
-from acclimate.report import Report
-from acclimate.warmstart import warm_start
 
 
 @pytest.mark.parametrize("name", TUNABLE)
@@ -47,29 +43,6 @@ def test_training_on_leaves_the_given_moments(name: str) -> None:
     finetune(given, task(name, offset=0.5), recipe(mode="continue"))
     now = [value for state in optimizer.state.values() for value in state.values()]
     assert all(torch.equal(a, b) for a, b in zip(held, now, strict=True))
-
-
-@pytest.mark.parametrize("name", ["ppo", "sac"])
-def test_nothing_keeps_the_model_in_training_when_the_report_is_written(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    born: list[Any] = []
-    alive: list[Any] = []
-
-    def begun(*given: Any, **more: Any) -> Any:
-        started = warm_start(*given, **more)
-        born.extend(weakref.ref(part) for part in (started.model, started.model.policy, started.model.env))
-        return started
-
-    def write(report: Report, folder: Any) -> Any:
-        alive.extend(ref() for ref in born)
-        return written(report, folder)
-
-    written = Report.write
-    monkeypatch.setattr(training, "warm_start", begun)
-    monkeypatch.setattr(Report, "write", write)
-    finetune(agent(name), task(name, offset=0.5), recipe(), out=tmp_path / "run")
-    assert alive == [None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,18 @@ def test_without_a_gpu_sb3_trains(device: str, why: str) -> None:
         pytest.skip("this machine has a GPU")
     seam = reached("ppo-mlp")
     seam.model.device = torch.device(device)
-    engine, said = attach(seam, type(seam.model), "auto")
+    engine, said = attach(seam, type(seam.model), "device")
     assert (engine, seam.engine) == ("sb3", None)
     assert said.startswith(why)
     assert said.endswith("left to Stable-Baselines3 itself")
+
+
+def test_on_a_gpu_sb3_trains_unless_the_experiment_is_asked_for() -> None:
+    seam = reached("ppo-mlp")
+    seam.model.device = torch.device("cuda")
+    engine, said = attach(seam, type(seam.model), "auto")
+    assert (engine, seam.engine) == ("sb3", None)
+    assert said == "networks on `cuda` (`engine: device` is experimental there)"
 
 
 def test_the_choice_says_how_near_a_rehearsal_came(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +205,7 @@ def test_the_choice_says_how_near_a_rehearsal_came(monkeypatch: pytest.MonkeyPat
     seam = reached("sac-mlp")
     seam.model.device = torch.device("cuda")
     monkeypatch.setattr(engine, "proven", lambda seam, stock, record: (record(), "said"))
-    assert attach(seam, type(seam.model), "auto") == ("acclimate", "said")
+    assert attach(seam, type(seam.model), "device") == ("acclimate", "said")
     assert isinstance(seam.engine, Emulation)
 
 
