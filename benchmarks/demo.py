@@ -28,10 +28,11 @@ SIDES = {"sb3": "SB3's own training", "auto": "the engine"}
 def run(engine: str) -> None:
     """Do the demo in this process, and print where it ended."""
     import acclimate as ac
-    from acclimate import shifts, shipped
+    from acclimate import shifts
+    from acclimate.agents import shipped
     from acclimate.cli.demo import AGENT, ENV, SHIFT, STEPS
-    from acclimate.recipe import Recipe
-    from acclimate.task import Task
+    from acclimate.planning.recipe import Recipe
+    from acclimate.tasks.task import Task
 
     agent, task = ac.load(shipped.path(AGENT)), Task(ENV, shifts=(shifts.parse(SHIFT),))
     with tempfile.TemporaryDirectory() as room:

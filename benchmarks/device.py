@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.engine.choice import attach
 from acclimate.methods.full import Full
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
 
 NO_GPU = "this measures CUDA graphs, and torch sees no GPU here: run it on a machine that has one"
 

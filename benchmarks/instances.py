@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acclimate.agent import Agent
+from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
-from acclimate.method import Method
 from acclimate.registry import METHODS
-from acclimate.task import Task
+from acclimate.tasks.task import Task
+from acclimate.tuning.method import Method
 
 RECORDED_STEPS = 2_000
 """Of the data set that `offline` is given: steps of the pretrained agent in the changed task, its actions sampled."""

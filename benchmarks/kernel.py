@@ -21,10 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from torch import nn
 
-from acclimate.engine.flat import Flat
-from acclimate.engine.mlp import dense_layers
-from acclimate.engine.native import Kernel, kernel
-from acclimate.engine.side import Side
+from acclimate.engine.arrays.flat import Flat
+from acclimate.engine.arrays.native import Kernel, kernel
+from acclimate.engine.arrays.perceptron import dense_layers
+from acclimate.engine.arrays.side import Side
 from acclimate.engine.threads import threads
 
 SHAPES = {

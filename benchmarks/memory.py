@@ -114,7 +114,7 @@ def engine(case: Case) -> None:
     """Train with the engine where it can, behind the same `learn`."""
     from acclimate.engine.choice import attach
     from acclimate.methods.full import Full
-    from acclimate.seam import Seam
+    from acclimate.seam.seam import Seam
 
     made = model(case)
     seam = Seam(made, Full())

@@ -27,10 +27,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 
 from acclimate.errors import SurgeryError
-from acclimate.method import Batch, Context, Method
 from acclimate.methods.full import Full
 from acclimate.registry import METHODS
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Batch, Context, Method
 from benchmarks.instances import instance
 from benchmarks.page import put
 

@@ -28,11 +28,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 from acclimate.config import write_atomic
+from acclimate.engine.arrays.native import kernel
 from acclimate.engine.choice import attach
-from acclimate.engine.native import kernel
-from acclimate.method import Method
 from acclimate.methods.freeze import Freeze
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
 from benchmarks.page import put
 from benchmarks.peers import stock, workload
 

@@ -21,13 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import acclimate as ac
 from acclimate.config import parse_scalar
-from acclimate.evaluate import evaluate
-from acclimate.plan import make_plan
-from acclimate.probe import probe
-from acclimate.recipe import SELECTION_SEED, Recipe
-from acclimate.settings import OFF_POLICY
-from acclimate.training import Job, train
-from acclimate.transitions import Transitions
+from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.transitions import Transitions
+from acclimate.planning.arguments import OFF_POLICY
+from acclimate.planning.plan import make_plan
+from acclimate.planning.probe import probe
+from acclimate.planning.recipe import SELECTION_SEED, Recipe
+from acclimate.training.trainer import Job, train
 
 ROOT = Path(__file__).resolve().parent.parent
 EPISODES = 5

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from acclimate import catalogue
-from acclimate.files import write_atomic
+from acclimate.files.atomic import write_atomic
 from acclimate.registry import METHODS
 
 PAGE = Path(__file__).parent / "methods.md"

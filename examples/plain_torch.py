@@ -23,8 +23,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
 import acclimate as ac
-from acclimate.outputs import Categorical
-from acclimate.statistics import paired_difference, stratified_bootstrap
+from acclimate.nets.outputs import Categorical
+from acclimate.statistics.bootstrap import paired_difference, stratified_bootstrap
 
 SOLVED = 475.0
 """Mean return over 100 episodes at which Gymnasium calls CartPole-v1 solved."""

@@ -18,7 +18,6 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from acclimate.method import Batch, Context, Method
 from acclimate.methods.batchnorm import BatchNorm
 from acclimate.methods.bc import BC
 from acclimate.methods.bitfit import BitFit
@@ -61,9 +60,10 @@ from acclimate.methods.surgical import Surgical
 from acclimate.methods.unfreeze import Unfreeze
 from acclimate.methods.warmup import Warmup
 from acclimate.methods.wise import WiSE
-from acclimate.net import Net
+from acclimate.nets.net import Net
+from acclimate.sb3.vocabulary import ALGORITHMS
 from acclimate.schedule import Geometric, Linear
-from acclimate.sources.vocabulary import ALGORITHMS
+from acclimate.tuning.method import Batch, Context, Method
 from tests.recorded import recorded
 from tests.tiny import World
 

@@ -177,7 +177,7 @@ def main() -> None:
     """Run all cases in two processes, write what they found, and compare."""
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = [case for case in CASES if os.environ.get("ONLY", "") in case]
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=3) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         now = dict(zip(chosen, pool.map(facts, chosen), strict=True))
     Path(sys.argv[1]).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
     if len(sys.argv) > 2:

@@ -15,7 +15,7 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from acclimate.sources.vocabulary import ALGORITHMS
+from acclimate.sb3.vocabulary import ALGORITHMS
 
 ZOO = Path(os.environ.get("ACCLIMATE_ZOO", Path(__file__).parents[2] / "shared" / "zoo"))
 ZIPS = sorted(ZOO.rglob("*.zip"))

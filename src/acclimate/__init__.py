@@ -7,13 +7,11 @@ command line answer before torch is loaded.
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acclimate.agent import Agent
-    from acclimate.attach import attach
+    from acclimate.agents.agent import Agent
+    from acclimate.agents.load import load
     from acclimate.errors import (
         AcclimateError,
         ConfigError,
@@ -27,10 +25,7 @@ if TYPE_CHECKING:
         TrainingError,
         UnsafeFileError,
     )
-    from acclimate.evaluate import Evaluation, evaluate
-    from acclimate.finetune import Run, finetune
-    from acclimate.load import load
-    from acclimate.method import Method, chain
+    from acclimate.evaluation.evaluate import Evaluation, evaluate
     from acclimate.methods.batchnorm import BatchNorm
     from acclimate.methods.bc import BC
     from acclimate.methods.bitfit import BitFit
@@ -73,9 +68,10 @@ if TYPE_CHECKING:
     from acclimate.methods.unfreeze import Unfreeze
     from acclimate.methods.warmup import Warmup
     from acclimate.methods.wise import WiSE
-    from acclimate.recipe import EvaluationPlan, Recipe, WarmStart
+    from acclimate.nets.select import Select
+    from acclimate.planning.recipe import EvaluationPlan, Recipe, WarmStart
+    from acclimate.runs.finetune import Run, finetune
     from acclimate.schedule import Geometric, Linear
-    from acclimate.select import Select
     from acclimate.shifts import (
         ActionDelay,
         ActionGain,
@@ -105,8 +101,10 @@ if TYPE_CHECKING:
         Turbulence,
         Wind,
     )
-    from acclimate.task import Task
-    from acclimate.wrappers import Atari, FrameStack, MaskVelocity, TimeFeature
+    from acclimate.tasks.task import Task
+    from acclimate.tasks.wrappers import Atari, FrameStack, MaskVelocity, TimeFeature
+    from acclimate.tuning.attach import attach
+    from acclimate.tuning.method import Method, chain
 
 __version__ = "0.1.0"
 
@@ -214,18 +212,18 @@ __all__ = [
 ]
 
 _EXPORTS = {
-    "agent": "Agent",
-    "attach": "attach",
+    "agents.agent": "Agent",
+    "tuning.attach": "attach",
     "errors": "AcclimateError ConfigError DivergenceError ExportError GuardRefusal SourceError "
     "SpaceMismatchError SurgeryError TaskError TrainingError UnsafeFileError",
-    "evaluate": "Evaluation evaluate",
-    "finetune": "Run finetune",
-    "load": "load",
-    "method": "Method chain",
-    "recipe": "EvaluationPlan Recipe WarmStart",
+    "evaluation.evaluate": "Evaluation evaluate",
+    "runs.finetune": "Run finetune",
+    "agents.load": "load",
+    "tuning.method": "Method chain",
+    "planning.recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",
-    "select": "Select",
-    "task": "Task",
+    "nets.select": "Select",
+    "tasks.task": "Task",
 }
 _HOME = {name: f"acclimate.{module}" for module, names in _EXPORTS.items() for name in names.split()}
 
@@ -251,15 +249,3 @@ def _home(name: str) -> str:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(types.ModuleType):
-    """Keeps ``acclimate.load`` the function when the module of that name is imported, which would hide it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOME and isinstance(value, types.ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 
 from acclimate.errors import ConfigError, suggest
-from acclimate.files import atomic_folder, recover_folder, write_atomic
+from acclimate.files.atomic import atomic_folder, recover_folder, write_atomic
 
 __all__ = [
     "POSITIONAL",

@@ -39,7 +39,7 @@ def call() -> Call:
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Stand in for the fine-tuning, and keep what it was called with."""
-    import acclimate.finetune  # noqa: F401
+    import acclimate.runs.finetune  # noqa: F401
 
     seen = SimpleNamespace()
 
@@ -47,5 +47,5 @@ def called(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         vars(seen).update(agent=agent, task=task, recipe=recipe, **others)
         return SimpleNamespace(report="the report", folder=None)
 
-    monkeypatch.setattr(sys.modules["acclimate.finetune"], "finetune", stand_in)
+    monkeypatch.setattr(sys.modules["acclimate.runs.finetune"], "finetune", stand_in)
     return seen

@@ -97,12 +97,12 @@ def test_debug_shows_the_trace(args: tuple[str, ...]) -> None:
 def test_an_interrupt_says_how_to_go_on(
     call: Call, agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import acclimate.finetune  # noqa: F401
+    import acclimate.runs.finetune  # noqa: F401
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["acclimate.finetune"], "finetune", interrupted)
+    monkeypatch.setattr(sys.modules["acclimate.runs.finetune"], "finetune", interrupted)
     result = call("finetune", agent, "--env", "CartPole-v1", "--out", tmp_path / "run")
     assert result.exit_code == 130
     assert "--resume" in result.stderr

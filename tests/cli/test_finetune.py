@@ -12,7 +12,7 @@ import yaml
 from acclimate.cli.group import spread
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
-from acclimate.recipe import Recipe, WarmStart
+from acclimate.planning.recipe import Recipe, WarmStart
 from acclimate.shifts import Gravity, Length
 from tests.cli.conftest import Call
 

@@ -11,9 +11,9 @@ import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import acclimate as ac
-from acclimate import inspection
-from acclimate.export import bundle
-from acclimate.sources.vocabulary import ALGORITHMS
+from acclimate.agents import inspection
+from acclimate.formats import bundle
+from acclimate.sb3.vocabulary import ALGORITHMS
 from tests import tiny
 from tests.contract import stock
 

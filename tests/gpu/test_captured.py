@@ -14,14 +14,14 @@ from stable_baselines3.common.logger import configure
 from acclimate.engine.choice import attach
 from acclimate.engine.device import engine, rehearsal
 from acclimate.engine.device.captured import Cuda
-from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.lora import LoRA
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
 from tests.cases import context
 
 pytestmark = [

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
-from acclimate.method import Batch, Chain, Context, Method, Scales, Signals, chain
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
-from acclimate.net import Net
-from acclimate.select import Select
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import Batch, Chain, Context, Method, Scales, Signals, chain
 from tests.cases import METHODS
 
 LOG: list[str] = []

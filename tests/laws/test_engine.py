@@ -11,10 +11,10 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.engine.choice import attach
-from acclimate.method import Batch, Signals
 from acclimate.methods.l2 import L2
-from acclimate.net import Net
-from acclimate.seam import Seam
+from acclimate.nets.net import Net
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Batch, Signals
 from tests.cases import METHODS, agent, context, refused
 
 NAMES = (

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from acclimate.agent import Agent, Parts
+from acclimate.agents.agent import Agent, Parts
+from acclimate.agents.graft import kept
+from acclimate.agents.load import load
 from acclimate.config import to_dict
 from acclimate.errors import ExportError, SurgeryError
-from acclimate.graft import kept
-from acclimate.load import load
-from acclimate.method import Method, chain
-from acclimate.networks import find
+from acclimate.formats.sb3 import live
 from acclimate.registry import METHODS as REGISTERED
-from acclimate.seam import Seam
-from acclimate.sources import live
+from acclimate.sb3.networks import find
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
 from tests.cases import (
     AGENTS,
     FREEZES,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from acclimate.masks import Masked
-from acclimate.method import Method
 from acclimate.methods.batchnorm import BatchNorm
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.mixout import Mixout
-from acclimate.seam import Seam
+from acclimate.nets.masks import Masked
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
 from tests.cases import agent, context
 
 METHODS: dict[str, Method] = {

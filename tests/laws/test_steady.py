@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
 from tests.cases import METHODS, agent, context, refused
 
 STEADY = [case for case, method in METHODS.items() if any(part.steady for part in method.parts())]

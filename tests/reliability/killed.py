@@ -10,16 +10,16 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-from acclimate import training
-from acclimate.finetune import finetune
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.policy_expansion import PolicyExpansion
 from acclimate.methods.prior_replay import PriorReplay
-from acclimate.recipe import Recipe
+from acclimate.planning.recipe import Recipe
+from acclimate.runs.finetune import finetune
 from acclimate.schedule import Linear
-from tests.unit.driver.world import agent, recipe, task
+from acclimate.training import trainer as training
+from tests.world import agent, recipe, task
 
 STEPS = 420
 _KL = KLToPrior(weight=Linear(0.5, 0.1))

@@ -13,19 +13,19 @@ import pytest
 from click.testing import CliRunner
 from gymnasium import spaces
 
-from acclimate import training
+from acclimate.agents.load import load
 from acclimate.cli import main
 from acclimate.errors import AcclimateError, ConfigError, SourceError, SpaceMismatchError, SurgeryError, TaskError
-from acclimate.finetune import finetune
-from acclimate.load import load
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.l2sp import L2SP
-from acclimate.normalizer import Normalizer
-from acclimate.recipe import Recipe
+from acclimate.planning.recipe import Recipe
+from acclimate.runs.finetune import finetune
+from acclimate.sb3.normalizer import Normalizer
 from acclimate.shifts import Gravity, parse
-from acclimate.task import Task
-from tests.unit.driver.test_observations import Dying
-from tests.unit.driver.world import Dot, agent, model, recipe, task
+from acclimate.tasks.task import Task
+from acclimate.training import trainer as training
+from tests.unit.runs.test_observations import Dying
+from tests.world import Dot, agent, model, recipe, task
 
 
 class Wider(Dot):

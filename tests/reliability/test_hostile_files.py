@@ -20,8 +20,8 @@ import torch
 from stable_baselines3 import PPO
 
 import acclimate as ac
-from acclimate.normalizer import Normalizer
-from acclimate.sources import vecnormalize
+from acclimate.formats.sb3 import vecnormalize
+from acclimate.sb3.normalizer import Normalizer
 from tests import tiny
 
 Members = dict[str, bytes]

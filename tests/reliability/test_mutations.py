@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import acclimate as ac
-from acclimate.sources import vecnormalize
+from acclimate.formats.sb3 import vecnormalize
 from tests import tiny
 
 SECONDS = 10.0

@@ -14,7 +14,7 @@ import pytest
 
 import acclimate as ac
 from acclimate.errors import ConfigError
-from acclimate.report import read
+from acclimate.reports.report import read
 from tests.record import OLD, RESUMED
 
 

@@ -16,12 +16,12 @@ import pytest
 import torch
 from stable_baselines3.common.monitor import load_results
 
-from acclimate import checkpoint
 from acclimate.errors import ConfigError, SourceError
-from acclimate.report import read
-from acclimate.training import _Training
+from acclimate.reports.report import read
+from acclimate.training import checkpoint
+from acclimate.training.trainer import _Training
 from tests.reliability.killed import CASES, STEPS, run
-from tests.unit.driver.world import observations
+from tests.world import observations
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +111,7 @@ def test_a_kill_in_the_final_evaluation_does_not_train_again(tmp_path: Path, mon
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["acclimate.judging"].Judging, "choose", killed)
+        patch.setattr(sys.modules["acclimate.runs.judging"].Judging, "choose", killed)
         with pytest.raises(Killed):
             run("ppo", folder)
     assert state(folder)["trained"] is True

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.evaluate import Evaluation
-from acclimate.report import Measured, Point, Report
+from acclimate.evaluation.evaluate import Evaluation
+from acclimate.reports.report import Measured, Point, Report
 
 
 def played(mean: float, spread: float, *, episodes: int = 50, seed: int = 10_000) -> Evaluation:

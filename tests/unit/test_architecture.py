@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,41 +65,6 @@ def ours(name: str, *, deferred: bool = True) -> set[str]:
         if full.split(".")[0] == "acclimate"
     }
     return {module for module in found if module in MODULES and module not in (name, "")}
-
-
-def layers() -> list[list[str]]:
-    """Read the table of docs/architecture.md: the members of each layer, lowest first; `x/` is a package."""
-    text = TABLE.read_text(encoding="utf-8").partition("## Layers")[2].partition("\n## ")[0]
-    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")][1:]
-    return [re.findall(r"`([\w/]+)`", row[2]) for row in rows]
-
-
-LAYERS = layers()
-
-
-def layer(name: str) -> int | None:
-    """Return the height of a module's layer, None if the table does not have it."""
-    top = name.split(".")[0]
-    return next((height for height, row in enumerate(LAYERS) if top in row or f"{top}/" in row), None)
-
-
-def test_every_module_has_a_layer() -> None:
-    assert [name for name in MODULES if name and layer(name) is None] == []
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if name])
-def test_imports_point_down(name: str) -> None:
-    above = {other for other in ours(name) if (layer(other) or 0) > (layer(name) or 0)}
-    assert above == set(), f"{name} imports {above}, which lie above it"
-
-
-def test_no_cycles() -> None:
-    """No module imports itself in the end; what a function imports when it runs is no cycle."""
-    graph = {name: ours(name, deferred=False) for name in MODULES}
-    while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
-        for name in leaves:
-            del graph[name]
-    assert graph == {}
 
 
 @pytest.mark.parametrize(

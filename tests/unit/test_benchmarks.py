@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import instances, methods_table, overhead, page
+from benchmarks import instances, overhead, page
+from benchmarks.methods import table as methods_table
 
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full

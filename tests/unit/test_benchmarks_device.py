@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from benchmarks import device
-from tests.unit.engine.device.emulation import Emulation
 
 from acclimate.engine.device import engine
+from tests.unit.engine.device.emulation import Emulation
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import seeds
+from benchmarks.seeds import measure as seeds
 
 
 @pytest.mark.parametrize("shape", seeds.SHAPES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks import target_table
-from benchmarks.reaching import Reaching
+from benchmarks.target import table as target_table
+from benchmarks.target.reaching import Reaching
 from stable_baselines3 import PPO
 
 

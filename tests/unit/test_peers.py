@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import stable_baselines3 as sb3
 import torch
-from benchmarks import conditions, engine, engine_cases, engine_page, page
+from benchmarks import conditions, page
 from benchmarks.conditions import Conditions, cores
-from benchmarks.engine_cases import LOOPS, Case
+from benchmarks.engine import cases as engine_cases
+from benchmarks.engine import page as engine_page
+from benchmarks.engine import rounds as engine
+from benchmarks.engine.cases import LOOPS, Case
 from benchmarks.peers import gym_envs, ppo_loop, side, stock, workload
 from benchmarks.peers.side import Looping, Spent
 from benchmarks.peers.workload import Workload

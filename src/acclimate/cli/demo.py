@@ -24,10 +24,11 @@ def demo(context: click.Context, out: Path, steps: int, seed: int, resume: bool)
     The agent comes with the package; it landed well before. In a few minutes it is fine-tuned, judged on
     episodes that the training never saw, and reported on in OUT/report.html.
     """
-    from acclimate import shifts, shipped
-    from acclimate.load import load
-    from acclimate.recipe import Recipe
-    from acclimate.task import Task
+    from acclimate import shifts
+    from acclimate.agents import shipped
+    from acclimate.agents.load import load
+    from acclimate.planning.recipe import Recipe
+    from acclimate.tasks.task import Task
 
     task = Task(ENV, shifts=(shifts.parse(SHIFT),))
     click.echo(f"{AGENT}, trained in {ENV}; now {task.describe()}\n", err=True)

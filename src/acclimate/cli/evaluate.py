@@ -23,7 +23,7 @@ def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: b
 
     Episode i starts from seed + i, so that two agents are compared episode by episode.
     """
-    from acclimate.evaluate import evaluate as play
+    from acclimate.evaluation.evaluate import evaluate as play
 
     agent, task = load_pair(flags)
     result = play(agent, task, episodes=episodes, seed=seed, n_envs=n_envs, deterministic=not stochastic)

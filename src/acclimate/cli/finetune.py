@@ -22,10 +22,10 @@ from acclimate.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from acclimate.agent import Agent
-    from acclimate.recipe import Recipe
-    from acclimate.task import Task
-    from acclimate.tracking import Tracking
+    from acclimate.agents.agent import Agent
+    from acclimate.planning.recipe import Recipe
+    from acclimate.runs.tracking import Tracking
+    from acclimate.tasks.task import Task
 
 RECIPE = stack(
     click.option("--recipe", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Flags below override it."),
@@ -102,7 +102,7 @@ def fresh_folder(agent: Agent, task: Task, resume: bool) -> Path:
 
 def start(context: click.Context, agent: Agent, task: Task, recipe: Recipe, flags: Mapping[str, Any]) -> None:
     """Fine-tune and print the report, ready to say after Ctrl-C how the run can be carried on."""
-    from acclimate.finetune import finetune as run
+    from acclimate.runs.finetune import finetune as run
 
     out = flags.get("out")
     if out is not None:
@@ -135,7 +135,7 @@ def source_task(flags: Mapping[str, Any], task: Task) -> Task | None:
 
 def tracking(flags: Mapping[str, Any]) -> Tracking | None:
     """Return where --track mirrors the run to."""
-    from acclimate.tracking import Tracking
+    from acclimate.runs.tracking import Tracking
 
     if not flags.get("track"):
         return None
@@ -144,7 +144,7 @@ def tracking(flags: Mapping[str, Any]) -> Tracking | None:
 
 def read_recipe(flags: Mapping[str, Any]) -> Recipe:
     """Make the recipe: the defaults, then the file, then the command line."""
-    from acclimate.recipe import Recipe, read_yaml
+    from acclimate.planning.recipe import Recipe, read_yaml
 
     data = read_yaml(flags["recipe"]) if flags["recipe"] else {}
     return Recipe.from_dict(overlay(data, given(flags)))

@@ -18,7 +18,7 @@ def inspect(as_json: bool, **flags: Any) -> None:
 
     What could not be read from the file is listed with the reason.
     """
-    from acclimate import inspection
+    from acclimate.agents import inspection
 
     facts = inspection.describe(load_agent(flags))
     print_json(facts) if as_json else click.echo(inspection.render(facts))

@@ -18,8 +18,8 @@ def native(remove: bool) -> None:
     """
     import time
 
-    from acclimate.engine.native.build import build, place
-    from acclimate.engine.native.check import check
+    from acclimate.engine.arrays.native.build import build, place
+    from acclimate.engine.arrays.native.check import check
 
     if remove:
         existed = place().exists()

@@ -13,9 +13,9 @@ import click
 from acclimate.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    from acclimate.agent import Agent
+    from acclimate.agents.agent import Agent
     from acclimate.registry import Registry
-    from acclimate.task import Task
+    from acclimate.tasks.task import Task
 
 
 class Pair(click.ParamType):
@@ -96,8 +96,8 @@ def build(registry: Registry, texts: Iterable[str], flag: str) -> tuple[Any, ...
 
 def load_agent(flags: Mapping[str, Any]) -> Agent:
     """Load the agent that AGENT, --normalizer, --trust, --revision and --device name."""
-    from acclimate.load import load
-    from acclimate.normalizer import Normalizer
+    from acclimate.agents.load import load
+    from acclimate.sb3.normalizer import Normalizer
 
     def read(normalizer: str | None) -> Agent:
         return load(
@@ -124,8 +124,8 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
 def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
     """Make the task of the flags; what they leave out is as the agent's files say it was trained."""
     from acclimate.registry import SHIFTS, WRAPPERS
-    from acclimate.task import Task
-    from acclimate.wrappers import from_zoo
+    from acclimate.tasks.task import Task
+    from acclimate.tasks.wrappers import from_zoo
 
     config = agent.origin.config
     wrappers = build(WRAPPERS, flags["wrappers"], "--wrapper") or from_zoo(config)
@@ -146,7 +146,7 @@ def load_pair(flags: Mapping[str, Any]) -> tuple[Agent, Task]:
     """
     import numpy as np
 
-    from acclimate.task import check_spaces
+    from acclimate.tasks.task import check_spaces
 
     agent = load_agent(flags)
     task = make_task(flags, agent)
@@ -162,7 +162,7 @@ def own_environment(agent: Agent) -> str:
     Raises:
         ConfigError: if the agent's file and folder name none.
     """
-    from acclimate.environment import modern_id
+    from acclimate.tasks.environment import modern_id
 
     if not agent.origin.env_id:
         raise ConfigError("the agent's file does not name its environment; give it with --env")

@@ -20,7 +20,7 @@ def shifts(env: str, env_kwargs: Any, wrappers: Any, as_json: bool) -> None:
 
     from acclimate.registry import WRAPPERS
     from acclimate.shifts import available
-    from acclimate.task import Task
+    from acclimate.tasks.task import Task
 
     task = Task(
         env,

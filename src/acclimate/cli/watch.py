@@ -20,7 +20,7 @@ from acclimate.errors import TaskError
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="watch.mp4", show_default=True)
 def watch(seed: int, seconds: float, out: Path, **flags: Any) -> None:
     """Render an episode to a clip, without a screen."""
-    from acclimate import clip
+    from acclimate.evaluation import film as clip
 
     agent, task = load_pair(flags)
     made = clip.record(agent, task, out, seed=seed, seconds=seconds)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acclimate.experience import Batch
-from acclimate.net import Net
-from acclimate.surgery import still
-from acclimate.units import hidden
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Net
+from acclimate.nets.surgery import still
+from acclimate.nets.units import hidden
 
 DORMANT = 0.025
 """Share of its layer's mean activity up to which a unit is dormant, as in Sokar et al. 2023 (arXiv:2302.12902)."""

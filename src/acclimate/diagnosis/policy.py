@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from acclimate.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Outputs, Point
+from acclimate.nets.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Outputs, Point
 
 TEMPERATURE, STD = 1.0, 0.2
 """By which Q-networks and single actions count as policies, as in `Tuner.drift`."""

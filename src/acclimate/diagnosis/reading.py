@@ -12,12 +12,12 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.diagnosis import networks, observations, policy, values
-from acclimate.experience import Batch
-from acclimate.net import Net
-from acclimate.normalizer import Normalizer
-from acclimate.outputs import Outputs, as_policy, divergence
-from acclimate.seam import Seam
-from acclimate.surgery import still
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import Outputs, as_policy, divergence
+from acclimate.nets.surgery import still
+from acclimate.sb3.normalizer import Normalizer
+from acclimate.seam.seam import Seam
 
 STATES = 256
 """States of each task on which networks are compared."""

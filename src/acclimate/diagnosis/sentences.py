@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.agent import Agent
-from acclimate.callbacks.selection import Point, lower_bound
+from acclimate.agents.agent import Agent
 from acclimate.diagnosis import inside
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.inside import names
-from acclimate.findings import Measured
-from acclimate.job import Trained
-from acclimate.probe import Situation
+from acclimate.planning.probe import Situation
+from acclimate.reports.findings import Measured
+from acclimate.training.callbacks.selection import Point, lower_bound
+from acclimate.training.job import Trained
 
 STEP_ZERO = 1e-6
 DIP_ERRORS = 2.0

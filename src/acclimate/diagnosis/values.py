@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acclimate.errors import SurgeryError
-from acclimate.experience import Batch
-from acclimate.net import Net
-from acclimate.outputs import ActionValues, Gaussian, Outputs, Point, Values
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import ActionValues, Gaussian, Outputs, Point, Values
 
 REST = 0.1
 """Weight of what an unfinished episode would still have paid, up to which a step's return counts as known."""

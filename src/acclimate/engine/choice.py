@@ -12,14 +12,17 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from acclimate.engine import modular, modular_off, on_policy, perceptrons
-from acclimate.engine.acting import ModuleRollout
-from acclimate.engine.collect import collect, fill
+from acclimate.engine.arrays.native import kernel
 from acclimate.engine.device import engine as device
-from acclimate.engine.explore import Explorer
-from acclimate.engine.native import kernel
+from acclimate.engine.modules import off_policy as modular_off
+from acclimate.engine.modules import on_policy as modular
+from acclimate.engine.modules.collect import ModuleRollout
+from acclimate.engine.off_policy import perceptrons
+from acclimate.engine.off_policy.collect import Explorer
+from acclimate.engine.on_policy import update as on_policy
+from acclimate.engine.on_policy.collect import collect, fill
 from acclimate.engine.threads import are_small, beside, one, threads
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
 
 Wanted = Literal["auto", "sb3", "device"]
 

@@ -12,9 +12,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from threadpoolctl import ThreadpoolController
 from torch import nn
 
-from acclimate.engine import products
-from acclimate.engine.native.kernel import Kernel
-from acclimate.torch_threads import torch_threads
+from acclimate.engine.arrays import products
+from acclimate.engine.arrays.native.kernel import Kernel
+from acclimate.parallel.threads import torch_threads
 
 SMALL = 1 << 22
 """Products of fewer multiplications are computed soonest by one thread of torch."""

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.masks import Masked
-from acclimate.method import Context, Method, Scales, Signals
-from acclimate.net import Layer, Net
-from acclimate.select import Select
-from acclimate.surgery import additions, bake, extract, insert, statistics_modules, still, stored
+from acclimate.nets.masks import Masked
+from acclimate.nets.net import Layer, Net
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import additions, bake, extract, insert, statistics_modules, still, stored
+from acclimate.tuning.method import Context, Method, Scales, Signals
 
 _EPS = 1e-5
 _RATIO, _SHIFT = 3.0, 5.0

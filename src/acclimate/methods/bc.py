@@ -8,12 +8,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from acclimate.errors import ConfigError, naming
-from acclimate.method import Batch, Context, Method, Signals
-from acclimate.net import Net
-from acclimate.outputs import divergence
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import divergence
+from acclimate.nets.prior_states import Kept, draw, keep
+from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
-from acclimate.stored import Kept, draw, keep
+from acclimate.tuning.method import Batch, Context, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.closed import Array, Closed, View
-from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Scales, Signals
-from acclimate.net import Net
-from acclimate.select import Select
-from acclimate.surgery import reparameterise
+from acclimate.nets.closed_form import Array, Closed, View
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import reparameterise
+from acclimate.tuning.computed import ComputedInWeights
+from acclimate.tuning.method import Context, Scales, Signals
 
 
 class RowScale(Closed):

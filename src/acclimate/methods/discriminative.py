@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from torch.nn import Parameter
 
-from acclimate.depth import depths
 from acclimate.errors import ConfigError
-from acclimate.method import Method, Scales, Signals
-from acclimate.net import Net
-from acclimate.select import Select
+from acclimate.nets.depth import depths
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.tuning.method import Method, Scales, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.masks import Masked, acting_of, redraw
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Acting, Net
-from acclimate.select import Select
-from acclimate.surgery import extract, insert
+from acclimate.nets.masks import Masked, acting_of, redraw
+from acclimate.nets.net import Acting, Net
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import extract, insert
+from acclimate.tuning.method import Context, Method, Signals
 
 
 class Dropping(Masked):

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from acclimate.chance import generator
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import Context, Method
 from acclimate.methods.dropout import Dropping
-from acclimate.net import Layer, Net
-from acclimate.outputs import ActionValues, Outputs, Values
-from acclimate.select import Select
-from acclimate.surgery import additions, insert, still, stored
-from acclimate.units import hidden
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Layer, Net
+from acclimate.nets.outputs import ActionValues, Outputs, Values
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import additions, insert, still, stored
+from acclimate.nets.units import hidden
+from acclimate.tuning.method import Context, Method
 
 _ROWS = 256
 

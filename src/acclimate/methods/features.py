@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.method import Batch, Method, Signals
-from acclimate.net import Net
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import following_activation
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
-from acclimate.surgery import following_activation
+from acclimate.tuning.method import Batch, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

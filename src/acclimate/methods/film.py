@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from acclimate.chance import seed_of
-from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Scales, Signals
-from acclimate.net import Net
-from acclimate.select import Select
-from acclimate.surgery import reparameterise
+from acclimate.nets.net import Net
+from acclimate.nets.seeding import seed_of
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import reparameterise
+from acclimate.tuning.computed import ComputedInWeights
+from acclimate.tuning.method import Context, Scales, Signals
 
 
 class Generator(nn.Module):

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.channels import channel_fisher, refuse_critics, rows
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Net
-from acclimate.select import Select
+from acclimate.nets.channels import channel_fisher, refuse_critics, rows
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.tuning.method import Context, Method, Signals
 
 State = dict[Parameter, tuple[Tensor, Tensor]]
 """The frozen rows of each weight, and what stands in them."""

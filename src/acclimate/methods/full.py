@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from acclimate.method import Method
-from acclimate.select import Select
+from acclimate.nets.select import Select
+from acclimate.tuning.method import Method
 
 
 @dataclass(frozen=True, kw_only=True)

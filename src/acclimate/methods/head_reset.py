@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch.nn import Parameter
 
-from acclimate.chance import generator
-from acclimate.fresh import fresh
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Layer, Net
-from acclimate.select import Select
-from acclimate.surgery import stored
+from acclimate.nets.initial import fresh
+from acclimate.nets.net import Layer, Net
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import stored
+from acclimate.tuning.method import Context, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from acclimate.errors import ConfigError
-from acclimate.method import Method, Signals
-from acclimate.net import Net
-from acclimate.select import Select
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.closed import Array, Closed, View
-from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, Scales, Signals
 from acclimate.methods.channel import RowScale
 from acclimate.methods.lora import own
-from acclimate.net import Net
-from acclimate.select import Select
-from acclimate.surgery import reparameterise
+from acclimate.nets.closed_form import Array, Closed, View
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import reparameterise
+from acclimate.tuning.computed import ComputedInWeights
+from acclimate.tuning.method import Context, Scales, Signals
 
 
 class Rescaled(RowScale):

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from acclimate.chance import generator
 from acclimate.errors import ConfigError
-from acclimate.experience import Batch, Decision
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Net
-from acclimate.outputs import choose
+from acclimate.nets.experience import Batch, Decision
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import choose
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
+from acclimate.tuning.method import Context, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

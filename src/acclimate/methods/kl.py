@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from acclimate.errors import ConfigError, naming
-from acclimate.method import Batch, Context, Method, Signals
-from acclimate.net import Net
-from acclimate.outputs import Outputs, Policy, as_policy, divergence
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import Outputs, Policy, as_policy, divergence
+from acclimate.nets.prior_states import draw, keep
+from acclimate.nets.select import Select
+from acclimate.nets.slopes import Slopes, divergence_slopes
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
-from acclimate.slopes import Slopes, divergence_slopes
-from acclimate.stored import draw, keep
+from acclimate.tuning.method import Batch, Context, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

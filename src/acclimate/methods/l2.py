@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.method import Method, Signals
-from acclimate.net import Net
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.chance import generator
 from acclimate.errors import ConfigError
-from acclimate.fresh import fresh
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Net
+from acclimate.nets.initial import fresh
+from acclimate.nets.net import Net
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import stored
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
-from acclimate.surgery import stored
+from acclimate.tuning.method import Context, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from acclimate.chance import generator
-from acclimate.closed import Array, Closed, View
-from acclimate.computed import ComputedInWeights
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Scales, Signals
-from acclimate.net import Layer, Net
-from acclimate.select import Select
-from acclimate.surgery import reparameterise
+from acclimate.nets.closed_form import Array, Closed, View
+from acclimate.nets.net import Layer, Net
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import reparameterise
+from acclimate.tuning.computed import ComputedInWeights
+from acclimate.tuning.method import Context, Scales, Signals
 
 
 class LowRank(Closed):

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, naming
-from acclimate.importance import anchored, sensitivity, weighted_distance
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Net
+from acclimate.nets.importance import anchored, sensitivity, weighted_distance
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
+from acclimate.tuning.method import Context, Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.masks import Masked, acting_of, redraw
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Acting, Net
-from acclimate.select import Select
-from acclimate.surgery import reparameterise, stop_computing
+from acclimate.nets.masks import Masked, acting_of, redraw
+from acclimate.nets.net import Acting, Net
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import reparameterise, stop_computing
+from acclimate.tuning.method import Context, Method, Signals
 
 
 class Mixing(Masked):

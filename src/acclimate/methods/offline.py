@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import torch
 
-from acclimate.dataset import Dataset, read
-from acclimate.draw import exchange
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Intake, Net
+from acclimate.files.dataset import Dataset, read
+from acclimate.nets.draw import exchange
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Intake, Net
+from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
-from acclimate.state import Remade
+from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.state import Remade
 
 
 @dataclass(frozen=True, kw_only=True)

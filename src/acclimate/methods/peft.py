@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from acclimate.chance import seed_of
 from acclimate.errors import ConfigError, SurgeryError, suggest
-from acclimate.method import Context, Method, Scales, Signals
 from acclimate.methods.lora import own
-from acclimate.net import Layer, Net
-from acclimate.select import Select
-from acclimate.surgery import LAYERS, Computing, bake, hand_back, take_over
+from acclimate.nets.net import Layer, Net
+from acclimate.nets.seeding import seed_of
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import LAYERS, Computing, bake, hand_back, take_over
+from acclimate.tuning.method import Context, Method, Scales, Signals
 
 ADAPTER = "default"
 CHOSEN_BY_ON = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")

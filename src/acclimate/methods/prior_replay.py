@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from acclimate.draw import exchange
 from acclimate.errors import ConfigError
-from acclimate.experience import Batch
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Net
-from acclimate.outputs import as_policy, divergence
+from acclimate.nets.draw import exchange
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import as_policy, divergence
+from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.select import Select
-from acclimate.state import Remade
+from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.state import Remade
 
 
 @dataclass(frozen=True, kw_only=True)

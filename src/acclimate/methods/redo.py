@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from acclimate.chance import generator
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
-from acclimate.experience import Batch
-from acclimate.fresh import fresh
-from acclimate.method import Context, Method, Signals
-from acclimate.net import Layer, Net
-from acclimate.select import Select
-from acclimate.surgery import statistics_modules, stored
-from acclimate.units import hidden, readers
+from acclimate.nets.experience import Batch
+from acclimate.nets.initial import fresh
+from acclimate.nets.net import Layer, Net
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import statistics_modules, stored
+from acclimate.nets.units import hidden, readers
+from acclimate.tuning.method import Context, Method, Signals
 
 _State = dict[str, int]
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from acclimate.chance import generator
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, Method, Scales, Signals
 from acclimate.methods.lora import own
-from acclimate.net import Net, Way
-from acclimate.select import Select
-from acclimate.surgery import insert
+from acclimate.nets.net import Net, Way
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import insert
+from acclimate.tuning.method import Context, Method, Scales, Signals
 
 
 class Beside(nn.Module):

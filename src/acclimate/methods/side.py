@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.chance import generator
 from acclimate.errors import ConfigError
-from acclimate.method import Context, Method, Scales, Signals
 from acclimate.methods.lora import own
 from acclimate.methods.residual import Beside, added, ways
-from acclimate.net import Net, Way
-from acclimate.select import Select
-from acclimate.surgery import insert
+from acclimate.nets.net import Net, Way
+from acclimate.nets.seeding import generator
+from acclimate.nets.select import Select
+from acclimate.nets.surgery import insert
+from acclimate.tuning.method import Context, Method, Scales, Signals
 
 
 class Column(Beside):

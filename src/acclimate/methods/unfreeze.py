@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from acclimate.depth import depths
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, Method, Scales, Signals
-from acclimate.net import Net
-from acclimate.select import Select
+from acclimate.nets.depth import depths
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.tuning.method import Context, Method, Scales, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from acclimate.errors import ConfigError
-from acclimate.method import Method, Scales, Signals
-from acclimate.net import Net
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
 from acclimate.schedule import Linear
-from acclimate.select import Select
+from acclimate.tuning.method import Method, Scales, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

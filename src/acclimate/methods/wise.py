@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, Method
-from acclimate.net import Net
-from acclimate.select import Select
+from acclimate.nets.net import Net
+from acclimate.nets.select import Select
+from acclimate.tuning.method import Context, Method
 
 
 @dataclass(frozen=True, kw_only=True)

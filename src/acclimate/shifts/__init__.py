@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from acclimate.config import parse_spec
 from acclimate.shifts.actions import ActionDelay, ActionGain, ActionNoise, BrokenJoint
 from acclimate.shifts.frames import FrameSkip
-from acclimate.shifts.lunar_lander import Turbulence, Wind
-from acclimate.shifts.mujoco import JointLimits
 from acclimate.shifts.physics import (
     ActuatorGear,
     CartMass,
@@ -28,12 +26,14 @@ from acclimate.shifts.physics import (
     Speed,
     Torque,
 )
+from acclimate.shifts.quantities.lunar_lander import Turbulence, Wind
+from acclimate.shifts.quantities.mujoco import JointLimits
 from acclimate.shifts.rewards import RewardScale, RewardWeights
 from acclimate.shifts.sensors import SensorBias, SensorDropout, SensorNoise, SensorPermutation
 from acclimate.shifts.shift import Shift, ShiftInfo
 
 if TYPE_CHECKING:
-    from acclimate.task import Task
+    from acclimate.tasks.task import Task
 
 __all__ = [
     "ActionDelay",

@@ -11,8 +11,8 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from acclimate.errors import TaskError
-from acclimate.shifts import mujoco
 from acclimate.shifts.chance import Chance
+from acclimate.shifts.quantities import mujoco
 from acclimate.shifts.shift import Shift, finite
 from acclimate.shifts.trace import shows
 

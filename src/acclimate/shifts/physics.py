@@ -37,7 +37,7 @@ class Quantity:
 
 def quantities(env: gym.Env) -> Mapping[str, Quantity]:
     """Return the quantities of an environment by the name of their shift; none for an unknown kind."""
-    from acclimate.shifts import acrobot, cartpole, lunar_lander, mountain_car, mujoco, pendulum, walker
+    from acclimate.shifts.quantities import acrobot, cartpole, lunar_lander, mountain_car, mujoco, pendulum, walker
 
     bare = env.unwrapped
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(bare).__mro__}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.cases import AGENTS, METHODS, MORE_AGENTS, agent, batch, context, refused
 from torch import nn
 
 from acclimate.diagnosis import networks
-from acclimate.experience import Batch
-from acclimate.method import chain
-from acclimate.net import Net
-from acclimate.outputs import ActionValues
-from acclimate.seam import Seam
-from acclimate.surgery import frozen_copy
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import ActionValues
+from acclimate.nets.surgery import frozen_copy
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import chain
+from tests.cases import AGENTS, METHODS, MORE_AGENTS, agent, batch, context, refused
 
 
 def features(rows: int = 40, units: int = 6, seed: int = 0) -> np.ndarray:

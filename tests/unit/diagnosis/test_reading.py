@@ -9,18 +9,18 @@ import pytest
 import torch
 from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.cases import AGENTS, MORE_AGENTS, batch
-from tests.cases import agent as tiny
-from tests.unit.driver.world import agent, linear, recipe, same, task, weights
 
-from acclimate.callbacks.diagnosing import SECONDS, Diagnosing, trunk_cosine
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.reading import Fixed, Glance
-from acclimate.finetune import finetune
-from acclimate.method import chain
 from acclimate.methods.l2sp import L2SP
-from acclimate.networks import find
-from acclimate.seam import Seam
+from acclimate.runs.finetune import finetune
+from acclimate.sb3.networks import find
+from acclimate.seam.seam import Seam
+from acclimate.training.callbacks.diagnosing import SECONDS, Diagnosing, trunk_cosine
+from acclimate.tuning.method import chain
+from tests.cases import AGENTS, MORE_AGENTS, batch
+from tests.cases import agent as tiny
+from tests.world import agent, linear, recipe, same, task, weights
 
 
 def glance(model, seam: Seam) -> Glance:

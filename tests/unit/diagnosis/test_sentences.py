@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.driver.world import task
 
-from acclimate.callbacks.selection import Point, Record
 from acclimate.diagnosis import inside
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.sentences import diagnose
-from acclimate.evaluate import Evaluation
-from acclimate.findings import Measured
-from acclimate.normalizer import Normalizer
-from acclimate.probe import Situation
+from acclimate.evaluation.evaluate import Evaluation
+from acclimate.planning.probe import Situation
+from acclimate.reports.findings import Measured
+from acclimate.sb3.normalizer import Normalizer
+from acclimate.training.callbacks.selection import Point, Record
+from tests.world import task
 
 KNOWN = Normalizer.identity(task().observation_space)
 

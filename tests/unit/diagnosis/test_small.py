@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.diagnosis import observations, policy, training
+from acclimate.diagnosis import gradients as training
+from acclimate.diagnosis import observations, policy
 from acclimate.diagnosis.history import History
-from acclimate.outputs import Bernoulli, Categorical, Gaussian, Point, Values
+from acclimate.nets.outputs import Bernoulli, Categorical, Gaussian, Point, Values
 
 # Observations
 

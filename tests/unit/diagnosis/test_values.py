@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent, batch
 
 from acclimate.diagnosis import values
 from acclimate.errors import SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import chain
-from acclimate.net import Net
-from acclimate.outputs import ActionValues, Gaussian, Point, Values
-from acclimate.seam import Seam
+from acclimate.nets.experience import Batch
+from acclimate.nets.net import Net
+from acclimate.nets.outputs import ActionValues, Gaussian, Point, Values
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch
 
 
 def test_returns_to_go_by_hand() -> None:

@@ -15,15 +15,15 @@ from gymnasium import spaces
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
-from tests.tiny import World
 
-from acclimate.engine import modular as modules
-from acclimate.engine import on_policy
-from acclimate.engine.modular import ModularUpdate
-from acclimate.engine.on_policy import OnPolicyUpdate
-from acclimate.method import Method
+from acclimate.engine.modules import on_policy as modules
+from acclimate.engine.modules.on_policy import ModularUpdate
+from acclimate.engine.on_policy import update as on_policy
+from acclimate.engine.on_policy.update import OnPolicyUpdate
 from acclimate.methods.full import Full
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
+from tests.tiny import World
 
 BOX = spaces.Box(-1.0, 1.0, (3,), np.float32)
 SEEN = spaces.Box(-1.0, 1.0, (5,), np.float32)

@@ -12,14 +12,15 @@ from gymnasium import spaces
 from stable_baselines3 import DDPG, DQN, SAC, TD3
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from acclimate.engine.modules import off_policy as modular_off
+from acclimate.engine.off_policy import perceptrons
+from acclimate.methods.full import Full
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
 from tests.cases import context
 from tests.tiny import World
 from tests.unit.engine.alike import SEEN, Outcome, reading, weights
-
-from acclimate.engine import modular_off, perceptrons
-from acclimate.method import Method
-from acclimate.methods.full import Full
-from acclimate.seam import Seam
 
 ALGORITHMS: dict[str, type] = {"sac": SAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN}
 REACH = spaces.Box(np.array([-1.0, -0.5, -2.0], np.float32), np.array([1.0, 0.5, 3.0], np.float32))

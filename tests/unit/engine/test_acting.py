@@ -12,17 +12,17 @@ from gymnasium import spaces
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
-from tests.tiny import World
 
 from acclimate.engine.choice import attach
-from acclimate.method import Method, chain
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.residual import Residual
 from acclimate.methods.shrink_perturb import ShrinkPerturb
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
+from tests.tiny import World
 
 BUFFER = ("observations", "actions", "rewards", "episode_starts", "values", "log_probs", "advantages", "returns")
 FRAME = spaces.Box(0, 255, (36, 36, 1), np.uint8)

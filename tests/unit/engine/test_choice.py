@@ -9,21 +9,21 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from tests.cases import agent
-from tests.unit.driver import world
 from torch import nn
 
 import acclimate as ac
 from acclimate.engine.choice import attach
 from acclimate.engine.threads import are_small
-from acclimate.finetune import finetune
-from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.mixout import Mixout
-from acclimate.seam import Seam
+from acclimate.runs.finetune import finetune
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
+from tests import world
+from tests.cases import agent
 
 
 def attached(name: str, method: Method | None = None, **more: object) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from acclimate.engine.choice import attach
 from acclimate.methods.full import Full
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
 
 BUFFER = ("observations", "actions", "rewards", "episode_starts", "values", "log_probs", "advantages", "returns")
 

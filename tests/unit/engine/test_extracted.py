@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from tests.cases import agent
-from tests.unit.engine import test_recall
-from tests.unit.engine.alike_off_policy import ALGORITHMS, both
 from torch import nn
 
 from acclimate.engine.choice import attach
-from acclimate.engine.extracted import Extractor
-from acclimate.engine.recall import Cache
-from acclimate.method import Method, chain
+from acclimate.engine.learning.recall import Cache
+from acclimate.engine.modules.extractor import Extractor
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.unfreeze import Unfreeze
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
+from tests.cases import agent
+from tests.unit.engine import test_recall
+from tests.unit.engine.alike_off_policy import ALGORITHMS, both
 
 kept = test_recall.kept
 EXTRACTOR = Freeze(on="*:features_extractor")

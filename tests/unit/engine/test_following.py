@@ -9,8 +9,8 @@ import torch
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from acclimate.engine.flat import Flat
-from acclimate.engine.following import Following
+from acclimate.engine.arrays.flat import Flat
+from acclimate.engine.learning.targets import Following
 
 
 def networks() -> tuple[nn.Sequential, nn.Sequential]:

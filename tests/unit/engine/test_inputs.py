@@ -11,26 +11,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.cases import agent
-from tests.unit.engine.alike import A2C, ACTIONS, PPO, both
 from torch import nn
 
-from acclimate.engine import inputs
-from acclimate.engine.activations import activation
+from acclimate.engine.arrays.activations import activation
+from acclimate.engine.arrays.flat import Flat
+from acclimate.engine.arrays.perceptron import dense_layers
+from acclimate.engine.arrays.split import Split
 from acclimate.engine.choice import attach
-from acclimate.engine.flat import Flat
-from acclimate.engine.inputs import Inputs, Kept
-from acclimate.engine.mlp import dense_layers
-from acclimate.engine.split import Split
-from acclimate.method import Method, chain
+from acclimate.engine.on_policy import inputs
+from acclimate.engine.on_policy.inputs import Inputs, Kept
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.last_layer import LastLayer
 from acclimate.methods.unfreeze import Unfreeze
-from acclimate.net import Net
-from acclimate.seam import Seam
+from acclimate.nets.net import Net
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
+from tests.cases import agent
+from tests.unit.engine.alike import A2C, ACTIONS, PPO, both
 
 WIDE = {"net_arch": [72, 96, 12]}
 LOWER = Freeze(on=("*:*.0.*", "*:*.2.*"))

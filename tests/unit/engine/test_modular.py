@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.unit.engine.alike import A2C, PPO, both
 
-from acclimate.engine import prefix
-from acclimate.method import Method, chain
+from acclimate.engine.modules import prefix
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.features import FeatureDistillation
@@ -22,6 +20,8 @@ from acclimate.methods.lora import LoRA
 from acclimate.methods.mixout import Mixout
 from acclimate.methods.residual import Residual
 from acclimate.methods.side import Side
+from acclimate.tuning.method import Method, chain
+from tests.unit.engine.alike import A2C, PPO, both
 
 CLOSE = 1e-8
 SMALL = {"features_extractor_kwargs": {"features_dim": 9}}

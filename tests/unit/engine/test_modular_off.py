@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 import torch
 from stable_baselines3 import DDPG, DQN, SAC, TD3
-from tests.unit.engine.alike_off_policy import ALGORITHMS, both
-from tests.unit.engine.test_off_policy import itself
 
-from acclimate.method import Method, chain
 from acclimate.methods.batchnorm import BatchNorm
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
@@ -24,6 +21,9 @@ from acclimate.methods.last_layer import LastLayer
 from acclimate.methods.mixout import Mixout
 from acclimate.methods.residual import Residual
 from acclimate.methods.side import Side
+from acclimate.tuning.method import Method, chain
+from tests.unit.engine.alike_off_policy import ALGORITHMS, both
+from tests.unit.engine.test_off_policy import itself
 
 CLOSE = 1e-8
 METHODS: dict[str, Method] = {

@@ -15,31 +15,31 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.cases import agent
-from tests.unit.engine import test_inputs, test_off_policy, test_on_policy
-from tests.unit.engine.alike import A2C, ACTIONS, PPO, both, weights
 from torch import nn
 
 from acclimate.cli import main
-from acclimate.engine.activations import activation
+from acclimate.engine.arrays.activations import activation
+from acclimate.engine.arrays.flat import Flat
+from acclimate.engine.arrays.native import Kernel, kernel
+from acclimate.engine.arrays.native.build import build, find_compiler, place
+from acclimate.engine.arrays.native.check import check, distance
+from acclimate.engine.arrays.perceptron import Dense, dense_layers
+from acclimate.engine.arrays.side import Side
 from acclimate.engine.choice import attach
-from acclimate.engine.flat import Flat
-from acclimate.engine.mlp import Dense, dense_layers
-from acclimate.engine.native import Kernel, kernel
-from acclimate.engine.native.build import build, find_compiler, place
-from acclimate.engine.native.check import check, distance
-from acclimate.engine.prior import prior_of
-from acclimate.engine.side import Side
+from acclimate.engine.learning.prior import prior_of
 from acclimate.engine.threads import threads as threads_of
 from acclimate.errors import AcclimateError
-from acclimate.experience import Batch
-from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
-from acclimate.seam import Seam
+from acclimate.nets.experience import Batch
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
+from tests.cases import agent
+from tests.unit.engine import test_inputs, test_off_policy, test_on_policy
+from tests.unit.engine.alike import A2C, ACTIONS, PPO, both, weights
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
 

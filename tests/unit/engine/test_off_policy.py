@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import DDPG, DQN, SAC, TD3
-from tests.unit.engine.alike import reading
-from tests.unit.engine.alike_off_policy import ALGORITHMS, agent, both, by_sb3
 from torch import nn
 from torch.distributions import normal
 
-from acclimate.engine import perceptrons, squashed
-from acclimate.method import Method, chain
+from acclimate.engine.off_policy import perceptrons, squashed
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dora import DoRA
 from acclimate.methods.freeze import Freeze
@@ -26,7 +23,10 @@ from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.lora import LoRA
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
+from tests.unit.engine.alike import reading
+from tests.unit.engine.alike_off_policy import ALGORITHMS, agent, both, by_sb3
 
 CLOSE = 1e-8
 

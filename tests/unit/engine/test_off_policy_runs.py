@@ -15,21 +15,21 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
-from tests import cases, tiny
-from tests.unit.engine.alike import SEEN
-from tests.unit.engine.alike_off_policy import ALGORITHMS, CHOICE, REACH
 
-from acclimate.engine import products
+from acclimate.engine.arrays import products
 from acclimate.engine.choice import attach
-from acclimate.engine.recall import PATIENCE
-from acclimate.method import Batch, Method, Signals, chain
+from acclimate.engine.learning.recall import PATIENCE
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
-from acclimate.net import Net
-from acclimate.seam import Seam
+from acclimate.nets.net import Net
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Batch, Method, Signals, chain
+from tests import cases, tiny
+from tests.unit.engine.alike import SEEN
+from tests.unit.engine.alike_off_policy import ALGORITHMS, CHOICE, REACH
 
 
 def made(algorithm: type, *, normalize: bool = False, n_envs: int = 1, **arguments: Any) -> Any:
@@ -270,7 +270,7 @@ def test_what_the_prior_puts_out_of_stored_steps_is_kept(monkeypatch: pytest.Mon
     """Fewer rows go through it, and the agent learns the same."""
     found, counts = [], []
     for patience in (PATIENCE, 10**9):
-        monkeypatch.setattr("acclimate.engine.recall.PATIENCE", patience)
+        monkeypatch.setattr("acclimate.engine.learning.recall.PATIENCE", patience)
         model: Any = made(SAC)
         seam = Seam(model, KLToPrior(weight=1.0))
         with seam:

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 import torch
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
-from tests.unit.engine.alike import A2C, ACTIONS, PPO, both
 from torch import nn
 
-from acclimate.method import Method, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
@@ -18,6 +16,8 @@ from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.schedule import Linear
+from acclimate.tuning.method import Method, chain
+from tests.unit.engine.alike import A2C, ACTIONS, PPO, both
 
 CLOSE = 1e-8
 

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import DQN, SAC, TD3
-from tests.unit.engine.alike import reading
-from tests.unit.engine.alike_off_policy import ALGORITHMS, agent, both
 
-from acclimate.engine import perceptrons, recall
-from acclimate.engine.recall import PATIENCE, Cache, Recall, Watch
-from acclimate.method import Method, chain
+from acclimate.engine.learning import recall
+from acclimate.engine.learning.recall import PATIENCE, Cache, Recall, Watch
+from acclimate.engine.off_policy import perceptrons
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.last_layer import LastLayer
 from acclimate.methods.unfreeze import Unfreeze
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, chain
+from tests.unit.engine.alike import reading
+from tests.unit.engine.alike_off_policy import ALGORITHMS, agent, both
 
 WIDE = {"net_arch": [72, 96, 12]}
 METHODS: dict[str, Method] = {
@@ -53,7 +54,7 @@ def test_updates_are_those_of_sb3(algorithm: str, method: str, kept: list[Cache]
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_small_cache_is_shared(algorithm: str, kept: list[Cache], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acclimate.engine.replay.LIMIT", 100_000)
+    monkeypatch.setattr("acclimate.engine.learning.replay.LIMIT", 100_000)
     assert both(ALGORITHMS[algorithm], METHODS["lower"], policy_kwargs=dict(WIDE)).distance < 1e-8
     assert 0 < sum(cache.bytes for cache in kept) <= 100_000
 

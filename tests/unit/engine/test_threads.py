@@ -11,8 +11,8 @@ import torch
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from acclimate.engine.threads import beside
-from acclimate.forked import ForkedVecEnv
-from acclimate.task import Task
+from acclimate.parallel.vector import ForkedVecEnv
+from acclimate.tasks.task import Task
 
 
 @pytest.fixture(autouse=True)

@@ -5,19 +5,19 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent, batch, context, evaluating
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from acclimate.attach import Attached, attach
-from acclimate.context import Context
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import chain
 from acclimate.methods.batchnorm import BatchNorm, Renorm
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
-from acclimate.seam import Seam
+from acclimate.nets.experience import Batch
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import Attached, attach
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch, context, evaluating
 
 LAYERS = pytest.mark.parametrize(
     ("layer", "shape"),

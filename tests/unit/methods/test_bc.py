@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch, context
 from torch import distributions as td
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Batch
 from acclimate.methods.bc import BC
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Batch
+from tests.cases import agent, batch, context
 
 
 def moved(name: str, method: BC, **more: object) -> tuple[Seam, Batch]:

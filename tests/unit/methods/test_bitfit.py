@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import SurgeryError
-from acclimate.method import chain
 from acclimate.methods.bitfit import BitFit
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 
 def trained(model: object, method: BitFit) -> set[str]:

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
 
 
 def put(layer: nn.Module, scale: torch.Tensor, shift: torch.Tensor) -> None:

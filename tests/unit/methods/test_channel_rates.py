@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, context
 from torch import Tensor, nn
 
-from acclimate.attach import Attached, attach
-from acclimate.context import Context
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
 from acclimate.methods.channel_rates import ChannelRates
-from acclimate.outputs import Gaussian
-from acclimate.seam import Seam
+from acclimate.nets.experience import Batch
+from acclimate.nets.outputs import Gaussian
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import Attached, attach
+from acclimate.tuning.context import Context
+from tests.cases import agent, context
 
 LOG_STD = torch.tensor([0.0, -2.0, -1.0])
 """Of a linear policy, so that its channels come in the order 0, 2, 1: from the least to the most important."""

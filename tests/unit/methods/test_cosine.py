@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from acclimate.errors import ConfigError
 from acclimate.methods.cosine import Cosine
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from tests.cases import agent
 
 
 def test_the_rates_are_those_of_torch() -> None:

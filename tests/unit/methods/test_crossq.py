@@ -8,15 +8,15 @@ import pytest
 import torch
 from sb3_contrib.common.torch_layers import BatchRenorm1d
 from stable_baselines3.common.base_class import BaseAlgorithm
-from tests.cases import agent, batch, close, context, reloaded, responses
 
-from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
+from tests.cases import agent, batch, close, context, reloaded, responses
 
 METHODS: dict[str, Method] = {
     "full": Full(),

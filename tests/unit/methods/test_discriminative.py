@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError
-from acclimate.method import chain
 from acclimate.methods.discriminative import Discriminative
 from acclimate.methods.warmup import Warmup
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 
 def test_the_rate_falls_from_the_heads_down() -> None:

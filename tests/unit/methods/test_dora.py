@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig
-from tests.unit.methods.adapters import LAYERS, around, fill, made, parameter
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError
 from acclimate.methods.dora import DoRA
+from acclimate.tuning.attach import attach
+from tests.unit.methods.adapters import LAYERS, around, fill, made, parameter
 
 
 @pytest.mark.parametrize("kind", LAYERS)

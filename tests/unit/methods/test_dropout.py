@@ -5,14 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent, batch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.methods.dropout import Dropout, Dropping
-from acclimate.net import Acting
-from acclimate.seam import Seam
+from acclimate.nets.net import Acting
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from tests.cases import agent, batch
 
 
 def drops(module: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch, context, evaluating
 from torch import Tensor, nn
 
-from acclimate.attach import attach
-from acclimate.context import Context
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import chain
 from acclimate.methods.dropout import Dropping
 from acclimate.methods.droq import DroQ, Norm
 from acclimate.methods.freeze import Freeze
-from acclimate.seam import Seam
+from acclimate.nets.experience import Batch
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch, context, evaluating
 
 
 def known(x: Tensor) -> Context:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch, context
 from torch import distributions as td
 from torch import nn
 
-from acclimate.attach import Attached, attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Batch, Context, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.ewc import EWC
-from acclimate.outputs import Categorical, Gaussian
+from acclimate.nets.outputs import Categorical, Gaussian
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import Attached, attach
+from acclimate.tuning.method import Batch, Context, chain
+from tests.cases import agent, batch, context
 
 STATES = torch.tensor([[1.0, 2.0], [-0.5, 3.0], [0.0, 1.0], [4.0, 0.0]])
 

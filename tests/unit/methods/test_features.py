@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import chain
 from acclimate.methods.features import FeatureDistillation
 from acclimate.methods.freeze import Freeze
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch
 
 SHOWN = torch.tensor([[1.0, 2.0], [-1.0, 3.0]])
 

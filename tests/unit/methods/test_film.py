@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
-from acclimate.context import Context
 from acclimate.errors import ConfigError
 from acclimate.methods.film import FiLM, Generator, in_context
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.context import Context
+from tests.cases import agent
 
 
 def generators(module: nn.Module) -> Iterator[Generator]:

@@ -4,18 +4,18 @@ import dataclasses
 
 import pytest
 import torch
-from tests.cases import agent, context
 from torch import Tensor, nn
 
-from acclimate.attach import attach
-from acclimate.context import Context
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.fisher_channels import FisherChannels
-from acclimate.outputs import Gaussian
-from acclimate.seam import Seam
+from acclimate.nets.experience import Batch
+from acclimate.nets.outputs import Gaussian
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import chain
+from tests.cases import agent, context
 
 LOG_STD = torch.tensor([0.0, -2.0, -1.0, 1.0])
 """Of a linear policy whose channels then have information in proportion to 1 / std^2: 1, 0, then 2, are the first."""

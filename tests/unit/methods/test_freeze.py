@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.config import from_dict
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.methods.freeze import Freeze
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from tests.cases import agent
 
 
 def test_adam_with_decay_does_not_move_what_is_frozen() -> None:

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch, context, responses
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import SurgeryError
-from acclimate.method import chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.head_reset import HeadReset
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch, context, responses
 
 
 @pytest.mark.parametrize("name", ["sac-mlp", "ppo-cnn", "td3-mlp"])

@@ -6,14 +6,14 @@ import copy
 
 import pytest
 import torch
-from tests.cases import agent
 
 from acclimate.errors import ConfigError
-from acclimate.method import chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 
 @pytest.mark.parametrize("name", ["ppo-mlp", "ppo-cnn", "sac-mlp", "td3-mlp"])

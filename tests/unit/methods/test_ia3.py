@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import IA3Config
-from tests.unit.methods.adapters import LAYERS, around, fill, made, parameter
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.ia3 import IA3
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.unit.methods.adapters import LAYERS, around, fill, made, parameter
 
 
 @pytest.mark.parametrize("of", ["outputs", "inputs"])

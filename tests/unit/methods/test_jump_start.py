@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from tests.cases import agent
-from tests.unit.test_decisions import WIDE, minibatches, ppo, worlds
 
 from acclimate.errors import ConfigError
-from acclimate.experience import Decision
-from acclimate.method import Signals, chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.jump_start import JumpStart
+from acclimate.nets.experience import Decision
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Signals, chain
+from tests.cases import agent
+from tests.unit.seam.test_decisions import WIDE, minibatches, ppo, worlds
 
 
 def asked(method: JumpStart, rounds: list[tuple[float, list[bool]]], name: str = "td3-mlp") -> list[list[bool]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch, context
 from torch import distributions as td
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Batch, chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.kl import KLToPrior
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Batch, chain
+from tests.cases import agent, batch, context
 
 
 def moved(name: str, method: KLToPrior) -> tuple[Seam, Batch]:

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import Tensor, nn
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import kl_divergence
 
-from acclimate.attach import Attached, attach
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
-from acclimate.method import Method, chain
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.kl_adaptive import KLAdaptive
-from acclimate.outputs import Categorical, Gaussian
-from acclimate.seam import Seam
+from acclimate.nets.outputs import Categorical, Gaussian
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import Attached, attach
+from acclimate.tuning.method import Method, chain
+from tests.cases import agent
 
 
 def rollout(

@@ -6,16 +6,16 @@ import copy
 
 import pytest
 import torch
-from tests.cases import agent, batch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.l2 import L2
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch
 
 
 def net() -> nn.Sequential:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError
 from acclimate.methods.l2_init import L2Init
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from tests.cases import agent
 
 
 def test_the_pull_is_towards_one_fresh_draw_and_not_towards_the_pretrained_weights() -> None:

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import SurgeryError
-from acclimate.method import chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.last_layer import LastLayer
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch
 
 HEADS = {
     "ppo-mlp": {"log_std", "action_net.weight", "action_net.bias", "value_net.weight", "value_net.bias"},

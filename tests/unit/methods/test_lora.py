@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig
-from tests.cases import agent
-from tests.unit.methods.adapters import LAYERS, around, fill, made, parameter
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.lora import LoRA
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import Context, chain
+from tests.cases import agent
+from tests.unit.methods.adapters import LAYERS, around, fill, made, parameter
 
 
 @pytest.mark.parametrize("kind", LAYERS)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.cases import agent, batch, context
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Batch, Context
 from acclimate.methods.mas import MAS
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import Batch, Context
+from tests.cases import agent, batch, context
 
 STATES = torch.tensor([[1.0, 2.0], [-1.0, 3.0]])
 

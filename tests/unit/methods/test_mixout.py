@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError
-from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.mixout import Mixing, Mixout
-from acclimate.net import Acting
-from acclimate.seam import Seam
+from acclimate.nets.net import Acting
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 
 def away(net: nn.Module, by: float = 1.0) -> None:

@@ -13,22 +13,22 @@ import pytest
 import torch
 from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
-from tests import tiny
-from tests.cases import agent
-from tests.recorded import recorded, write
 
-from acclimate.attach import attach
-from acclimate.dataset import read
 from acclimate.errors import ConfigError, SourceError, SurgeryError, UnsafeFileError
-from acclimate.experience import Batch
-from acclimate.method import chain
+from acclimate.files.dataset import read
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.offline import Offline
 from acclimate.methods.prior_replay import PriorReplay
-from acclimate.networks import find
-from acclimate.outputs import Point
+from acclimate.nets.experience import Batch
+from acclimate.nets.outputs import Point
+from acclimate.sb3.networks import find
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests import tiny
+from tests.cases import agent
+from tests.recorded import recorded, write
 
 FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)
 REACH = spaces.Box(np.array([-1.0, -0.5], np.float32), np.array([1.0, 0.5], np.float32))
@@ -253,7 +253,7 @@ def test_it_needs_to_know_how_a_network_reads() -> None:
 
 def test_a_loop_of_ones_own_can_change_its_minibatches() -> None:
     """What `attach` cannot do for a data set it can for steps that the context gives."""
-    from acclimate.method import Context
+    from acclimate.tuning.method import Context
 
     stored = Batch(torch.ones(4, 3), torch.ones(4, 2), torch.ones(4), torch.ones(4, 3), torch.ones(4))
     method = PriorReplay(serves="all", share=1.0, steps=4)

@@ -8,20 +8,20 @@ import sys
 
 import pytest
 import torch
-from tests.cases import agent
-from tests.unit.methods.adapters import LAYERS, around, made
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.config import parse_spec
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.masks import Masked
-from acclimate.method import chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.peft import PEFT
+from acclimate.nets.masks import Masked
 from acclimate.registry import METHODS
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
+from tests.unit.methods.adapters import LAYERS, around, made
 
 TYPES = {
     "lora": {"r": 2},
@@ -185,7 +185,7 @@ def test_it_is_read_from_a_flag() -> None:
 def test_the_library_is_imported_when_it_is_used_and_missed_by_name() -> None:
     code = (
         "import sys; sys.modules['peft'] = None\n"
-        "from torch import nn; from acclimate.attach import attach; from acclimate.methods.peft import PEFT\n"
+        "from torch import nn; from acclimate.tuning.attach import attach; from acclimate.methods.peft import PEFT\n"
         "from acclimate.errors import SurgeryError\n"
         "method = PEFT(type='lora'); assert 'transformers' not in sys.modules\n"
         "try:\n    attach(method, {'q': nn.Sequential(nn.Linear(2, 2))})\n"

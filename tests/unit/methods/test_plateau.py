@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
-from tests.cases import agent
 
 from acclimate.errors import ConfigError
 from acclimate.methods.plateau import Plateau
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from tests.cases import agent
 
 
 def rates(method: Plateau, returns: list[float | None]) -> list[float]:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch, Decision
-from acclimate.method import Signals, chain
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.policy_expansion import PolicyExpansion
-from acclimate.net import Net
+from acclimate.nets.experience import Batch, Decision
+from acclimate.nets.net import Net
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Signals, chain
+from tests.cases import agent
 
 
 def decided(method: PolicyExpansion, net: Net, rows: int = 4000, **more: Any) -> Decision:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests import tiny
-from tests.cases import agent, batch, context
 from torch import distributions as td
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.experience import Batch
-from acclimate.method import Context, Signals, chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.prior_replay import PriorReplay
-from acclimate.normalizer import Normalizer
+from acclimate.nets.experience import Batch
+from acclimate.sb3.normalizer import Normalizer
+from acclimate.sb3.prior_view import prior_view
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
-from acclimate.view import prior_view
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Context, Signals, chain
+from tests import tiny
+from tests.cases import agent, batch, context
 
 
 def numbered(rows: int, space: int = 3) -> Batch:

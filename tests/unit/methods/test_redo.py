@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent
 from torch import Tensor, nn
 
-from acclimate.attach import Attached, attach
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
-from acclimate.method import chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.redo import ReDo
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import Attached, attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 
 def relu_net() -> nn.Sequential:

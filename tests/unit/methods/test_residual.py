@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
-from tests.cases import agent, batch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.residual import Correction, Residual
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch
 
 
 def moved(module: nn.Module) -> list[Correction]:

@@ -4,15 +4,15 @@ import itertools
 
 import pytest
 import torch
-from tests.cases import agent
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError
-from acclimate.method import chain
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.shrink_perturb import ShrinkPerturb
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 
 def test_the_formula_for_the_network_and_its_twin() -> None:

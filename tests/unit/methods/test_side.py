@@ -7,15 +7,15 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent, batch
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import chain
 from acclimate.methods.residual import Residual
 from acclimate.methods.side import Column, Side
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import chain
+from tests.cases import agent, batch
 
 
 def moved(module: nn.Module, blend: float) -> list[Column]:

@@ -5,15 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tests.cases import agent
 from torch import Tensor, nn
 
-from acclimate.attach import Attached, attach
 from acclimate.errors import ConfigError
-from acclimate.method import chain
 from acclimate.methods.hold import Hold
 from acclimate.methods.surgical import Surgical, relative_gradients
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import Attached, attach
+from acclimate.tuning.method import chain
+from tests.cases import agent
 
 Loss = Callable[[], Tensor]
 

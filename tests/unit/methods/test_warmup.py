@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.cases import agent
 
 from acclimate.errors import ConfigError
 from acclimate.methods.warmup import Warmup
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from tests.cases import agent
 
 
 def used(method: Warmup, name: str = "ppo-mlp", steps: int = 80) -> list[float]:

@@ -6,16 +6,16 @@ import copy
 
 import pytest
 import torch
-from tests.cases import agent, batch, context
 from torch import nn
 
-from acclimate.attach import attach
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.method import Context, chain
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.wise import WiSE
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
+from acclimate.tuning.method import Context, chain
+from tests.cases import agent, batch, context
 
 
 def test_the_best_share_by_hand() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_sensors import Ramp
 
 from acclimate.errors import TaskError
 from acclimate.shifts import (
@@ -14,7 +13,8 @@ from acclimate.shifts import (
     RewardWeights,
     Shift,
 )
-from acclimate.task import Task
+from acclimate.tasks.task import Task
+from tests.unit.shifts.test_sensors import Ramp
 
 
 def executed(shift: Shift, actions: list, n: int = 0) -> list:

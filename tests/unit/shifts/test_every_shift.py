@@ -13,7 +13,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from rollout import rollout
 
 from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import SHIFTS
@@ -29,8 +28,9 @@ from acclimate.shifts import (
     available,
     parse,
 )
-from acclimate.task import Task
-from acclimate.wrappers import Wrapper
+from acclimate.tasks.task import Task
+from acclimate.tasks.wrappers import Wrapper
+from tests.unit.shifts.rollout import rollout
 
 SENSORS = ["sensor_noise", "sensor_bias", "sensor_dropout", "sensor_permutation"]
 MUJOCO = ["gravity", "mass", "damping", "gear", "joint_limits", "broken_joint", *SENSORS]

@@ -30,7 +30,7 @@ from acclimate.shifts import (
     Turbulence,
     Wind,
 )
-from acclimate.task import Task
+from acclimate.tasks.task import Task
 
 
 def bare(env_id: str, *shifts: Shift, **kwargs: Any) -> Any:

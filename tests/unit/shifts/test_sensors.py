@@ -5,7 +5,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from rollout import rollout
 
 from acclimate.errors import TaskError
 from acclimate.shifts import (
@@ -17,8 +16,9 @@ from acclimate.shifts import (
     Shift,
 )
 from acclimate.shifts.sensors import estimate_scale
-from acclimate.task import Task
-from acclimate.wrappers import FrameStack, TimeFeature
+from acclimate.tasks.task import Task
+from acclimate.tasks.wrappers import FrameStack, TimeFeature
+from tests.unit.shifts.rollout import rollout
 
 
 class Ramp(gym.Env):

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from acclimate.engine.device.captured import Recorder
 from acclimate.engine.device.learner import steps_of
 from acclimate.engine.device.off_policy import OffPolicy, follow, least
-from acclimate.tuner import Tuner
+from acclimate.tuning.tuner import Tuner
 
 
 class Temperature:

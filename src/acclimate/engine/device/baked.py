@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from acclimate.masks import Masked
+from acclimate.nets.masks import Masked
 
 
 def baked(root: nn.Module) -> Hashable:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from acclimate.engine.device.learner import Learner, Shown
 from acclimate.engine.device.numbers import unchecked
-from acclimate.experience import Batch
-from acclimate.method import Signals
+from acclimate.nets.experience import Batch
+from acclimate.tuning.method import Signals
 
 Host = Callable[[], bool]
 """What the host looks at in the middle of an update; it returns whether the update goes on."""

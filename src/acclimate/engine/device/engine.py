@@ -20,9 +20,9 @@ from acclimate.engine.device import algorithms, on_policy
 from acclimate.engine.device.captured import Cuda, Recorder
 from acclimate.engine.device.rehearsal import distance
 from acclimate.engine.device.steps import list_step
-from acclimate.engine.on_policy import unfit
-from acclimate.seam import Seam
-from acclimate.tuner import Tuner
+from acclimate.engine.on_policy.update import unfit
+from acclimate.seam.seam import Seam
+from acclimate.tuning.tuner import Tuner
 
 APART = 1e-3
 """How far captured updates may end from SB3's in a rehearsal, as a share of the way."""

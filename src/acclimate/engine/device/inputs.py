@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acclimate.experience import Batch
+from acclimate.nets.experience import Batch
 
 _NUMBERS = ("values", "log_probs", "advantages", "returns")
 _ALIGNED = 16

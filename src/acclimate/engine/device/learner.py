@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from acclimate.engine.device.penalties import Penalties
 from acclimate.engine.device.steps import list_step
-from acclimate.experience import Batch
-from acclimate.tuner import Tuner
+from acclimate.nets.experience import Batch
+from acclimate.tuning.tuner import Tuner
 
 Shown = list[tuple[Parameter, Tensor]]
 Clip = tuple[Sequence[Parameter], float]

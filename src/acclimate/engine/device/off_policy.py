@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from acclimate.engine.device.captured import Host, Recorder
 from acclimate.engine.device.inputs import Minibatch
 from acclimate.engine.device.update import DeviceUpdate, read
-from acclimate.engine.replay import Replay
-from acclimate.tuner import Tuner
+from acclimate.engine.learning.replay import Replay
+from acclimate.tuning.tuner import Tuner
 
 
 class OffPolicy(DeviceUpdate):

@@ -17,10 +17,10 @@ from acclimate.engine.device.captured import Host, Recorder
 from acclimate.engine.device.inputs import Rollout
 from acclimate.engine.device.numbers import Number
 from acclimate.engine.device.update import DeviceUpdate, read
-from acclimate.engine.on_policy import log
-from acclimate.engine.rows import minibatches
-from acclimate.experience import Batch
-from acclimate.tuner import Tuner
+from acclimate.engine.on_policy.rows import minibatches
+from acclimate.engine.on_policy.update import log
+from acclimate.nets.experience import Batch
+from acclimate.tuning.tuner import Tuner
 
 
 class OnPolicy(DeviceUpdate):

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from acclimate.composition import Composition, Part
 from acclimate.engine.device.numbers import Moving, Number
-from acclimate.method import Method, Signals
 from acclimate.schedule import Schedule
+from acclimate.tuning.composition import Composition, Part
+from acclimate.tuning.method import Method, Signals
 
 _HOOKS = ("weight_penalty", "output_penalty", "module_penalty")
 _SHARED = ("penalties", "forget")

@@ -19,7 +19,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
 
 TIMES = 3
 """How many updates of a kind are made: one as it is, one that is captured, and one that is only replayed."""

@@ -17,7 +17,7 @@ from torch.nn import Parameter
 from torch.optim import Adam, Optimizer, RMSprop
 
 from acclimate.engine.device.numbers import Number, Refused
-from acclimate.engine.steps import flat_step
+from acclimate.engine.learning.steps import flat_step
 
 
 @dataclass

@@ -13,8 +13,8 @@ from acclimate.engine.device.baked import baked
 from acclimate.engine.device.captured import WARM, Host, Recorder, Runner
 from acclimate.engine.device.learner import Learner, Shown
 from acclimate.engine.device.penalties import Penalties
-from acclimate.experience import Batch
-from acclimate.tuner import Tuner
+from acclimate.nets.experience import Batch
+from acclimate.tuning.tuner import Tuner
 
 
 class DeviceUpdate(ABC):

@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 import torch
 from stable_baselines3 import A2C, PPO
-from tests.cases import agent as tuned
-from tests.unit.engine.alike import both as on
-from tests.unit.engine.alike_off_policy import ALGORITHMS
-from tests.unit.engine.alike_off_policy import both as off
-from tests.unit.engine.device.emulation import EmulatedGraph, Emulation, Waits
 
 from acclimate.engine.choice import attach
 from acclimate.engine.device import algorithms, engine, on_policy
-from acclimate.method import Method
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.freeze import Freeze
@@ -27,7 +21,13 @@ from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.lora import LoRA
 from acclimate.schedule import Linear
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
+from tests.cases import agent as tuned
+from tests.unit.engine.alike import both as on
+from tests.unit.engine.alike_off_policy import ALGORITHMS
+from tests.unit.engine.alike_off_policy import both as off
+from tests.unit.engine.device.emulation import EmulatedGraph, Emulation, Waits
 
 CLOSE = 1e-8
 ON: dict[str, tuple[Any, dict[str, Any]]] = {

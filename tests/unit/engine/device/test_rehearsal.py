@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO, SAC
-from tests.cases import METHODS, agent, context
-from tests.unit.engine.device.emulation import EmulatedGraph, Emulation, Waits
 from torch.utils._pytree import tree_leaves
 
 from acclimate.engine.choice import attach
 from acclimate.engine.device import algorithms, engine, learner, on_policy, rehearsal
 from acclimate.engine.device.steps import AdamStep
-from acclimate.method import Method, Signals
 from acclimate.methods.full import Full
 from acclimate.methods.l2 import L2
-from acclimate.net import Net
-from acclimate.seam import Seam
+from acclimate.nets.net import Net
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method, Signals
+from tests.cases import METHODS, agent, context
+from tests.unit.engine.device.emulation import EmulatedGraph, Emulation, Waits
 
 AGENTS = ["ppo-mlp", "ppo-mlp-discrete", "ppo-cnn", "a2c-mlp", "sac-mlp", "sac-cnn", "td3-mlp", "ddpg-mlp", "dqn-mlp"]
 TIMEOUTS = {"handle_timeout_termination": False}

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from tests.cases import agent, context
-from tests.unit.engine.device.emulation import EmulatedGraph, Waits
 
 from acclimate.engine.device import engine
 from acclimate.engine.device.numbers import unchecked
 from acclimate.engine.device.rehearsal import give_experience
-from acclimate.method import Method
 from acclimate.methods.dropout import Dropout
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.lora import LoRA
-from acclimate.seam import Seam
+from acclimate.seam.seam import Seam
+from acclimate.tuning.method import Method
+from tests.cases import agent, context
+from tests.unit.engine.device.emulation import EmulatedGraph, Waits
 
 METHODS = {"full": Full(), "kl": KLToPrior(), "lora": LoRA(), "dropout": Dropout(p=0.3, on="*")}
 AGENTS = ["ppo-mlp", "ppo-mlp-discrete", "ppo-cnn", "a2c-mlp", "sac-mlp", "td3-mlp", "dqn-mlp"]

@@ -1,0 +1,4 @@
+from benchmarks.engine.rounds import main
+
+if __name__ == "__main__":
+    main()

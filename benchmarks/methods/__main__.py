@@ -1,0 +1,4 @@
+from benchmarks.methods.cells import main
+
+if __name__ == "__main__":
+    main()

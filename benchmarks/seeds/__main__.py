@@ -1,0 +1,4 @@
+from benchmarks.seeds.measure import main
+
+if __name__ == "__main__":
+    main()

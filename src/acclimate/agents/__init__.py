@@ -1,0 +1,1 @@
+"""Agents: held, put together, loaded, described, asked."""

@@ -1,0 +1,1 @@
+"""The short way from observations to actions."""

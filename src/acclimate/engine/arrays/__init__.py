@@ -1,0 +1,1 @@
+"""Perceptrons as arrays, forward and back: by numpy or by a kernel in C."""

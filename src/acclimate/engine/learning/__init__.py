@@ -1,0 +1,1 @@
+"""What every update needs: steps of optimisers, penalties, targets, replay."""

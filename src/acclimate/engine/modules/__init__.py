@@ -1,0 +1,1 @@
+"""Agents that are no plain perceptrons, run by their own modules."""

@@ -1,0 +1,1 @@
+"""Episodes: played, kept, filmed, and the seeds they are played on."""

@@ -1,0 +1,164 @@
+"""Play whole episodes with an agent and keep what each of them returned.
+
+Episode `i` starts from `env.reset(seed=seed + i)`, whoever plays it and however many run together,
+so two agents are compared episode by episode. Returns are the environment's own: no reward is normalised, and
+the agent's observation normaliser stays as it is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.errors import ConfigError
+from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
+from acclimate.evaluation.slot import Slot
+from acclimate.evaluation.transitions import Transitions
+from acclimate.statistics.bootstrap import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
+from acclimate.tasks.spaces import SpaceWarning, check_spaces
+
+if TYPE_CHECKING:
+    from acclimate.agents.agent import Agent
+    from acclimate.tasks.task import Task
+
+SEED = 10_000
+
+
+class Summary(TypedDict):
+    """One line of a table; `seeds` counts training seeds, of which a single agent has one."""
+
+    mean: float
+    iqm: float
+    ci95: list[float]
+    std: float
+    episodes: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The episodes that one agent played, in the order of their seeds."""
+
+    returns: Floats
+    """Undiscounted sum of raw rewards of each episode."""
+    lengths: NDArray[np.int64]
+    """Steps of each episode."""
+    seeds: NDArray[np.int64]
+    """What each episode was reset with."""
+    deterministic: bool = True
+    """Whether the agent acted without sampling."""
+
+    @cached_property
+    def interval(self) -> Estimate:
+        """The mean return with its 95 % bootstrap interval over the episodes."""
+        return stratified_bootstrap(self.returns)
+
+    def summary(self) -> Summary:
+        """Return mean, interquartile mean, the mean's 95 % interval (NaN for one episode), spread, counts."""
+        return {
+            "mean": float(mean(self.returns)),
+            "iqm": float(iqm(self.returns)),
+            "ci95": [self.interval.low, self.interval.high],
+            "std": float(self.returns.std()),
+            "episodes": len(self.returns),
+            "seeds": 1,
+        }
+
+    def minus(self, other: Evaluation) -> Estimate:
+        """Return the mean difference to another agent's return on the same episodes, with its interval.
+
+        Raises:
+            ConfigError: If the two were not played on the same seeds.
+        """
+        if not np.array_equal(self.seeds, other.seeds):
+            raise ConfigError("these evaluations used different episodes; give both the same `seed` and `episodes`")
+        return paired_difference(self.returns, other.returns)
+
+
+def evaluate(
+    agent: Agent,
+    task: Task,
+    *,
+    episodes: int = 50,
+    seed: int = SEED,
+    n_envs: int = 8,
+    deterministic: bool = True,
+    record: Transitions | None = None,
+) -> Evaluation:
+    """Play an agent on a task.
+
+    Args:
+        agent: Acts on raw observations; it is not changed.
+        task: Its time limit ends an episode as its terminal states do.
+        episodes: How many; more narrow the interval.
+        seed: Of the first episode; the next ones follow by one each.
+        n_envs: Environments that share each forward pass; more is faster where the network is the cost.
+        deterministic: Take the mode of the policy. Otherwise actions are sampled, repeatably for the same
+            `n_envs`; the global random states of torch and numpy are left as they were.
+        record: Gets every step, where the steps are to be learnt from.
+
+    Raises:
+        SpaceMismatchError: If the agent's spaces are not the task's.
+        TaskError: If the environment raises, returns what is not finite, or never ends an episode.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
+        check_spaces(agent, task)
+    with isolated(agent, seed):
+        return _play(AgentPlayer(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
+
+
+def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs: int = 8) -> Evaluation:
+    """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
+    return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
+
+
+def _play(
+    player: Player,
+    task: Task,
+    episodes: int,
+    seed: int,
+    n_envs: int,
+    deterministic: bool,
+    record: Transitions | None = None,
+) -> Evaluation:
+    if episodes < 1 or n_envs < 1:
+        raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
+    width = min(n_envs, episodes)
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
+    name = task.describe()
+    with ExitStack() as opened:
+        slots = []
+        for _ in range(width):
+            env = task.make()
+            opened.callback(env.close)
+            slots.append(Slot(env, name, record))
+        queue = iter(range(episodes))
+        active = [_next(slot, index, queue, player, seed) for index, slot in enumerate(slots)]
+        starts = np.ones(width, dtype=bool)
+        while any(active):
+            # Idle slots stay in the batch (last observation): its size decides how floats are rounded.
+            actions = player.act([slot.observation for slot in slots], starts)
+            starts = np.zeros(width, dtype=bool)
+            for index, slot in enumerate(slots):
+                if active[index] and slot.step(actions[index]):
+                    returns[slot.episode], lengths[slot.episode] = slot.total, slot.steps
+                    active[index] = starts[index] = _next(slot, index, queue, player, seed)
+    return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic)
+
+
+def _next(slot: Slot, index: int, queue: Iterator[int], player: Player, seed: int) -> bool:
+    """Start the next episode in a slot; false where none is left."""
+    episode = next(queue, None)
+    if episode is None:
+        return False
+    slot.begin(episode, seed + episode)
+    player.begin(index, seed + episode)
+    return True

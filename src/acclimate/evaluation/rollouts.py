@@ -1,0 +1,66 @@
+"""Steps of an agent in a task, as the tensors that methods ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from acclimate.agents.agent import Agent
+from acclimate.evaluation.players import isolated
+from acclimate.tasks.environment import blamed
+from acclimate.tasks.task import Task
+from acclimate.tuning.method import Batch
+
+
+def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
+    """Return `steps` consecutive steps of an agent that samples its actions.
+
+    Args:
+        agent: Acts; it is not changed.
+        task: Where.
+        steps: How many, over as many episodes as it takes.
+        seed: Of the first episode and of the sampling.
+
+    Returns:
+        Normalised observations and next observations, actions as the networks know them, raw rewards, and which steps
+        ended in a terminal state.
+    """
+    env = task.make()
+    rows: list[tuple[Any, Any, float, Any, bool]] = []
+    try:
+        with isolated(agent, seed), blamed(task.describe()):
+            observation, _ = env.reset(seed=seed)
+            while len(rows) < steps:
+                action, _ = agent.predict(observation)
+                following, reward, terminated, truncated, _ = env.step(action)
+                rows.append((observation, action, float(reward), following, bool(terminated)))
+                observation = env.reset()[0] if terminated or truncated else following
+    finally:
+        env.close()
+    before, actions, rewards, after, dones = zip(*rows, strict=True)
+    device = agent.device
+    return Batch(
+        observations=_tensors(agent, before),
+        actions=torch.as_tensor(_own_units(agent, np.stack(actions)), device=device),
+        rewards=torch.as_tensor(rewards, dtype=torch.float32, device=device),
+        next_observations=_tensors(agent, after),
+        dones=torch.as_tensor(dones, dtype=torch.float32, device=device),
+    )
+
+
+def _tensors(agent: Agent, observations: tuple[Any, ...]) -> Any:
+    if isinstance(observations[0], dict):
+        stacked: Any = {key: np.stack([o[key] for o in observations]) for key in observations[0]}
+    else:
+        stacked = np.stack(observations)
+    if agent.normalizer is not None:
+        stacked = agent.normalizer.normalize_obs(stacked)
+    tensors, _ = agent.model.policy.obs_to_tensor(stacked)
+    return tensors
+
+
+def _own_units(agent: Agent, actions: np.ndarray) -> np.ndarray:
+    policy = agent.model.policy
+    return policy.scale_action(actions) if policy.squash_output else actions

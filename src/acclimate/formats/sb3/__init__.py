@@ -1,0 +1,1 @@
+"""Stable-Baselines3's zip and what lies beside it."""

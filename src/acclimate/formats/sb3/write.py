@@ -1,0 +1,55 @@
+"""Plain SB3 zips and pickled normalisers: what stock SB3 loads and trains on."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acclimate.errors import ExportError
+from acclimate.files.atomic import write_atomic
+from acclimate.formats.sb3 import sidecar, vecnormalize
+
+if TYPE_CHECKING:
+    from acclimate.agents.agent import Agent
+
+
+def save(agent: Agent, path: Path) -> Path:
+    """Write the agent's zip at `path` and its normaliser beside it; return the zip's path.
+
+    The normaliser is ``vecnormalize.pkl`` in the same folder, or in a folder named like the zip where
+    another agent's normaliser already lies in the first place; `load` looks in both.
+
+    Raises:
+        ExportError: The folder cannot be written, or holds a normaliser that would be taken for this one's.
+    """
+    # Serialised by SB3 from a model that SB3 built: nothing of ours gets into the file.
+    buffer = io.BytesIO()
+    agent.copy().model.save(buffer)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = _normalizer_path(agent, path)
+        if target is not None and agent.normalizer is not None:
+            target.parent.mkdir(exist_ok=True)
+            data = vecnormalize.write(agent.normalizer, agent.observation_space, agent.action_space)
+            write_atomic(target, data)
+        write_atomic(path, buffer.getbuffer())
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written ({error.strerror or error}); choose another folder.") from error
+    return path
+
+
+def _normalizer_path(agent: Agent, path: Path) -> Path | None:
+    """Return where the agent's normaliser goes: where `load` will look first and nobody else's lies."""
+    found = sidecar.normalizer(path)
+    others = any(other != path for other in path.parent.glob("*.zip"))
+    if agent.normalizer is None:
+        if found is not None:
+            raise ExportError(
+                f"{found}: would be taken for the normaliser of {path.name}, which has none; choose another folder."
+            )
+        return None
+    own = path.parent / path.stem / sidecar.NORMALIZERS[0]
+    if found is None:
+        return path.with_name(sidecar.NORMALIZERS[0])
+    return own if others or found.parent != path.parent else found

@@ -1,0 +1,1 @@
+"""Several processes: environments stepped in shares, jobs at once."""

@@ -1,0 +1,1 @@
+"""What the user wants, what a probe finds, and the warm start that follows."""

@@ -1,0 +1,134 @@
+"""Which algorithm trains, with which constructor arguments of SB3, and how its rollouts fit into a budget of steps."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from acclimate.agents.agent import Agent
+from acclimate.errors import ConfigError, suggest
+from acclimate.sb3.vocabulary import ALGORITHMS
+
+ON_POLICY = frozenset({"ppo", "a2c"})
+OFF_POLICY = frozenset({"sac", "td3", "ddpg", "tqc", "crossq", "dqn", "qrdqn"})
+VALUE_BASED = frozenset({"dqn", "qrdqn"})
+NOISY = frozenset({"td3", "ddpg"})
+"""Their policies put out one action, and explore only by noise that is added to it."""
+
+ROLLOUT = 2048
+MINIBATCH = 64
+
+
+def trainable_algorithm(agent: Agent) -> tuple[str, str | None]:
+    """Return the algorithm that tunes an agent, and a note where it is not the agent's own.
+
+    Raises:
+        ConfigError: The algorithm has no gradient to descend, or a kind of policy that cannot be tuned yet.
+    """
+    name = agent.algorithm
+    if name == "trpo":
+        return "ppo", "TRPO's actor step bypasses the optimizer: the agent is tuned as PPO, same networks"
+    if name in ON_POLICY | OFF_POLICY:
+        return name, None
+    if name == "ars":
+        raise ConfigError(
+            "ARS is trained by random search, without a gradient: this agent can be evaluated and exported, not "
+            "fine-tuned. Clone its actions into a PPO or SAC agent and tune that one."
+        )
+    raise ConfigError(
+        f"{name} agents (recurrent or masked) load, act and evaluate, but cannot be fine-tuned yet: "
+        f"tunable are {', '.join(sorted(ON_POLICY | OFF_POLICY | {'trpo'}))}."
+    )
+
+
+def check_overrides(algorithm: str, overrides: Mapping[str, Any]) -> None:
+    """Check hyperparameters against the signature of the algorithm's constructor.
+
+    Raises:
+        ConfigError: A name is not an argument, or is one that the warm start owns.
+    """
+    known = set(inspect.signature(ALGORITHMS[algorithm].__init__).parameters)
+    owned = {"self", "policy", "env", "policy_kwargs", "device", "seed", "_init_setup_model", "tensorboard_log"}
+    for name in overrides:
+        if name in owned & known:
+            raise ConfigError(f"recipe.algorithm.{name} is set by the agent or the recipe itself: leave it out.")
+        if name not in known:
+            raise ConfigError(
+                f"recipe.algorithm: {algorithm.upper()} has no argument `{name}`. {suggest(name, known - owned)}"
+            )
+
+
+def _kept(saved: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: saved[name] for name in names if saved.get(name) is not None}
+
+
+def on_policy(
+    algorithm: str, steps: int, n_envs: int, saved: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a fresh PPO or A2C model, those of the recipe included."""
+    hyper = _kept(saved, "gamma", "gae_lambda", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq")
+    hyper["ent_coef"] = 0.0
+    if algorithm == "a2c":
+        return {**hyper, **_kept(saved, "n_steps", "use_rms_prop", "normalize_advantage"), **overrides}
+    n_steps = overrides.get("n_steps", rollout_length(steps, n_envs))
+    size = n_steps * n_envs
+    batch = max(divisor for divisor in range(1, MINIBATCH + 1) if size % divisor == 0)
+    hyper |= {"n_steps": n_steps, "batch_size": max(batch, 2), "n_epochs": 10, "clip_range": 0.2}
+    return {**hyper, **overrides}
+
+
+def rollout_length(steps: int, n_envs: int) -> int:
+    """Return a PPO rollout length per environment, near 2048 in all, that wastes little of `steps`.
+
+    SB3 trains in whole rollouts. The length is a multiple that minibatches of 64 divide; among the counts of
+    rollouts near the wanted one, the one that leaves the fewest steps unused is taken.
+    """
+    unit = MINIBATCH // math.gcd(MINIBATCH, n_envs)
+    chunk = unit * n_envs
+    if steps < 2 * chunk:
+        return max(2, steps // n_envs)
+    wanted = max(1, round(steps / max(ROLLOUT, chunk)))
+    counts = range(wanted - min(6, wanted // 4), wanted + min(6, wanted // 2) + 1)
+    best = max(counts, key=lambda n: (n * (steps // (n * chunk)) * chunk, -abs(n - wanted)))
+    return max(1, steps // (best * chunk)) * unit
+
+
+def rollout_steps(algorithm: str, arguments: Mapping[str, Any]) -> int:
+    """Return the steps of each environment from one update to the next; 1 where updates follow whole episodes."""
+    name = "n_steps" if algorithm in ON_POLICY else "train_freq"
+    default = inspect.signature(ALGORITHMS[algorithm].__init__).parameters[name].default
+    found = arguments.get(name, default)
+    if isinstance(found, int):
+        return found
+    return found[0] if found[1] == "step" else 1
+
+
+def whole_rollouts(steps: int, n_envs: int, length: int) -> int:
+    """Return the most steps within `steps` that are whole rollouts, which are all that SB3 takes.
+
+    Raises:
+        ConfigError: Not even one fits.
+    """
+    rollout = n_envs * length
+    if rollout > steps:
+        raise ConfigError(
+            f"recipe.steps leaves {steps} steps to train, and one rollout of {length} steps in each of {n_envs} "
+            f"environments takes {rollout}: raise steps, or lower n_envs, or algorithm.n_steps or algorithm.train_freq."
+        )
+    return steps // rollout * rollout
+
+
+def off_policy(
+    algorithm: str, steps: int, n_envs: int, saved: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a fresh off-policy model, those of the recipe included."""
+    names = ["gamma", "tau", "batch_size", "train_freq", "gradient_steps", "target_update_interval"]
+    names += ["policy_delay", "target_policy_noise", "target_noise_clip", "top_quantiles_to_drop_per_net"]
+    names += ["use_sde", "sde_sample_freq", "max_grad_norm", "ent_coef", "target_entropy"]
+    known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
+    hyper = _kept(saved, *(name for name in names if name in known))
+    size = saved.get("buffer_size")
+    hyper["buffer_size"] = max(min(int(size) if size else 1_000_000, steps), 1_000)
+    return {**hyper, "learning_starts": 0, **overrides}

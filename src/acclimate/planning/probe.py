@@ -1,0 +1,178 @@
+"""The probe: a short look at the situation before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from acclimate.agents.agent import Agent
+from acclimate.evaluation.evaluate import evaluate, evaluate_random
+from acclimate.evaluation.rollouts import collect
+from acclimate.evaluation.transitions import Transitions
+from acclimate.planning.recipe import PROBE_SEED
+from acclimate.statistics.bootstrap import Floats
+from acclimate.tasks.task import Task
+
+OPEN_ENTROPY = 0.5
+"""Share of the greatest entropy at which a discrete policy explores well."""
+ENTROPY_STEPS = 256
+AT_ONCE = 32
+"""States that the policy sees at once."""
+PROBE_SHARE = 0.05
+"""The share of a run's steps that its target episodes may take; one is always played."""
+HOTTEST = 1e3
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the probe found. `None` where it could not look.
+
+    Returns are means over `episodes` stochastic-free episodes on seeds of the probe's own.
+    """
+
+    source_return: float | None = None
+    """The agent's return in the world it was trained in."""
+    target_return: float | None = None
+    """Its return in the changed world, untouched (zero-shot)."""
+    random_return: float | None = None
+    """A uniformly random policy's return in the source world, which fixes the zero of the scale."""
+    episodes: int = 0
+    """Target episodes that were played; the means of the source world are over as many as asked for."""
+    steps: int = 0
+    """Target environment steps spent; they are charged to the run."""
+    std: float | None = None
+    """Mean standard deviation of a Gaussian policy, in units of the action."""
+    entropy: float | None = None
+    """Mean entropy of a discrete policy on target observations, as a share of the most it can have."""
+    temperature: float | None = None
+    """At this temperature of its softmax the entropy would be `OPEN_ENTROPY`; None where it is at least that."""
+    source_length: float | None = None
+    """Mean episode length in the source world, in steps."""
+    target_length: float | None = None
+    """Mean episode length in the target world, in steps."""
+
+    @property
+    def retained(self) -> float | None:
+        """The share of the agent's skill that survives the change: 1 all of it, 0 none above chance."""
+        if self.source_return is None or self.target_return is None or self.random_return is None:
+            return None
+        skill = self.source_return - self.random_return
+        if skill <= 0:
+            return None
+        return float(np.clip((self.target_return - self.random_return) / skill, 0.0, 1.0))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the findings as JSON-able data."""
+        return {**asdict(self), "retained": self.retained}
+
+
+def gaussian_std(agent: Agent) -> float | None:
+    """Return the mean standard deviation of a state-independent Gaussian policy, else None."""
+    log_std = getattr(agent.model.policy, "log_std", None)
+    if not isinstance(log_std, torch.Tensor) or getattr(agent.model, "use_sde", False):
+        return None
+    return float(log_std.detach().exp().mean())
+
+
+def is_discrete_actor(agent: Agent) -> bool:
+    """Return whether the agent's policy is a softmax over actions, which a temperature can open."""
+    head = getattr(agent.model.policy, "action_net", None)
+    discrete = isinstance(agent.action_space, spaces.Discrete | spaces.MultiDiscrete)
+    # Dividing the head's numbers divides the logits only where nothing else makes them.
+    return (
+        discrete
+        and not agent.methods
+        and isinstance(head, torch.nn.Linear)
+        and hasattr(agent.model.policy, "get_distribution")
+    )
+
+
+def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
+    """Return the entropy of a softmax policy on its own steps in the target, and what would open it."""
+    if not is_discrete_actor(agent):
+        return {}
+    seen = collect(agent, target, ENTROPY_STEPS, seed=PROBE_SEED).observations
+    policy = agent.model.policy
+    pieces = []
+    with torch.no_grad():
+        for some in seen.split(AT_ONCE) if isinstance(seen, torch.Tensor) else (seen,):
+            found = policy.get_distribution(some).distribution
+            pieces.append([part.logits for part in (found if isinstance(found, list) else [found])])
+    logits = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
+    most = sum(float(np.log(part.shape[-1])) for part in logits)
+
+    def entropy(temperature: float) -> float:
+        total = sum(torch.distributions.Categorical(logits=part / temperature).entropy() for part in logits)
+        return float(torch.as_tensor(total).mean()) / most
+
+    now = entropy(1.0)
+    if now >= OPEN_ENTROPY:
+        return {"entropy": now, "temperature": None}
+    low, high = 1.0, HOTTEST
+    for _ in range(40):
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if entropy(middle) < OPEN_ENTROPY else (low, middle)
+    return {"entropy": now, "temperature": high}
+
+
+def _on_target(
+    agent: Agent, target: Task, episodes: int, n_envs: int, budget: int | None, record: Transitions | None
+) -> tuple[Floats, Floats]:
+    """Return the returns and lengths of target episodes; fewer than asked for where they are long for the budget."""
+    first = evaluate(agent, target, episodes=1, seed=PROBE_SEED, n_envs=1, record=record)
+    returns, lengths = [first.returns], [first.lengths]
+    if budget is not None:
+        episodes = min(episodes, max(1, int(PROBE_SHARE * budget / first.lengths[0])))
+    if episodes > 1:
+        more = episodes - 1
+        rest = evaluate(agent, target, episodes=more, seed=PROBE_SEED + 1, n_envs=min(n_envs, more), record=record)
+        returns.append(rest.returns)
+        lengths.append(rest.lengths)
+    return np.concatenate(returns), np.concatenate(lengths)
+
+
+def probe(
+    agent: Agent,
+    target: Task,
+    source: Task | None,
+    *,
+    episodes: int,
+    n_envs: int = 8,
+    budget: int | None = None,
+    record: Transitions | None = None,
+) -> Situation:
+    """Measure how much of the agent's skill the changed world leaves.
+
+    Args:
+        agent: The pretrained agent.
+        target: The changed world; its steps are counted in the result.
+        source: The world of pretraining, if it is at hand.
+        episodes: Episodes a mean; more reads the situation more surely and is charged more steps.
+        n_envs: Environments stepped together.
+        budget: Target steps of the whole run, of which the probe takes little more than `PROBE_SHARE`.
+        record: Gets the target episodes step by step.
+    """
+    std = gaussian_std(agent)
+    if episodes == 0:
+        return Situation(std=std)
+    plan = {"episodes": episodes, "seed": PROBE_SEED, "n_envs": min(n_envs, episodes)}
+    returns, lengths = _on_target(agent, target, episodes, n_envs, budget, record)
+    spread = _spread(agent, target)
+    found = {
+        **spread,
+        "target_return": float(returns.mean()),
+        "target_length": float(lengths.mean()),
+        "episodes": len(returns),
+        "steps": int(lengths.sum()) + (ENTROPY_STEPS if spread else 0),
+        "std": std,
+    }
+    if source is not None:
+        on_source = evaluate(agent, source, **plan)
+        found["source_return"] = float(on_source.returns.mean())
+        found["source_length"] = float(on_source.lengths.mean())
+        found["random_return"] = float(evaluate_random(source, **plan).returns.mean())
+    return Situation(**found)

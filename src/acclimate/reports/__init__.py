@@ -1,0 +1,1 @@
+"""A run's findings, and the pages that tell them."""

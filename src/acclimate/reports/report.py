@@ -1,0 +1,117 @@
+"""The report of a run: its findings on the terminal, and as the files of a run's folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from acclimate.errors import ConfigError
+from acclimate.files.atomic import write_atomic
+from acclimate.reports import wording
+from acclimate.reports.findings import Findings, Measured, Point
+
+WIDTH = 100
+__all__ = ["Measured", "Point", "Report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Findings):
+    """What a run brought, with its statistics.
+
+    `print(report)` shows the gist; `write` leaves the whole in the run's folder.
+    """
+
+    def __str__(self) -> str:
+        """Return a table of at most 100 columns, without colours."""
+        lines = [f"verdict: {self.verdict}  (kept: {self.kept})", wording.target_sentence(self)]
+        source = wording.source_sentence(self)
+        lines += [source] if source else []
+        lines += [wording.evidence_sentence(self), "", *_table(self), ""]
+        lines += [f"{name + ':':<28}{value}" for name, value in wording.costs(self)]
+        lines += ["", *(f"- {sentence}" for sentence in self.diagnosis)] if self.diagnosis else []
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") if line else "" for line in lines)
+
+    def write(self, folder: str | PathLike[str]) -> Path:
+        """Write `report.json`, `report.md`, `report.html`, `curve.png` and `evaluations.npz`.
+
+        Each is written whole or not at all. The page holds `before.mp4` and `after.mp4` where they are.
+
+        Returns:
+            The HTML page.
+
+        Raises:
+            ConfigError: If the folder cannot be written.
+        """
+        from acclimate.reports import chart  # a training run has no use for what draws, before its end
+        from acclimate.reports import pages as report_html
+
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from error
+        write_atomic(folder / "report.json", json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
+        write_atomic(folder / "report.md", report_html.markdown(self))
+        write_atomic(folder / "curve.png", chart.draw(self))
+        if self.curve:
+            write_atomic(folder / "evaluations.npz", evaluations(self.curve))
+        page = folder / "report.html"
+        write_atomic(page, report_html.html(self, folder))
+        return page
+
+
+def read(path: str | PathLike[str]) -> Report:
+    """Read a `report.json`, or the one of a run's folder.
+
+    Raises:
+        ConfigError: If it is missing or no report.
+    """
+    path = Path(path)
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is not a readable report ({error}); give the folder of a finished run") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds {type(data).__name__}, not a report; give the folder of a finished run")
+    return Report.from_json(data)
+
+
+def evaluations(curve: tuple[Point, ...]) -> bytes:
+    """Return the curve in the layout of SB3's `EvalCallback`.
+
+    That is `timesteps (T,)`, `results (T, episodes)` and `ep_lengths (T, episodes)`. Where the points have
+    different numbers of episodes, each keeps as many as the shortest.
+    """
+    width = min(len(point.evaluation.returns) for point in curve)
+    target = io.BytesIO()
+    np.savez(
+        target,
+        timesteps=np.array([point.steps for point in curve]),
+        results=np.stack([point.evaluation.returns[:width] for point in curve]),
+        ep_lengths=np.stack([point.evaluation.lengths[:width] for point in curve]),
+    )
+    return target.getvalue()
+
+
+def _table(report: Report) -> list[str]:
+    table = Table(box=box.ASCII2, show_edge=False, pad_edge=False)
+    for name in ("task", "agent"):
+        table.add_column(name, no_wrap=True)
+    for name in ("mean", "IQM", "95 % interval", "episodes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in wording.rows(report):
+        table.add_row(*row)
+    shown = io.StringIO()
+    Console(file=shown, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    return shown.getvalue().splitlines()

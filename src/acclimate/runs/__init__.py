@@ -1,0 +1,1 @@
+"""One fine-tuning from the call to the folder."""

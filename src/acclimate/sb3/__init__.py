@@ -1,0 +1,1 @@
+"""Stable-Baselines3's parts, as they are built, named and reached."""

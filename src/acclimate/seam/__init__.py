@@ -1,0 +1,1 @@
+"""Where methods are let into the training of an algorithm."""

@@ -1,0 +1,1 @@
+"""The physical quantities of each kind of environment."""

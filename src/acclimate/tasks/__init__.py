@@ -1,0 +1,1 @@
+"""The world: an environment with its shifts and wrappers."""

@@ -1,0 +1,1 @@
+"""From a warm start to a trained model."""

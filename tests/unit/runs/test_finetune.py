@@ -1,0 +1,153 @@
+"""The whole way: what is left alone, what is refused, what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+from acclimate.errors import ConfigError
+from acclimate.runs.finetune import finetune
+from tests.world import TUNABLE, Dot, agent, linear, observations, recipe, same, task, weights
+
+
+@pytest.mark.parametrize("name", TUNABLE)
+def test_the_given_agent_is_left_as_it_is(name: str) -> None:
+    given = agent(name, normalize=name != "dqn")
+    before, acts = weights(given), given.predict(observations(), deterministic=True)[0]
+    statistics = None if given.normalizer is None else given.normalizer.copy()
+    run = finetune(given, task(name, offset=0.5), recipe(averaging=0.5))
+    assert same(before, weights(given))
+    assert np.array_equal(acts, given.predict(observations(), deterministic=True)[0])
+    if statistics is not None:
+        assert np.array_equal(statistics.obs_mean, given.normalizer.obs_mean)
+        assert np.array_equal(statistics.obs_var, given.normalizer.obs_var)
+        assert (statistics.obs_count, statistics.ret_var) == (given.normalizer.obs_count, given.normalizer.ret_var)
+    assert given.model.get_env() is None
+    assert run.agent is not given
+    assert run.agent.model is not given.model
+    assert run.agent.algorithm == ("ppo" if name == "trpo" else name) or run.report.kept == "pretrained"
+    assert run.report.steps_charged <= 120
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac"])
+def test_training_on_leaves_the_given_moments(name: str) -> None:
+    given = agent(name, steps=48)
+    optimizer = given.model.policy.optimizer if name == "ppo" else given.model.actor.optimizer
+    held = [value.clone() for state in optimizer.state.values() for value in state.values()]
+    assert held
+    finetune(given, task(name, offset=0.5), recipe(mode="continue"))
+    now = [value for state in optimizer.state.values() for value in state.values()]
+    assert all(torch.equal(a, b) for a, b in zip(held, now, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("ars", "random search"), ("recurrent_ppo", "recurrent"), ("maskable_ppo", "masked")]
+)
+def test_what_cannot_be_tuned_is_refused_before_anything_is_written(name: str, reason: str, tmp_path: Path) -> None:
+    given, out = agent(name, steps=0), tmp_path / "run"
+    with pytest.raises(ConfigError, match=reason):
+        finetune(given, task(name), recipe(), out=out)
+    assert not out.exists()
+
+
+STEPS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("ppo", {"n_envs": 3}, {}),
+    ("ppo", {"mode": "continue"}, {}),
+    ("a2c", {"n_envs": 1}, {}),
+    ("dqn", {"algorithm": {"train_freq": 7}}, {}),
+    ("td3", {}, {"train_freq": (1, "episode"), "gradient_steps": -1}),
+    ("sac", {"n_envs": 2}, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "saved"), STEPS)
+def test_the_steps_are_never_exceeded(name: str, changes: dict[str, Any], saved: dict[str, Any]) -> None:
+    trace: list[Any] = []
+    asked = recipe(steps=101, **changes)
+    run = finetune(agent(name, **saved), task(name, trace=trace), asked)
+    trained = sum(len(actions) for seed, actions in trace if seed >= 40_000)
+    probed = 0 if asked.mode == "continue" else 8
+    assert run.report.steps_charged == trained + probed
+    assert 101 - 24 < trained + probed <= 101
+
+
+def test_a_world_that_can_be_learnt_is_and_the_report_says_so() -> None:
+    """The dot starts to run away to the right; the best that can be is about -0.7."""
+    given = linear(0.0, 0.6)
+    run = finetune(
+        given,
+        task(),
+        recipe(
+            steps=3_000,
+            n_envs=4,
+            algorithm={"learning_rate": 0.02, "gamma": 0.8, "n_steps": 32},
+            evaluation={"final_episodes": 20},
+        ),
+    )
+    assert run.report.kept == "tuned"
+    assert run.report.target.after.returns.mean() > run.report.target.before.returns.mean() + 2
+    found = run.agent.predict(np.array([[1.0, 1.0], [-1.0, 1.0]], np.float32), deterministic=True)[0]
+    assert found[0] < found[1]
+    assert "kept: tuned" in str(run.report)
+
+
+def test_where_training_only_hurts_the_pretrained_agent_is_kept() -> None:
+    given = linear(-4.0, 0.0)
+    run = finetune(
+        given, task(), recipe(warm_start={"learning_rate": 3.0}, averaging=0, algorithm={"n_steps": 16}, n_envs=1)
+    )
+    assert run.report.kept == "pretrained"
+    assert same(weights(given), weights(run.agent))
+    assert run.report.target.last.returns.mean() < run.report.target.before.returns.mean()
+    assert np.array_equal(run.report.target.after.returns, run.report.target.before.returns)
+    assert "kept: pretrained" in str(run.report)
+
+
+class Poison(BaseCallback):
+    """Make a weight no number, as a step that was far too large does."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.at:
+            with torch.no_grad():
+                next(self.model.policy.parameters()).fill_(torch.nan)
+        return True
+
+
+def nan_after_60(dot: Dot) -> float:
+    return float("nan") if dot.total > 60 else 0.0
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac", "td3", "dqn"])
+@pytest.mark.parametrize("cause", ["weights", "rewards"])
+def test_numbers_that_are_none_end_a_run_with_the_last_good_agent(name: str, cause: str, tmp_path: Path) -> None:
+    poisoned = cause == "weights"
+    run = finetune(
+        agent(name),
+        task(name, wrong=None if poisoned else nan_after_60),
+        recipe(n_envs=1),
+        out=tmp_path / "run",
+        callback=Poison(60) if poisoned else None,
+    )
+    assert all(bool(torch.isfinite(value).all()) for value in weights(run.agent).values())
+    (said,) = [note for note in run.report.notes if "diverged" in note]
+    assert "no longer a finite number" in said
+    assert "learning_rate" in said
+    assert run.report.steps_charged <= 120
+    assert (tmp_path / "run" / "agent.zip").exists()
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_tracking_needs_a_folder() -> None:
+    from acclimate.runs.tracking import Tracking
+
+    with pytest.raises(ConfigError, match="folder"):
+        finetune(agent("ppo"), task(), recipe(), track=Tracking())
