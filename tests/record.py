@@ -39,7 +39,7 @@ AGENTS: dict[str, tuple[str, str, tuple[str, ...], int]] = {
 METHODS: dict[str, tuple[Any, ...]] = {
     "full": (),
     "kl+lora": ({"kl": {"weight": 0.5}}, {"lora": {"rank": 2}}),
-    "dropout": ({"dropout": {"rate": 0.1}},),
+    "dropout": ({"dropout": {"p": 0.1}},),
 }
 ENGINES = ("auto", "sb3")
 RESUMED = {
