@@ -22,7 +22,8 @@ import numpy as np
 from torch import nn
 
 from acclimate.engine.arrays.flat import Flat
-from acclimate.engine.arrays.native import Kernel, kernel
+from acclimate.engine.arrays.native import kernel
+from acclimate.engine.arrays.native.kernel import Kernel
 from acclimate.engine.arrays.perceptron import dense_layers
 from acclimate.engine.arrays.side import Side
 from acclimate.engine.threads import threads

@@ -28,9 +28,11 @@ from stable_baselines3.common.logger import configure
 
 from acclimate.errors import SurgeryError
 from acclimate.methods.full import Full
+from acclimate.nets.experience import Batch
 from acclimate.registry import METHODS
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, Context, Method
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method
 from benchmarks.instances import instance
 from benchmarks.page import put
 

@@ -27,9 +27,9 @@ import torch
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
-from acclimate.config import write_atomic
 from acclimate.engine.arrays.native import kernel
 from acclimate.engine.choice import attach
+from acclimate.files.atomic import write_atomic
 from acclimate.methods.freeze import Freeze
 from acclimate.seam.seam import Seam
 from acclimate.tuning.method import Method

@@ -22,12 +22,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import acclimate as ac
 from acclimate.config import parse_scalar
 from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.seeds import SELECTION_SEED
 from acclimate.evaluation.transitions import Transitions
-from acclimate.planning.arguments import OFF_POLICY
+from acclimate.planning.case import Case
 from acclimate.planning.plan import make_plan
 from acclimate.planning.probe import probe
-from acclimate.planning.recipe import SELECTION_SEED, Recipe
-from acclimate.training.trainer import Job, train
+from acclimate.planning.recipe import Recipe
+from acclimate.sb3.vocabulary import OFF_POLICY
+from acclimate.training.job import Job, Listeners
+from acclimate.training.trainer import train
 
 ROOT = Path(__file__).resolve().parent.parent
 EPISODES = 5
@@ -38,25 +41,21 @@ def screen(path: Path, env: str, shift: str, recipe: Recipe, until: int) -> list
     agent, source = ac.load(path), ac.Task(env)
     task = source.shifted(*(ac.shifts.parse(text) for text in shift.split(",")))
     probed = Transitions() if agent.algorithm in OFF_POLICY else None
-    found = probe(agent, task, source, episodes=recipe.warm_start.probe_episodes, budget=recipe.steps, record=probed)
+    case = Case(agent, task, source, recipe)
+    found = probe(case, record=probed)
 
     def go_on(scope: dict[str, Any], _: dict[str, Any]) -> bool:
         return bool(scope["self"].num_timesteps + found.steps < until)
 
     job = Job(
-        agent=agent,
-        task=task,
-        source=source,
-        recipe=recipe,
+        case=case,
         plan=make_plan(agent, recipe, found),
         pretrained=evaluate(agent, task, episodes=EPISODES, seed=SELECTION_SEED),
         charged=found.steps,
         probed=probed,
-        callback=go_on,
-        progress=False,
-        say=lambda text: None,
+        listeners=Listeners(callback=go_on, progress=False),
     )
-    return [(point.steps, round(float(point.returns.mean()), 1)) for point in train(job).record.points]
+    return [(point.steps, round(float(point.evaluation.returns.mean()), 1)) for point in train(job).record.points]
 
 
 def nested(settings: list[str]) -> dict[str, Any]:

@@ -60,10 +60,12 @@ from acclimate.methods.surgical import Surgical
 from acclimate.methods.unfreeze import Unfreeze
 from acclimate.methods.warmup import Warmup
 from acclimate.methods.wise import WiSE
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.sb3.vocabulary import ALGORITHMS
 from acclimate.schedule import Geometric, Linear
-from acclimate.tuning.method import Batch, Context, Method
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method
 from tests.recorded import recorded
 from tests.tiny import World
 

@@ -39,9 +39,11 @@ AGENTS: dict[str, tuple[str, str, tuple[str, ...], int]] = {
 METHODS: dict[str, tuple[Any, ...]] = {
     "full": (),
     "kl+lora": ({"kl": {"weight": 0.5}}, {"lora": {"rank": 2}}),
-    "dropout": ({"dropout": {"p": 0.1}},),
+    "dropout": ({"dropout": {"p": 0.1, "on": "*"}},),
 }
 ENGINES = ("auto", "sb3")
+CLOCKS = ("wall_seconds", "seconds", "cost/diagnosis_seconds", "lower")
+"""What a clock says in a report or a checkpoint, and a bound that nobody reads and that only old checkpoints hold."""
 RESUMED = {
     "ppo": ("CartPole-v1", "length=2", ({"kl": {"weight": 0.5}}, {"channel": {}}), 3000),
     "sac": ("Pendulum-v1", "gravity=1.5", ({"lora": {"rank": 2}},), 1500),
@@ -82,7 +84,7 @@ def flat(nested: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def timeless(data: Any) -> Any:
     """Return nested data without what a clock says."""
     if isinstance(data, dict):
-        return {key: timeless(part) for key, part in data.items() if key not in ("wall_seconds", "seconds")}
+        return {key: timeless(part) for key, part in data.items() if key not in CLOCKS}
     return [timeless(part) for part in data] if isinstance(data, list) else data
 
 
@@ -173,13 +175,22 @@ def found(run: Any, out: Path) -> Iterator[tuple[str, str]]:
     yield "evaluations.npz", arrays(dict(np.load(out / "evaluations.npz")))
 
 
+def safely(case: str) -> dict[str, str]:
+    """Run a case; an error is a finding too."""
+    try:
+        return facts(case)
+    except Exception as error:  # whatever it is, the other cases are still of use
+        return {"error": f"{type(error).__name__}: {error}"[:300]}
+
+
 def main() -> None:
-    """Run all cases in two processes, write what they found, and compare."""
+    """Run all cases in two processes, write what they found as they end, and compare."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    chosen = [case for case in CASES if os.environ.get("ONLY", "") in case]
+    chosen, now = [case for case in CASES if os.environ.get("ONLY", "") in case], {}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        now = dict(zip(chosen, pool.map(facts, chosen), strict=True))
-    Path(sys.argv[1]).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+        for case, facts_of_it in zip(chosen, pool.map(safely, chosen), strict=True):
+            now[case] = facts_of_it
+            Path(sys.argv[1]).write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
     if len(sys.argv) > 2:
         before = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
         other = [f"{case}: {key}" for case in chosen for key in now[case] if now[case][key] != before[case].get(key)]

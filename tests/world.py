@@ -15,7 +15,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from acclimate.agents.agent import Agent
 from acclimate.agents.load import load
-from acclimate.planning.recipe import TRAINING_SEED, EvaluationPlan, Recipe, WarmStart
+from acclimate.evaluation.seeds import TRAINING_SEED
+from acclimate.planning.recipe import EvaluationPlan, Recipe, WarmStart
 from acclimate.sb3.vocabulary import ALGORITHMS
 from acclimate.tasks.task import Task
 

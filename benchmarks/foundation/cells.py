@@ -39,7 +39,7 @@ def run_cell(job: tuple[str, str, int, str]) -> str:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    from acclimate.config import write_atomic
+    from acclimate.files.atomic import write_atomic
     from benchmarks.foundation import rows
     from benchmarks.foundation.cases import CASES
 

@@ -18,9 +18,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 import acclimate as ac
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.seeds import FINAL_SEED, SELECTION_SEED
 from acclimate.planning.plan import make_plan
 from acclimate.planning.probe import Situation
-from acclimate.planning.recipe import FINAL_SEED, SELECTION_SEED, Recipe
+from acclimate.planning.recipe import Recipe
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.tasks.task import Task
 from benchmarks.foundation.cases import Case

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.statistics.bootstrap import Estimate, hierarchical_bootstrap, stratified_bootstrap
+from acclimate.statistics.bootstrap import hierarchical_bootstrap, stratified_bootstrap
+from acclimate.statistics.estimates import Estimate
 from benchmarks.foundation.cases import CASES, Case
 from benchmarks.foundation.cells import CELLS, ROWS
 from benchmarks.page import put

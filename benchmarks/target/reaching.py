@@ -16,7 +16,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 import acclimate as ac
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.evaluate import evaluate
-from acclimate.planning.recipe import SELECTION_SEED, EvaluationPlan, Recipe
+from acclimate.evaluation.seeds import SELECTION_SEED
+from acclimate.planning.recipe import EvaluationPlan, Recipe
 from acclimate.tasks.task import Task
 from acclimate.training.callbacks.averaging import Averaging
 from benchmarks.foundation.cases import Case

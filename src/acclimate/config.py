@@ -20,19 +20,6 @@ import numpy as np
 import yaml
 
 from acclimate.errors import ConfigError, suggest
-from acclimate.files.atomic import atomic_folder, recover_folder, write_atomic
-
-__all__ = [
-    "POSITIONAL",
-    "atomic_folder",
-    "convert",
-    "from_dict",
-    "parse_scalar",
-    "parse_spec",
-    "recover_folder",
-    "to_dict",
-    "write_atomic",
-]
 
 T = TypeVar("T")
 

@@ -16,10 +16,12 @@ from acclimate.errors import ConfigError, SurgeryError, TrainingError
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
 from acclimate.tuning.attach import attach
-from acclimate.tuning.method import Batch, Chain, Context, Method, Scales, Signals, chain
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Chain, Method, Scales, Signals, chain
 from tests.cases import METHODS
 
 LOG: list[str] = []

@@ -12,9 +12,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.engine.choice import attach
 from acclimate.methods.l2 import L2
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, Signals
+from acclimate.tuning.method import Signals
 from tests.cases import METHODS, agent, context, refused
 
 NAMES = (

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from acclimate.agents.agent import Agent, Parts
+from acclimate.agents.agent import Agent
 from acclimate.agents.graft import kept
 from acclimate.agents.load import load
 from acclimate.config import to_dict
@@ -25,6 +25,7 @@ from acclimate.errors import ExportError, SurgeryError
 from acclimate.formats.sb3 import live
 from acclimate.registry import METHODS as REGISTERED
 from acclimate.sb3.networks import find
+from acclimate.sb3.parts import Parts
 from acclimate.seam.seam import Seam
 from acclimate.tuning.method import Method, chain
 from tests.cases import (

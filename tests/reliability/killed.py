@@ -18,7 +18,7 @@ from acclimate.methods.prior_replay import PriorReplay
 from acclimate.planning.recipe import Recipe
 from acclimate.runs.finetune import finetune
 from acclimate.schedule import Linear
-from acclimate.training import trainer as training
+from acclimate.training import watch
 from tests.world import agent, recipe, task
 
 STEPS = 420
@@ -53,9 +53,9 @@ class KilledAt(BaseCallback):
 def run(case: str, folder: Path, *, every: float = 0.0, callback: Any = None, resume: bool = True, **more: Any) -> Any:
     """Run a case with a checkpoint every so many seconds."""
     name, asked = CASES[case]
-    given, usual = agent(name, normalize=name in ("ppo", "sac")), training.CHECKPOINT_SECONDS
+    given, usual = agent(name, normalize=name in ("ppo", "sac")), watch.CHECKPOINT_SECONDS
     source = task(name) if case == "data" else None
-    training.CHECKPOINT_SECONDS = every
+    watch.CHECKPOINT_SECONDS = every
     try:
         return finetune(
             given,
@@ -67,7 +67,7 @@ def run(case: str, folder: Path, *, every: float = 0.0, callback: Any = None, re
             callback=callback,
         )
     finally:
-        training.CHECKPOINT_SECONDS = usual
+        watch.CHECKPOINT_SECONDS = usual
 
 
 if __name__ == "__main__":

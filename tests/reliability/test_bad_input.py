@@ -23,7 +23,7 @@ from acclimate.runs.finetune import finetune
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.shifts import Gravity, parse
 from acclimate.tasks.task import Task
-from acclimate.training import trainer as training
+from acclimate.training import watch
 from tests.unit.runs.test_observations import Dying
 from tests.world import Dot, agent, model, recipe, task
 
@@ -134,7 +134,7 @@ def test_one_line_and_nothing_written(case: str, tmp_path: Path) -> None:
 def test_a_world_that_raises_after_a_checkpoint_leaves_a_run_to_go_on_with(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
 
     class Breaks(Dot):
         broken = True

@@ -18,8 +18,10 @@ from stable_baselines3.common.monitor import load_results
 
 from acclimate.errors import ConfigError, SourceError
 from acclimate.reports.report import read
-from acclimate.training import checkpoint
-from acclimate.training.trainer import _Training
+from acclimate.runs import judging
+from acclimate.training import checkpoint, trainer
+from acclimate.training.ready import Ready
+from acclimate.training.watch import Watch
 from tests.reliability.killed import CASES, STEPS, run
 from tests.world import observations
 
@@ -111,7 +113,7 @@ def test_a_kill_in_the_final_evaluation_does_not_train_again(tmp_path: Path, mon
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["acclimate.runs.judging"].Judging, "choose", killed)
+        patch.setattr(judging, "choose", killed)
         with pytest.raises(Killed):
             run("ppo", folder)
     assert state(folder)["trained"] is True
@@ -148,14 +150,14 @@ def test_all_of_a_checkpoint_is_put_back(case: str, tmp_path: Path, monkeypatch:
             raise Killed
         return True
 
-    def save_and_stop(self: _Training, *_: object) -> None:
-        self._save()
+    def save_and_stop(ready: Ready, seen: Watch) -> None:
+        trainer._save(ready, seen, trained=False)
         raise Killed
 
     with pytest.raises(Killed):
         run(case, folder, callback=kill, averaging=0.5)
     saved = checkpoint.read(folder)
-    monkeypatch.setattr(_Training, "_learn", save_and_stop)
+    monkeypatch.setattr(trainer, "_learn", save_and_stop)
     with pytest.raises(Killed):
         run(case, folder, averaging=0.5)
     again = checkpoint.read(folder)

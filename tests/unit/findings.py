@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from acclimate.evaluation.evaluate import Evaluation
-from acclimate.reports.report import Measured, Point, Report
+from acclimate.reports.findings import Measured, Point
+from acclimate.reports.report import Report
 
 
 def played(mean: float, spread: float, *, episodes: int = 50, seed: int = 10_000) -> Evaluation:

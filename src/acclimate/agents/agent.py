@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 
+from acclimate.agents.assembly import assemble
 from acclimate.agents.predict.shortcut import Shortcut
-from acclimate.errors import SourceError, UnsafeFileError
-from acclimate.nets.copies import copied
+from acclimate.formats import writers
 from acclimate.sb3.blueprint import Blueprint
-from acclimate.sb3.budget import Budget
-
-if TYPE_CHECKING:
-    from gymnasium import spaces
-    from stable_baselines3.common.base_class import BaseAlgorithm
-
-    from acclimate.sb3.normalizer import Normalizer, Observation
-    from acclimate.tuning.method import Method
-
-OPTIMIZERS = ("policy.optimizer", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer")
-VARIABLES = ("log_ent_coef", "ent_coef_tensor")
-COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num")
-RATES = ("_current_progress_remaining", "exploration_rate")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an agent came from, and what could be learnt about it there."""
-
-    path: str | None = None
-    sha256: str | None = None
-    revision: str | None = None
-    """The commit of a Hub repository."""
-    env_id: str | None = None
-    """From the files beside it, or from its name; the id of the time of training."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    steps: int = 0
-    """Environment steps it was trained for."""
-    unread: tuple[tuple[str, str], ...] = ()
-    """Fields that were not read, each with the reason."""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    """Hints of a config file beside it: ``env_wrapper``, ``frame_stack``, ``normalize``, ``env_kwargs``."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a source yields: everything of an agent but its normaliser, not yet put together."""
-
-    blueprint: Blueprint
-    weights: Mapping[str, torch.Tensor]
-    optimizers: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    counters: Mapping[str, float] = field(default_factory=dict)
-    origin: Origin = field(default_factory=Origin)
-    methods: tuple[Method, ...] = ()
-    """Those that its networks carry, in the order of their injection."""
-
-    def from_revision(self, commit: str) -> Parts:
-        """Return the same parts, known to come from this commit of a Hub repository."""
-        return dataclasses.replace(self, origin=dataclasses.replace(self.origin, revision=commit))
+from acclimate.sb3.normalizer import Normalizer, Observation
+from acclimate.sb3.parts import Origin, Parts, parts_of
+from acclimate.sb3.values import value as critic_value
+from acclimate.tuning.method import Method
 
 
 class Agent:
@@ -87,13 +40,27 @@ class Agent:
         origin: Origin | None = None,
         methods: tuple[Method, ...] = (),
     ) -> None:
-        """Hold the parts of an agent; `load` makes them from a file."""
+        """Hold what an agent is made of; `of` puts it together, `around` holds another model."""
         self.blueprint = blueprint
         self.model = model
         self.normalizer = normalizer
         self.origin = origin or Origin()
         self.methods = methods
         self._shortcut = Shortcut(model)
+
+    @classmethod
+    def of(cls, parts: Parts, normalizer: Normalizer | None = None, device: str | torch.device = "cpu") -> Agent:
+        """Return the agent that these parts make.
+
+        Raises:
+            SourceError: The weights are not those of the described network, or the normaliser is another's.
+            UnsafeFileError: The described network is far larger than its weights.
+        """
+        model, unread = assemble(parts, device=device)
+        if normalizer is not None:
+            normalizer.check(parts.blueprint.observation_space, parts.where)
+        origin = dataclasses.replace(parts.origin, unread=(*parts.origin.unread, *unread))
+        return cls(parts.blueprint, model, normalizer, origin, parts.methods)
 
     @property
     def algorithm(self) -> str:
@@ -146,41 +113,46 @@ class Agent:
         The unit is that of the rewards it was trained on: scaled ones if its normaliser scaled them. Of
         several critics the smallest counts, as in training; a recurrent critic starts from an empty state.
         """
-        from acclimate.sb3 import values as critics
-
         policy = self.model.policy
         policy.set_training_mode(False)
         with torch.no_grad():
             tensors, _ = policy.obs_to_tensor(self._scaled(obs))
-            found = critics.value(self.algorithm, policy, tensors)
+            found = critic_value(self.algorithm, policy, tensors)
         return None if found is None else found.reshape(-1).cpu().numpy()
 
     def _scaled(self, obs: Observation) -> Observation:
         return obs if self.normalizer is None else self.normalizer.normalize_obs(obs)
 
+    def around(
+        self,
+        model: BaseAlgorithm,
+        *,
+        normalizer: Normalizer | None,
+        methods: tuple[Method, ...] | None = None,
+        blueprint: Blueprint | None = None,
+    ) -> Agent:
+        """Return an agent of the same origin around another model, which is not copied.
+
+        Args:
+            model: what its training made.
+            normalizer: as it stands then.
+            methods: those that the model's networks carry; this agent's by default.
+            blueprint: how the model is built; as this agent's by default.
+        """
+        methods = self.methods if methods is None else methods
+        return Agent(blueprint or self.blueprint, model, normalizer, self.origin, methods)
+
     def parts(self) -> Parts:
         """Return copies of all that the model holds, from which an equal agent can be put together."""
-        return self._parts(copied(self.model.policy))
-
-    def _parts(self, weights: Mapping[str, torch.Tensor]) -> Parts:
-        model = self.model
-        optimizers = {name: _reach(model, name) for name in OPTIMIZERS}
-        variables = {name: getattr(model, name, None) for name in VARIABLES}
-        return Parts(
-            blueprint=self.blueprint,
-            weights={name: tensor.cpu() for name, tensor in weights.items()},
-            optimizers={name: copy.deepcopy(found.state_dict()) for name, found in optimizers.items() if found},
-            variables={n: v.detach().cpu().clone() for n, v in variables.items() if isinstance(v, torch.Tensor)},
-            counters={name: getattr(model, name) for name in (*COUNTERS, *RATES) if hasattr(model, name)},
-            origin=self.origin,
-            methods=self.methods,
-        )
+        return parts_of(self.model, self.blueprint, origin=self.origin, methods=self.methods)
 
     def copy(self) -> Agent:
         """Return an agent that acts identically and shares nothing that can change."""
         normalizer = None if self.normalizer is None else self.normalizer.copy()
         # Its weights are copied where they are put in.
-        return assemble(self._parts(self.model.policy.state_dict()), normalizer=normalizer, device=self.device)
+        own = self.model.policy.state_dict()
+        held = parts_of(self.model, self.blueprint, weights=own, origin=self.origin, methods=self.methods)
+        return Agent.of(held, normalizer, self.device)
 
     def save(self, path: str | Path) -> Path:
         """Write the agent, and return where.
@@ -192,87 +164,4 @@ class Agent:
         Raises:
             ExportError: The format is unknown or cannot hold this agent, or the folder cannot be written.
         """
-        from acclimate.formats import writers as export
-
-        return export.save(self, path)
-
-
-def assemble(parts: Parts, *, normalizer: Normalizer | None = None, device: str | torch.device = "cpu") -> Agent:
-    """Build the model that `parts` describe and put its weights in, strictly.
-
-    Raises:
-        SourceError: The weights are not those of the described network.
-        UnsafeFileError: The described network is far larger than its weights.
-    """
-    from acclimate.agents.graft import graft
-
-    blueprint, where = parts.blueprint, parts.origin.path or parts.blueprint.algorithm
-    # What is drawn is thrown away; the caller's random numbers must not depend on it.
-    try:
-        with torch.random.fork_rng(devices=[]), Budget(parts.weights, where):
-            model = blueprint.build(device=device)
-            graft(model, parts.methods)
-    except UnsafeFileError:
-        raise
-    except SourceError as error:
-        raise SourceError(f"{where}: {error}") from error
-    _load_weights(model, parts.weights, where)
-    unread = list(parts.origin.unread)
-    for name, state in parts.optimizers.items():
-        if reason := _load_optimizer(_reach(model, name), state):
-            unread.append((name, reason))
-    for name, value in parts.variables.items():
-        target = getattr(model, name, None)
-        if isinstance(target, torch.Tensor) and target.shape == value.shape:
-            target.data = value.detach().to(target.device, target.dtype)
-    for name, count in parts.counters.items():
-        setattr(model, name, count)
-    origin = dataclasses.replace(parts.origin, unread=tuple(unread))
-    if normalizer is not None:
-        normalizer.check(blueprint.observation_space, where)
-    return Agent(blueprint, model, normalizer, origin, parts.methods)
-
-
-def _load_weights(model: BaseAlgorithm, weights: Mapping[str, torch.Tensor], where: str) -> None:
-    expected = model.policy.state_dict()
-    missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    if missing or extra:
-        lacks = f"lacks {_some(missing)}" if missing else ""
-        has = f"has {_some(extra)} that the network does not" if extra else ""
-        raise SourceError(
-            f"{where}: its weights do not fit its network: it {' and '.join(filter(None, [lacks, has]))}."
-        )
-    for name, tensor in expected.items():
-        found, wanted = tuple(weights[name].shape), tuple(tensor.shape)
-        if found != wanted:
-            raise SourceError(f"{where}: `{name}` has the shape {found}, its network takes {wanted}.")
-        if not torch.isfinite(weights[name]).all():
-            raise SourceError(f"{where}: `{name}` is not finite, the agent diverged; load an earlier checkpoint.")
-    model.policy.load_state_dict(weights, strict=True)
-    if hasattr(model, "weights"):  # ARS perturbs this flat copy.
-        model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"`{name[:60]}`" for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer | None, state: Any) -> str | None:
-    """Put an optimizer's state back; return why not, where it does not fit."""
-    if optimizer is None:
-        return "the model has no such optimizer"
-    from acclimate.sb3 import fit as optimizers
-
-    fitted = optimizers.fit(optimizer, state)
-    if isinstance(fitted, str):
-        return fitted
-    optimizer.load_state_dict(fitted)
-    return None
-
-
-def _reach(model: BaseAlgorithm, dotted: str) -> Any:
-    found: Any = model
-    for name in dotted.split("."):
-        found = getattr(found, name, None)
-    return found
+        return writers.save(self, path)

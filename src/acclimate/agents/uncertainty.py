@@ -25,12 +25,13 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.dropout import Dropping, outlets
 from acclimate.nets.experience import Batch
+from acclimate.nets.masks import Dropping, outlets
+from acclimate.nets.modes import still
 from acclimate.nets.net import Acting, Net
 from acclimate.nets.outputs import Outputs
 from acclimate.nets.seeding import seed_of
-from acclimate.nets.surgery import extract, insert, still
+from acclimate.nets.surgery import extract, insert
 
 if TYPE_CHECKING:
     from acclimate.agents.agent import Agent

@@ -146,7 +146,7 @@ def load_pair(flags: Mapping[str, Any]) -> tuple[Agent, Task]:
     """
     import numpy as np
 
-    from acclimate.tasks.task import check_spaces
+    from acclimate.tasks.spaces import check_spaces
 
     agent = load_agent(flags)
     task = make_task(flags, agent)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch.nn.utils import get_total_norm
+
+from acclimate.nets.modes import still
+from acclimate.seam.seam import Seam
 
 LATE = 5
 """Logged values that count as the latest."""
@@ -51,3 +57,71 @@ def cosine(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> f
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.dot(a.flatten(), b.flatten())
+
+
+ROWS = 256
+
+
+AT_ONCE = 16
+"""Rows that a graph is kept of at once: a convolutional network puts out a megabyte for each of them."""
+
+
+def trunk_cosine(model: Any, seam: Seam) -> float | None:
+    """Return the cosine of the policy's and the critic's gradient on features that both train.
+
+    The policy's is that of PPO's loss where its update begins (all ratios 1), which is A2C's at any time; the critic's
+    that of its squared error. None where nothing is shared, or where the critic alone trains it, as off-policy.
+    """
+    trunk = next((net for net in seam.tuner.nets if net.role == "trunk" and net.on_policy), None)
+    buffer = getattr(model, "rollout_buffer", None)
+    shared = [] if trunk is None else [p for p in trunk.parameters() if p.requires_grad]
+    if not shared or not isinstance(getattr(buffer, "observations", None), np.ndarray):
+        return None
+    rows = np.linspace(0, buffer.buffer_size * buffer.n_envs - 1, ROWS).astype(int)
+    place = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))
+    advantages = torch.as_tensor(buffer.advantages[place], device=model.device)
+    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    with _emptied(shared) as first:
+        second = [torch.zeros_like(p) for p in shared]
+        for begin in range(0, ROWS, AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            actors, critics = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
+            actors.backward(retain_graph=True, inputs=shared)
+            _add(second, torch.autograd.grad(critics, shared, allow_unused=True))
+            del actors, critics
+        return cosine(first, second)
+
+
+@contextmanager
+def _emptied(parameters: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Give out the parameters' own gradients as zeros; between two updates nobody reads them."""
+    held = [p.grad for p in parameters]
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
+    try:
+        yield [p.grad for p in parameters]  # type: ignore[misc]
+    finally:
+        for p, before in zip(parameters, held, strict=True):
+            p.grad = before
+
+
+def _add(total: list[torch.Tensor], gradients: tuple[torch.Tensor | None, ...]) -> None:
+    for held, new in zip(total, gradients, strict=True):
+        if new is not None:
+            held += new
+
+
+def _losses(
+    model: Any, buffer: Any, place: tuple[np.ndarray, ...], advantages: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return the policy's and the critic's loss, summed over some rows of a rollout."""
+
+    def tensor(values: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(values[place], device=model.device)
+
+    actions = tensor(buffer.actions)
+    if actions.shape[-1] == 1 and not np.issubdtype(model.action_space.dtype, np.floating):
+        actions = actions.long().flatten()
+    with still(tuple(model.policy.modules())):
+        values, likelihood, _ = model.policy.evaluate_actions(tensor(buffer.observations), actions)
+    return -(advantages * likelihood).sum(), F.mse_loss(values.flatten(), tensor(buffer.returns), reduction="sum")

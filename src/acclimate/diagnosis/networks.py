@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acclimate.nets.experience import Batch
+from acclimate.nets.modes import still
 from acclimate.nets.net import Net
-from acclimate.nets.surgery import still
 from acclimate.nets.units import hidden
 
 DORMANT = 0.025

@@ -13,9 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.diagnosis import networks, observations, policy, values
 from acclimate.nets.experience import Batch
+from acclimate.nets.modes import still
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs, as_policy, divergence
-from acclimate.nets.surgery import still
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.seam.seam import Seam
 

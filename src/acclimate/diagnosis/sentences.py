@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.agents.agent import Agent
 from acclimate.diagnosis import inside
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.inside import names
+from acclimate.evaluation.evaluate import Evaluation, Point
 from acclimate.planning.probe import Situation
 from acclimate.reports.findings import Measured
-from acclimate.training.callbacks.selection import Point, lower_bound
-from acclimate.training.job import Trained
+from acclimate.statistics.estimates import lower_bound
 
 STEP_ZERO = 1e-6
 DIP_ERRORS = 2.0
@@ -41,25 +40,35 @@ OPPOSED = -0.3
 """Of three readings on average, since one of few states is noisy. A guess."""
 
 
-def diagnose(agent: Agent, situation: Situation, trained: Trained, source: Measured | None = None) -> Iterator[str]:
+def diagnose(
+    situation: Situation,
+    history: History,
+    *,
+    points: Sequence[Point] = (),
+    pretrained: Evaluation | None = None,
+    source: Measured | None = None,
+    features: Sequence[str] = (),
+) -> Iterator[str]:
     """Yield the sentences.
 
     Args:
-        agent: the pretrained agent.
         situation: what the probe found.
-        trained: what came of the training, with what was measured in it.
+        history: the readings of the training.
+        points: the measurements during training.
+        pretrained: the pretrained agent's episodes on their seeds.
         source: the final evaluations on the source task.
+        features: what the entries of an observation are called, where they are normalised.
     """
-    history = trained.signals
     yield from _skill(situation)
     yield from _start(history)
-    yield from _dip(trained.record.points, trained.pretrained_returns)
+    if pretrained is not None:
+        yield from _dip(points, pretrained.returns)
     yield from _forgetting(source)
     yield from _policy(history)
     yield from _updates(history)
     yield from inside.critics(history)
     yield from inside.networks(history)
-    yield from _observations(history, () if agent.normalizer is None else agent.normalizer.features)
+    yield from _observations(history, features)
 
 
 def _skill(situation: Situation) -> Iterator[str]:
@@ -84,9 +93,9 @@ def _start(history: History) -> Iterator[str]:
 def _dip(points: Sequence[Point], pretrained: NDArray[np.float64]) -> Iterator[str]:
     if not points:
         return
-    gains = [float((p.returns - pretrained).mean()) for p in points]
+    gains = [float((p.evaluation.returns - pretrained).mean()) for p in points]
     worst = min(range(len(gains)), key=gains.__getitem__)
-    if lower_bound(pretrained - points[worst].returns, DIP_ERRORS) > 0:
+    if lower_bound(pretrained - points[worst].evaluation.returns, DIP_ERRORS) > 0:
         back = next((p.steps for p, gain in zip(points[worst:], gains[worst:], strict=True) if gain >= 0), None)
         after = f"and was back at step {back}" if back is not None else "and did not come back"
         yield (

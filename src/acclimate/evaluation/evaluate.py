@@ -8,27 +8,25 @@ the agent's observation normaliser stays as it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
 from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
+from acclimate.evaluation.seeds import FINAL_SEED
 from acclimate.evaluation.slot import Slot
 from acclimate.evaluation.transitions import Transitions
-from acclimate.statistics.bootstrap import Estimate, Floats, iqm, mean, paired_difference, stratified_bootstrap
+from acclimate.statistics.bootstrap import paired_difference, stratified_bootstrap
+from acclimate.statistics.estimates import Estimate, Floats, iqm, mean
 from acclimate.tasks.spaces import SpaceWarning, check_spaces
-
-if TYPE_CHECKING:
-    from acclimate.agents.agent import Agent
-    from acclimate.tasks.task import Task
-
-SEED = 10_000
+from acclimate.tasks.task import Task
 
 
 class Summary(TypedDict):
@@ -71,6 +69,23 @@ class Evaluation:
             "seeds": 1,
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the episodes as JSON-able data."""
+        arrays = {name: getattr(self, name).tolist() for name in ("returns", "lengths", "seeds")}
+        return {**arrays, "deterministic": self.deterministic}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Read what `to_json` returned.
+
+        Raises:
+            KeyError: A part is missing.
+            ValueError: One is malformed, or a TypeError.
+        """
+        counts = {name: np.asarray(data[name], dtype=np.int64) for name in ("lengths", "seeds")}
+        returns = np.asarray(data["returns"], dtype=np.float64)
+        return cls(returns=returns, deterministic=bool(data["deterministic"]), **counts)
+
     def minus(self, other: Evaluation) -> Estimate:
         """Return the mean difference to another agent's return on the same episodes, with its interval.
 
@@ -82,12 +97,21 @@ class Evaluation:
         return paired_difference(self.returns, other.returns)
 
 
+@dataclass(frozen=True)
+class Point:
+    """A measurement during training."""
+
+    steps: int
+    """Target environment steps spent when it was taken."""
+    evaluation: Evaluation
+
+
 def evaluate(
     agent: Agent,
     task: Task,
     *,
     episodes: int = 50,
-    seed: int = SEED,
+    seed: int = FINAL_SEED,
     n_envs: int = 8,
     deterministic: bool = True,
     record: Transitions | None = None,
@@ -115,7 +139,7 @@ def evaluate(
         return _play(AgentPlayer(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
 
 
-def evaluate_random(task: Task, *, episodes: int = 50, seed: int = SEED, n_envs: int = 8) -> Evaluation:
+def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n_envs: int = 8) -> Evaluation:
     """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.errors import TaskError
-from acclimate.evaluation.evaluate import SEED
 from acclimate.evaluation.players import AgentPlayer, isolated
+from acclimate.evaluation.seeds import FINAL_SEED
 from acclimate.evaluation.slot import Slot
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Clip:
 
 
 def record(
-    agent: Agent, task: Task, path: str | os.PathLike[str], *, seed: int = SEED, seconds: float = SECONDS
+    agent: Agent, task: Task, path: str | os.PathLike[str], *, seed: int = FINAL_SEED, seconds: float = SECONDS
 ) -> Clip:
     """Film an episode as H.264, at the speed of the environment.
 
@@ -73,7 +73,7 @@ def record(
 
 
 def film(
-    agent: Agent, task: Task, path: str | os.PathLike[str], *, seed: int = SEED, seconds: float = SECONDS
+    agent: Agent, task: Task, path: str | os.PathLike[str], *, seed: int = FINAL_SEED, seconds: float = SECONDS
 ) -> Filming:
     """Begin a film, of which `end` returns what `record` does; several may be under way at the same time."""
     path = Path(path)

@@ -9,9 +9,9 @@ import torch
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
+from acclimate.nets.experience import Batch
 from acclimate.tasks.environment import blamed
 from acclimate.tasks.task import Task
-from acclimate.tuning.method import Batch
 
 
 def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:

@@ -7,6 +7,7 @@ Minari makes the environment that it names, which imports whatever that says. So
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from acclimate.errors import ConfigError, SourceError, SurgeryError, UnsafeFileError
-from acclimate.nets.net import Intake
 
+Fits = Callable[[Space[Any], Space[Any]], bool]
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError)
 
 
@@ -56,12 +57,13 @@ class Dataset:
         return Steps(before, self.actions[index], self.rewards[index], after, self.dones[index])
 
 
-def read(name: str, intake: Intake) -> Dataset:
+def read(name: str, observation_space: Space[Any], action_space: Space[Any]) -> Dataset:
     """Read a data set into memory.
 
     Args:
         name: its id among the downloaded ones, or the path of its folder.
-        intake: of the agent, whose spaces it must have.
+        observation_space: of the agent, which it must have.
+        action_space: of the agent too.
 
     Raises:
         ConfigError: if there is none, or Minari is not installed.
@@ -86,7 +88,8 @@ def read(name: str, intake: Intake) -> Dataset:
     _check_description(folder, name)
     try:
         recorded = minari.MinariDataset(folder)
-        _check_spaces(name, recorded, intake)
+        _check("observations", name, recorded.observation_space, observation_space, _shows)
+        _check("actions", name, recorded.action_space, action_space, _takes)
         return _joined([_episode(episode) for episode in recorded.iterate_episodes()])
     except _UNREADABLE as error:
         raise SourceError(
@@ -152,15 +155,11 @@ def _each(values: Any, change: Any) -> Any:
     return {key: change(part) for key, part in values.items()} if isinstance(values, dict) else change(values)
 
 
-def _check_spaces(name: str, recorded: Any, intake: Intake) -> None:
-    for what, theirs, ours, fits in (
-        ("observations", recorded.observation_space, intake.observation_space, _shows),
-        ("actions", recorded.action_space, intake.action_space, _takes),
-    ):
-        if not fits(theirs, ours):
-            raise SurgeryError(
-                f"`offline`: {name} has {what} {theirs}, and the agent's are {ours}; give a data set of its task"
-            )
+def _check(what: str, name: str, theirs: Space[Any], ours: Space[Any], fits: Fits) -> None:
+    if not fits(theirs, ours):
+        raise SurgeryError(
+            f"`offline`: {name} has {what} {theirs}, and the agent's are {ours}; give a data set of its task"
+        )
 
 
 def _shows(theirs: Space[Any], ours: Space[Any]) -> bool:

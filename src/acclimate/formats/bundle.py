@@ -12,19 +12,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
+import safetensors.torch
 import torch
 
-from acclimate.errors import ExportError
+from acclimate.errors import ConfigError, ExportError, SourceError, UnsafeFileError
 from acclimate.files.atomic import atomic_folder
+from acclimate.formats.saved import Saved
 from acclimate.registry import METHODS
-
-if TYPE_CHECKING:
-    from acclimate.agents.agent import Agent
-    from acclimate.sb3.normalizer import Normalizer
+from acclimate.sb3.blueprint import Blueprint
+from acclimate.sb3.normalizer import Normalizer
+from acclimate.sb3.parts import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 
 FORMAT = "acclimate-bundle"
 VERSION = 1
@@ -36,7 +38,7 @@ MANIFEST, WEIGHTS, STATE, STATISTICS = (
 )
 
 
-def save(agent: Agent, folder: Path) -> Path:
+def save(agent: Saved, folder: Path) -> Path:
     """Write the agent's bundle as `folder`, whole or not at all, and return it.
 
     Raises:
@@ -109,3 +111,101 @@ def _arrays(normalizer: Normalizer) -> dict[str, np.ndarray]:
         pairs = value.items() if isinstance(value, dict) else [("", value)]
         found |= {f"{field}/{key}": np.ascontiguousarray(array).reshape(array.shape) for key, array in pairs}
     return found
+
+
+_MAX_MANIFEST = 16 * 2**20
+
+
+_MAX_FILE = 2 * 2**30
+
+
+_BROKEN = (KeyError, TypeError, ValueError, AttributeError, safetensors.SafetensorError, RecursionError)
+
+
+def read(folder: Path) -> tuple[Parts, Normalizer | None]:
+    """Return the parts of the agent in a bundle, and its normaliser.
+
+    Raises:
+        UnsafeFileError: A file is not the one that was written.
+        SourceError: It is broken, or no bundle.
+    """
+    try:
+        manifest = json.loads(_bytes(folder / MANIFEST, _MAX_MANIFEST))
+        if manifest["format"] != FORMAT or manifest["version"] != VERSION:
+            raise SourceError(f"{folder}: is no bundle of version {VERSION}; load the zip beside it.")
+        files = {name: _verified(folder, name, manifest["files"]) for name in (WEIGHTS, STATE)}
+        weights = safetensors.torch.load(files[WEIGHTS])
+        state = safetensors.torch.load(files[STATE])
+        normalizer = None
+        if manifest["normalizer"] is not None:
+            arrays = safetensors.numpy.load(_verified(folder, STATISTICS, manifest["files"]))
+            normalizer = _normalizer(manifest["normalizer"], arrays)
+        parts = Parts(
+            blueprint=Blueprint.from_json(manifest["blueprint"]),
+            weights=weights,
+            optimizers={n: _optimizer(n, s, state) for n, s in manifest["optimizers"].items() if n in OPTIMIZERS},
+            variables={n: state[f"variable/{n}"] for n in VARIABLES if f"variable/{n}" in state},
+            counters={n: v for n, v in manifest["counters"].items() if _is_counter(n, v)},
+            origin=_origin(manifest["origin"], folder),
+            methods=_methods(manifest.get("methods", []), folder),
+        )
+    except _BROKEN as error:
+        raise SourceError(f"{folder}: broken bundle ({str(error)[:120]}); load the zip beside it.") from error
+    return parts, normalizer
+
+
+def _bytes(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise UnsafeFileError(f"{path}: larger than {limit} bytes; refused.")
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror or error}); load the zip beside it.") from error
+
+
+def _verified(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:
+    data = _bytes(folder / name, _MAX_FILE)
+    if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
+        raise UnsafeFileError(f"{folder / name}: is not the file that was written (its hash differs); copy it again.")
+    return data
+
+
+def _optimizer(name: str, scalars: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {}
+    prefix = f"optimizer/{name}/"
+    found = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+    for key, value in {**scalars["numbers"], **found}.items():
+        index, entry = key.split("/", 1)
+        state.setdefault(int(index), {})[entry] = value
+    return {"state": state, "param_groups": [{"params": list(range(min(scalars["parameters"], 10**5)))}]}
+
+
+def _is_counter(name: str, value: Any) -> bool:
+    return (name in COUNTERS and type(value) is int) or (name in RATES and isinstance(value, (int, float)))
+
+
+def _methods(data: Any, folder: Path) -> tuple[Any, ...]:
+    """Make the methods that the networks carry, by their registered names."""
+    if not isinstance(data, list):
+        raise TypeError("methods is no list")
+    try:
+        return tuple(METHODS.build(item, f"methods[{place}]") for place, item in enumerate(data))
+    except ConfigError as error:
+        raise SourceError(f"{folder}: its networks carry methods that are not known here: {error}") from error
+
+
+def _origin(data: Mapping[str, Any], folder: Path) -> Origin:
+    kept = {name: value for name, value in data.items() if name in Origin.__dataclass_fields__}
+    unread = tuple((str(name), str(reason)) for name, reason in kept.get("unread", ()))
+    return Origin(**{**kept, "path": str(folder), "unread": unread})
+
+
+def _normalizer(settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> Normalizer:
+    keys, fields = settings["keys"], {name: value for name, value in settings.items() if name != "keys"}
+    if fields.get("norm_obs_keys") is not None:
+        fields["norm_obs_keys"] = tuple(fields["norm_obs_keys"])
+    moments = {
+        field: arrays[f"{field}/"] if keys is None else {key: arrays[f"{field}/{key}"] for key in keys}
+        for field in ("obs_mean", "obs_var")
+    }
+    return Normalizer(**moments, **fields)

@@ -1,35 +1,27 @@
-"""Writers of agents: one module per format."""
+"""Which writer an ending asks for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from acclimate.errors import ExportError
+from acclimate.formats import bundle
+from acclimate.formats.saved import Saved
+from acclimate.formats.sb3 import write as sb3
 
-if TYPE_CHECKING:
-    from acclimate.agents.agent import Agent
+WRITERS: Mapping[str, Callable[[Saved, Path], Path]] = {"": bundle.save, ".zip": sb3.save}
+"""By the ending of a path: a folder, and SB3's zip. A new format is a file of its own and a row here."""
 
 
-def save(agent: Agent, path: str | Path) -> Path:
+def save(agent: Saved, path: str | Path) -> Path:
     """Write `agent` in the format that the ending of `path` names; return where it is.
 
     Raises:
         ExportError: The ending names no format that can be written, or one that cannot hold this agent.
     """
     path = Path(path)
-    if path.suffix == "":
-        from acclimate.formats import bundle
-
-        return bundle.save(agent, path)
-    if path.suffix == ".zip":
-        if agent.methods:
-            names = " and ".join(f"`{method.name}`" for method in agent.methods)
-            raise ExportError(
-                f"{path}: {names} in its networks cannot end as a stock network, and a zip holds nothing else; save "
-                f"the bundle, a folder: {path.with_suffix('')}"
-            )
-        from acclimate.formats.sb3 import write as sb3
-
-        return sb3.save(agent, path)
-    raise ExportError(f"{path}: no format `{path.suffix or path.name}`; write a .zip, or a folder without an ending.")
+    write = WRITERS.get(path.suffix)
+    if write is None:
+        raise ExportError(f"{path}: no format `{path.suffix}`; write a .zip, or a folder without an ending.")
+    return write(agent, path)

@@ -11,10 +11,12 @@ from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.nets.masks import Masked
+from acclimate.nets.modes import statistics_modules, still
 from acclimate.nets.net import Layer, Net
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import additions, bake, extract, insert, statistics_modules, still, stored
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.nets.surgery import additions, bake, extract, insert, stored
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 _EPS = 1e-5
 _RATIO, _SHIFT = 3.0, 5.0

@@ -8,12 +8,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from acclimate.errors import ConfigError, naming
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import divergence
 from acclimate.nets.prior_states import Kept, draw, keep
 from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Batch, Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,51 +11,13 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.nets.closed_form import Array, Closed, View
+from acclimate.nets.closed_form import Array, Closed, RowScale, View
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import reparameterise
 from acclimate.tuning.computed import ComputedInWeights
-from acclimate.tuning.method import Context, Scales, Signals
-
-
-class RowScale(Closed):
-    """A weight or a bias whose output channels are multiplied by a scale."""
-
-    def __init__(self, scale: Parameter) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        """Return the weight, (out, ...), or the bias, (out,), with each row multiplied."""
-        return tensor * self.scale.view(-1, *(1,) * (tensor.dim() - 1))
-
-    def form(self, stored: Array, value: View, gradient: View) -> RowForm:
-        """Return the same in arrays."""
-        return RowForm(value(self.scale).reshape(-1, *(1,) * (stored.ndim - 1)), gradient(self.scale))
-
-
-@dataclass(frozen=True)
-class RowForm:
-    """Rows times a scale."""
-
-    scale: Array
-    """(out, 1, ...)"""
-    at_scale: Array
-    """(out,), its gradient."""
-
-    def write(self, stored: Array, out: Array) -> None:
-        """Multiply."""
-        np.multiply(stored, self.scale, out=out)
-
-    def pull(self, stored: Array, gradient: Array) -> None:
-        """Add for each scale the sum over its row of tensor times gradient."""
-        rows = len(stored)
-        self.at_scale[...] += np.einsum("rc,rc->r", gradient.reshape(rows, -1), stored.reshape(rows, -1))
-
-    def below(self, gradient: Array) -> Array:
-        """Multiply."""
-        return gradient * self.scale
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Scales, Signals
 
 
 class Scaled(RowScale):

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.nets.channels import channel_fisher, refuse_critics, rows
+from acclimate.nets.importance import channel_fisher, refuse_critics, rows
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 State = dict[Parameter, tuple[Tensor, Tensor]]
 """The factors of each weight, one for each row, and the weight before the step at hand."""

@@ -5,33 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.nets.masks import Masked, acting_of, redraw
-from acclimate.nets.net import Acting, Net
+from acclimate.nets.masks import Dropping, acting_of, outlets, redraw
+from acclimate.nets.net import Net
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import extract, insert
-from acclimate.tuning.method import Context, Method, Signals
-
-
-class Dropping(Masked):
-    """Sets units to zero and divides those kept by 1 - p."""
-
-    def __init__(self, p: float, acting: Acting | None = None, *, channels: bool = False) -> None:
-        super().__init__(p, acting)
-        self.channels = channels
-
-    def forward(self, units: Tensor) -> Tensor:
-        """Return the units, (batch, units) or (batch, channels, ...), with some of them dropped."""
-        if not self.works:
-            return units
-        shape = units.shape
-        if self.channels:
-            shape = (*units.shape[:2], *(1,) * (units.dim() - 2))
-        # A mask that stays is the same for every row.
-        return units * self.kept(shape if self.acting is None else shape[1:], units) / (1.0 - self.p)
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +69,7 @@ class Dropout(Method):
 
     def rollout(self, net: Net, state: int, signals: Signals) -> int:
         """Draw new masks for the rollout and its updates."""
-        redraw(outlets(net), Dropping, seed=state, role=net.role, signals=signals)
+        redraw(outlets(net), Dropping, seed=state, role=net.role, rollout=signals.rollout)
         return state
 
     def constrains(self, net: Net) -> list[Parameter]:
@@ -98,15 +80,3 @@ class Dropout(Method):
         """Take the masks out."""
         for outlet in outlets(net):
             extract(outlet, Dropping)
-
-
-def outlets(net: Net) -> dict[nn.Module, bool]:
-    """Return what hidden units come out of, in the network and in its twin, and whether a convolution made them."""
-    activations = [layer.activation for layer in net.whole().layers()]
-    found = {}
-    for layer in net.layers():
-        if not layer.head:
-            shared = activations.count(layer.activation) > 1
-            for outlet in layer.pair if shared else layer.outlets:
-                found[outlet] = not isinstance(layer.module, nn.Linear)
-    return found

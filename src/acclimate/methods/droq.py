@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.dropout import Dropping
 from acclimate.nets.experience import Batch
+from acclimate.nets.masks import Dropping
+from acclimate.nets.modes import still
 from acclimate.nets.net import Layer, Net
 from acclimate.nets.outputs import ActionValues, Outputs, Values
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import additions, insert, still, stored
+from acclimate.nets.surgery import additions, insert, stored
 from acclimate.nets.units import hidden
-from acclimate.tuning.method import Context, Method
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method
 
 _ROWS = 256
 

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
+from acclimate.nets.experience import Batch
+from acclimate.nets.layers import following_activation
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import following_activation
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Batch, Method, Signals
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

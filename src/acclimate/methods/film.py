@@ -18,7 +18,8 @@ from acclimate.nets.seeding import seed_of
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import reparameterise
 from acclimate.tuning.computed import ComputedInWeights
-from acclimate.tuning.method import Context, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Scales, Signals
 
 
 class Generator(nn.Module):

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError
-from acclimate.nets.channels import channel_fisher, refuse_critics, rows
+from acclimate.nets.importance import channel_fisher, refuse_critics, rows
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 State = dict[Parameter, tuple[Tensor, Tensor]]
 """The frozen rows of each weight, and what stands in them."""

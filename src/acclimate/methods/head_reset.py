@@ -13,7 +13,8 @@ from acclimate.nets.net import Layer, Net
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import stored
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

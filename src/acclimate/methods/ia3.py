@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.channel import RowScale
 from acclimate.methods.lora import own
-from acclimate.nets.closed_form import Array, Closed, View
+from acclimate.nets.closed_form import Array, Closed, RowScale, View
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import reparameterise
 from acclimate.tuning.computed import ComputedInWeights
-from acclimate.tuning.method import Context, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Scales, Signals
 
 
 class Rescaled(RowScale):

@@ -8,13 +8,15 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from acclimate.errors import ConfigError, naming
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs, Policy, as_policy, divergence
 from acclimate.nets.prior_states import draw, keep
 from acclimate.nets.select import Select
 from acclimate.nets.slopes import Slopes, divergence_slopes
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Batch, Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,12 @@ from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, TrainingError
 from acclimate.nets.experience import Batch
+from acclimate.nets.modes import still
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs, as_policy, divergence
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import still
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 ROWS = 256
 """Rows of a minibatch that are kept to measure on."""

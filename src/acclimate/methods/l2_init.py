@@ -16,7 +16,8 @@ from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import stored
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

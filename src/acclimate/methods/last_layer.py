@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from torch.nn import Parameter
 
+from acclimate.nets.modes import hold_statistics, release_statistics, statistics_modules
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import hold_statistics, release_statistics, statistics_modules
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

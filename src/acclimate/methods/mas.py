@@ -13,7 +13,8 @@ from acclimate.nets.importance import anchored, sensitivity, weighted_distance
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from acclimate.nets.masks import Masked, acting_of, redraw
 from acclimate.nets.net import Acting, Net
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import reparameterise, stop_computing
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 class Mixing(Masked):
@@ -83,7 +84,7 @@ class Mixout(Method):
 
     def rollout(self, net: Net, state: int, signals: Signals) -> int:
         """Draw new masks for the rollout and its updates."""
-        redraw(_layers(net), Mixing, seed=state, role=net.role, signals=signals)
+        redraw(_layers(net), Mixing, seed=state, role=net.role, rollout=signals.rollout)
         return state
 
     def constrains(self, net: Net) -> list[Parameter]:

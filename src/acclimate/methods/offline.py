@@ -9,12 +9,12 @@ import torch
 
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.files.dataset import Dataset, read
-from acclimate.nets.draw import exchange
-from acclimate.nets.experience import Batch
+from acclimate.nets.experience import Batch, exchange
 from acclimate.nets.net import Intake, Net
 from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 from acclimate.tuning.state import Remade
 
 
@@ -59,7 +59,9 @@ class Offline(Method):
 
     def init(self, net: Net, context: Context) -> dict[str, Any]:
         """Return the data, which a resumed run reads again."""
-        return {"seed": context.seed, "dataset": Remade(read(self.data, _intake(net)))}
+        intake = _intake(net)
+        recorded = read(self.data, intake.observation_space, intake.action_space)
+        return {"seed": context.seed, "dataset": Remade(recorded)}
 
     def minibatch(self, net: Net, state: dict[str, Any], batch: Batch, signals: Signals) -> Batch:
         """Replace a share of the rows by those of the data set."""

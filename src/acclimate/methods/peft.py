@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from acclimate.errors import ConfigError, SurgeryError, suggest
 from acclimate.methods.lora import own
+from acclimate.nets.layers import LAYERS
 from acclimate.nets.net import Layer, Net
 from acclimate.nets.seeding import seed_of
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import LAYERS, Computing, bake, hand_back, take_over
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.nets.surgery import Computing, bake, hand_back, take_over
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 ADAPTER = "default"
 CHOSEN_BY_ON = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save")

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from acclimate.errors import ConfigError
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from acclimate.nets.outputs import choose
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

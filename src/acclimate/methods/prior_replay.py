@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import ConfigError
-from acclimate.nets.draw import exchange
-from acclimate.nets.experience import Batch
+from acclimate.nets.experience import Batch, exchange
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import as_policy, divergence
 from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 from acclimate.tuning.state import Remade
 
 

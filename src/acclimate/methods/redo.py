@@ -12,12 +12,14 @@ from torch.nn import Parameter
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
 from acclimate.nets.experience import Batch
 from acclimate.nets.initial import fresh
+from acclimate.nets.modes import statistics_modules
 from acclimate.nets.net import Layer, Net
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import statistics_modules, stored
+from acclimate.nets.surgery import stored
 from acclimate.nets.units import hidden, readers
-from acclimate.tuning.method import Context, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 
 _State = dict[str, int]
 

@@ -15,7 +15,8 @@ from acclimate.nets.net import Net, Way
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import insert
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 
 class Beside(nn.Module):

@@ -12,7 +12,8 @@ from acclimate.errors import ConfigError
 from acclimate.nets.depth import depths
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.tuning.method import Context, Method, Scales, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Scales, Signals
 
 
 @dataclass(frozen=True, kw_only=True)

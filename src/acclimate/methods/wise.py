@@ -12,7 +12,8 @@ from torch import Tensor
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.tuning.method import Context, Method
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import Parameter
@@ -55,3 +57,42 @@ def closed(module: nn.Module) -> bool:
 
 def _owner(module: nn.Module, name: str) -> type:
     return next(kind for kind in type(module).__mro__ if name in vars(kind))
+
+
+class RowScale(Closed):
+    """A weight or a bias whose output channels are multiplied by a scale."""
+
+    def __init__(self, scale: Parameter) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Return the weight, (out, ...), or the bias, (out,), with each row multiplied."""
+        return tensor * self.scale.view(-1, *(1,) * (tensor.dim() - 1))
+
+    def form(self, stored: Array, value: View, gradient: View) -> RowForm:
+        """Return the same in arrays."""
+        return RowForm(value(self.scale).reshape(-1, *(1,) * (stored.ndim - 1)), gradient(self.scale))
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """Rows times a scale."""
+
+    scale: Array
+    """(out, 1, ...)"""
+    at_scale: Array
+    """(out,), its gradient."""
+
+    def write(self, stored: Array, out: Array) -> None:
+        """Multiply."""
+        np.multiply(stored, self.scale, out=out)
+
+    def pull(self, stored: Array, gradient: Array) -> None:
+        """Add for each scale the sum over its row of tensor times gradient."""
+        rows = len(stored)
+        self.at_scale[...] += np.einsum("rc,rc->r", gradient.reshape(rows, -1), stored.reshape(rows, -1))
+
+    def below(self, gradient: Array) -> Array:
+        """Multiply."""
+        return gradient * self.scale

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acclimate.nets.seeding import generator
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -83,3 +85,17 @@ class Decision:
         new = actions.reshape(self.actions.shape).to(self.actions)
         wide = rows.reshape(-1, *(1 for _ in self.actions.shape[1:]))
         return dataclasses.replace(self, actions=torch.where(wide, new, self.actions), own=self.own & ~rows)
+
+
+def exchange(share: float, rows: int, stored: int, *key: int | str) -> tuple[Tensor, Tensor]:
+    """Return which rows of a minibatch give way to which of the stored ones.
+
+    Args:
+        share: how many give way; one at least if it is above 0.
+        rows: of the minibatch.
+        stored: how many there are to draw from, with replacement.
+        key: decides what is drawn.
+    """
+    source = generator(*key)
+    count = max(1, round(share * rows)) if share > 0 else 0
+    return torch.randperm(rows, generator=source)[:count], torch.randint(stored, (count,), generator=source)

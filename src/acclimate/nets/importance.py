@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
+from acclimate.errors import SurgeryError
 from acclimate.nets.experience import Batch
-from acclimate.nets.net import Net
+from acclimate.nets.modes import still, trainable
+from acclimate.nets.net import Layer, Net
 from acclimate.nets.outputs import (
     ActionValues,
     Bernoulli,
@@ -120,7 +121,7 @@ def flat(outputs: Outputs) -> Tensor:
 def _by_state(net: Net, batch: Batch, numbers: Callable[[Outputs], Tensor]) -> Iterator[dict[Parameter, Tensor]]:
     """Yield for each state the gradients, (k, *shape), of the k numbers that follow from its outputs."""
     parameters = net.parameters()
-    with _evaluating(net.module), _trainable(parameters):
+    with still(tuple(net.module.modules())), trainable(parameters):
         for row in range(len(batch)):
             with torch.enable_grad():
                 out = numbers(net.apply(net.module, batch.rows(slice(row, row + 1))))[0]
@@ -129,27 +130,36 @@ def _by_state(net: Net, batch: Batch, numbers: Callable[[Outputs], Tensor]) -> I
             yield {p: gradient for p, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
 
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Keep a module in evaluation mode, and give each of its parts back its own mode afterwards."""
-    training = [part for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
+def rows(layer: Layer) -> list[Parameter]:
+    """Return the stored weight and bias of a layer; their first dimension is that of its output channels."""
+    stored = (layer.module._parameters.get(name) for name in ("weight", "bias"))
+    return [parameter for parameter in stored if parameter is not None]
 
 
-@contextmanager
-def _trainable(parameters: list[Parameter]) -> Iterator[None]:
-    """Let frozen parameters have gradients for a while."""
-    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
+def channel_fisher(net: Net, batch: Batch, *, temperature: float, std: float) -> list[tuple[Layer, Tensor]]:
+    """Return each layer in view with the Fisher information of the policy, (out,), summed over a channel's weights.
+
+    Args:
+        net: a network that puts out a policy.
+        batch: states as the network reads them now.
+        temperature: of the softmax over action values, in units of value.
+        std: of the normal distribution around a single action, in units of the action.
+    """
+    fisher = fisher_diagonal(net, batch, temperature=temperature, std=std)
+    return [
+        (layer, torch.stack([fisher[p].reshape(len(p), -1).sum(1) for p in rows(layer)]).sum(0))
+        for layer in net.layers()
+    ]
+
+
+def refuse_critics(net: Net, name: str) -> None:
+    """Refuse a network that puts out no policy, which has no Fisher information.
+
+    Raises:
+        SurgeryError: naming the method.
+    """
+    if not net.puts_out_policy:
+        raise SurgeryError(
+            f"`{name}` on `{net.role}`: it ranks channels by the Fisher information of a policy, and this network "
+            "puts out none; choose the actor, or a Q-network"
+        )

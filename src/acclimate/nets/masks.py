@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from acclimate.nets.net import Acting, Net
 from acclimate.nets.seeding import seed_of
-from acclimate.tuning.method import Signals
 
 
 class Masked(nn.Module):
@@ -53,8 +52,38 @@ def acting_of(net: Net) -> Acting | None:
     return net.acting if net.on_policy else None
 
 
-def redraw(hosts: Iterable[nn.Module], kind: type[Masked], *, seed: int, role: str, signals: Signals) -> None:
+def redraw(hosts: Iterable[nn.Module], kind: type[Masked], *, seed: int, role: str, rollout: int) -> None:
     """Draw new masks for a rollout and its updates, from the seed, the role and the number of the rollout."""
     masked = [part for host in hosts for part in host.modules() if isinstance(part, kind)]
     for place, module in enumerate(masked):
-        module.draw(seed_of(seed, role, signals.rollout, place))
+        module.draw(seed_of(seed, role, rollout, place))
+
+
+class Dropping(Masked):
+    """Sets units to zero and divides those kept by 1 - p."""
+
+    def __init__(self, p: float, acting: Acting | None = None, *, channels: bool = False) -> None:
+        super().__init__(p, acting)
+        self.channels = channels
+
+    def forward(self, units: Tensor) -> Tensor:
+        """Return the units, (batch, units) or (batch, channels, ...), with some of them dropped."""
+        if not self.works:
+            return units
+        shape = units.shape
+        if self.channels:
+            shape = (*units.shape[:2], *(1,) * (units.dim() - 2))
+        # A mask that stays is the same for every row.
+        return units * self.kept(shape if self.acting is None else shape[1:], units) / (1.0 - self.p)
+
+
+def outlets(net: Net) -> dict[nn.Module, bool]:
+    """Return what hidden units come out of, in the network and in its twin, and whether a convolution made them."""
+    activations = [layer.activation for layer in net.whole().layers()]
+    found = {}
+    for layer in net.layers():
+        if not layer.head:
+            shared = activations.count(layer.activation) > 1
+            for outlet in layer.pair if shared else layer.outlets:
+                found[outlet] = not isinstance(layer.module, nn.Linear)
+    return found

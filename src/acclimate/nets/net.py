@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gymnasium import Space
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import SurgeryError
+from acclimate.nets.experience import Batch
+from acclimate.nets.layers import following_activation, layer_paths
 from acclimate.nets.outputs import Outputs
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import following_activation, layer_paths
-
-if TYPE_CHECKING:
-    from acclimate.tuning.method import Batch
 
 
 class View(Protocol):

@@ -7,65 +7,21 @@ policy, still holds the right one, and undoing leaves a stock network.
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
-from types import MethodType, ModuleType
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from acclimate.errors import SurgeryError
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""The layers with one output channel for each row of their weight."""
-
 _INSERTED = "inserted_"
 _COMPUTES = "computes_"
-_HOLDS = "holds_statistics"
 _COMPUTER = "computer"
-
-
-def frozen_copy(module: nn.Module) -> nn.Module:
-    """Return a copy that is never trained: in evaluation mode, without gradients and without its optimizers.
-
-    `copy.deepcopy` alone fails after a forward pass with gradients if a module keeps what it computed, as the
-    action distributions of Stable-Baselines3 do; such tensors are copied without their graph.
-    """
-    memo: dict[int, Any] = {}
-    for thing in _reachable(module):
-        if isinstance(thing, Optimizer):
-            memo[id(thing)] = None
-        elif isinstance(thing, Tensor) and not thing.is_leaf:
-            memo[id(thing)] = thing.detach().clone()
-    twin = copy.deepcopy(module, memo)
-    return twin.eval().requires_grad_(False)
-
-
-def _reachable(root: nn.Module) -> Iterator[Any]:
-    """Yield what deepcopy would meet from `root` on, as far as containers and attributes go."""
-    seen: set[int] = set()
-    waiting: list[Any] = [root]
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, (str, bytes, type, ModuleType)):
-            continue
-        seen.add(id(thing))
-        yield thing
-        if isinstance(thing, (Tensor, Optimizer)):
-            continue
-        if isinstance(thing, dict):
-            waiting.extend(thing.values())
-        elif isinstance(thing, (list, tuple, set)):
-            waiting.extend(thing)
-        elif hasattr(thing, "__dict__"):
-            waiting.extend(vars(thing).values())
 
 
 class Computing(nn.Module):
@@ -156,15 +112,6 @@ def bake(layer: nn.Module) -> None:
     layer.__class__ = layer.stock
 
 
-def layer_paths(root: nn.Module) -> list[str]:
-    """List the paths of the linear and convolutional layers, those left out that methods put into a layer."""
-    found: list[str] = []
-    for path, module in root.named_modules():
-        if isinstance(module, LAYERS) and not any(path.startswith(f"{outer}." if outer else "") for outer in found):
-            found.append(path)
-    return found
-
-
 def insert(host: nn.Module, extra: nn.Module, *, before: bool = False) -> None:
     """Run `extra` on what `host` puts out from now on, as part of `host`.
 
@@ -239,55 +186,3 @@ def hand_back(host: nn.Module) -> nn.Module | None:
 
 def _computed_by(host: nn.Module, inputs: Tensor) -> Tensor:
     return host.get_submodule(_COMPUTER)(inputs, host.weight, host.bias)
-
-
-def statistics_modules(module: nn.Module) -> tuple[nn.Module, ...]:
-    """Return the modules that keep running statistics: those with buffers of floating numbers."""
-    return tuple(
-        part for part in module.modules() if any(buffer.is_floating_point() for buffer in part.buffers(recurse=False))
-    )
-
-
-def hold_statistics(module: nn.Module) -> None:
-    """Keep a module's running statistics as they are until `release_statistics` was called as often."""
-    handles = vars(module).setdefault(_HOLDS, [])
-    handles.append(module.register_forward_pre_hook(_evaluate))
-
-
-def release_statistics(module: nn.Module) -> None:
-    """Undo the last `hold_statistics`; without one it does nothing."""
-    handles = vars(module).get(_HOLDS, [])
-    if handles:
-        handles.pop().remove()
-    if not handles:
-        vars(module).pop(_HOLDS, None)
-
-
-def _evaluate(module: nn.Module, args: Any) -> None:
-    module.training = False
-
-
-@contextmanager
-def still(modules: tuple[nn.Module, ...]) -> Iterator[None]:
-    """Keep running statistics as they are during a forward pass that is none of the training's own."""
-    moving = [module for module in modules if module.training]
-    for module in moving:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in moving:
-            module.training = True
-
-
-def following_activation(root: nn.Module, path: str) -> nn.Module | None:
-    """Return the activation that stands directly after a layer in a sequence, None where there is none."""
-    parent_path, _, name = path.rpartition(".")
-    parent = root.get_submodule(parent_path)
-    if not isinstance(parent, nn.Sequential):
-        return None
-    names = list(parent._modules)
-    place = names.index(name) + 1
-    after = parent._modules[names[place]] if place < len(names) else None
-    is_activation = type(after).__module__ == torch.nn.modules.activation.__name__
-    return after if is_activation else None

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from acclimate.nets.experience import Batch
+from acclimate.nets.layers import LAYERS, following_activation
+from acclimate.nets.modes import still
 from acclimate.nets.net import Net
-from acclimate.nets.surgery import LAYERS, following_activation, still
 
 
 def hidden(

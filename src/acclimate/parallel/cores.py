@@ -8,15 +8,13 @@ import os
 import statistics
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import gymnasium as gym
 
 from acclimate.parallel.shared_memory import Board
 
-if TYPE_CHECKING:
-    from acclimate.tasks.task import Task
-
+Make = Callable[[], gym.Env]
 _KNOWN = ("gymnasium.envs.", "ale_py.", "acclimate.")
 """Environments that run the same in a forked process; others may hold threads or a GPU, which no fork carries."""
 _STEPS = 50
@@ -28,15 +26,15 @@ _WORTH = 0.8
 """Several cores are used where a step then takes at most this share of the time."""
 
 
-def processes(task: Task, n: int) -> int:
-    """Return how many processes should share `n` environments, 1 where several would not pay.
+def processes(make: Make, n: int) -> int:
+    """Return how many processes should share `n` environments that `make` makes, 1 where several would not pay.
 
     The choice changes no number of a run: each environment depends on its own seed and actions alone.
     """
     most = min(n, _most())
     if most < 2:
         return 1
-    env = task.make()
+    env = make()
     try:
         if not _is_known(env):
             return 1
@@ -46,11 +44,15 @@ def processes(task: Task, n: int) -> int:
     return cheapest(seconds, n, most, _SHARED if shared else _MESSAGES)
 
 
-def forks(*tasks: Task) -> int:
-    """Return how many processes may play episodes of some tasks at the same time, 1 where they should not be forked."""
+def forks(*makes: Make) -> int:
+    """Return how many processes may play episodes of some worlds at the same time, 1 where they should not be forked.
+
+    Args:
+        makes: each makes an environment of one of the worlds.
+    """
     most = _most()
-    for task in tasks if most > 1 else ():
-        env = task.make()
+    for make in makes if most > 1 else ():
+        env = make()
         known = _is_known(env)
         env.close()
         if not known:

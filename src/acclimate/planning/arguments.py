@@ -9,13 +9,7 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError, suggest
-from acclimate.sb3.vocabulary import ALGORITHMS
-
-ON_POLICY = frozenset({"ppo", "a2c"})
-OFF_POLICY = frozenset({"sac", "td3", "ddpg", "tqc", "crossq", "dqn", "qrdqn"})
-VALUE_BASED = frozenset({"dqn", "qrdqn"})
-NOISY = frozenset({"td3", "ddpg"})
-"""Their policies put out one action, and explore only by noise that is added to it."""
+from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY
 
 ROLLOUT = 2048
 MINIBATCH = 64

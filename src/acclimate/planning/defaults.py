@@ -1,17 +1,34 @@
-"""What a recipe leaves open for algorithms with a replay buffer, each with its reason."""
+"""The rules of thumb behind `auto`: what each open value of a recipe becomes, and the reason.
+
+They were chosen on tasks that are not reported (`docs/decisions.md`, "The default warm start").
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from acclimate.planning.arguments import OFF_POLICY
+from acclimate.errors import ConfigError
+from acclimate.planning.arguments import ROLLOUT
+from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
+from acclimate.sb3.vocabulary import OFF_POLICY, ON_POLICY, VALUE_BASED
 
 NOISE = 0.1
 """Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 MOST_PRIOR_STEPS = 2_000
 """Steps that begin an off-policy buffer, the probe's and the prior's, at most; a tenth of the run where it is short."""
+KEPT_SKILL = 0.9
+"""At this retained share and above, the shift is easy: there is more to lose than to gain."""
+EXPLORING_STD = math.exp(-1.5)
+"""The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
+WARMUP_ROLLOUTS = 2
+"""PPO and A2C rollouts in which the actor waits for its critic: two put it right enough, more cost too many steps."""
+WARMUP_SHARE = 0.05
+"""The warm-up takes at most this share of the run."""
+AVERAGING = 0.8
+"""Weight of the past at each rollout's update."""
 
 
 def noise(recipe: Recipe) -> tuple[float, str]:
@@ -50,3 +67,87 @@ def prior_fill(recipe: Recipe, algorithm: str, steps: int, probed: int) -> tuple
         left,
         "after the probe the prior, not random actions, fills the buffer; updates put off are made up for",
     )
+
+
+def learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], easy: bool) -> tuple[Any, str]:
+    """Decide the step size of the fresh optimizer."""
+    if "learning_rate" in recipe.algorithm:
+        return recipe.algorithm["learning_rate"], "asked for"
+    wanted = recipe.warm_start.learning_rate
+    number = saved.get("learning_rate")
+    number = float(number) if isinstance(number, int | float) else None
+    if wanted == "saved":
+        if number is None:
+            raise ConfigError(
+                "warm_start.learning_rate is `saved`, but the file holds it as a function, which is never run: "
+                "give the number."
+            )
+        return number, "as saved"
+    if wanted != "auto":
+        return float(wanted), "asked for"
+    if algorithm in OFF_POLICY:
+        return (number, "as saved") if number is not None else (3e-4, "the file holds a function; 3e-4 instead")
+    if algorithm == "a2c":
+        return 7e-4, "A2C's ordinary rate: the rates of late pretraining are too small for a changed world"
+    if easy:
+        return 1e-4, "little was lost in the changed world: small steps"
+    return 3e-4, "an ordinary rate: those of late pretraining are too small for a changed world"
+
+
+def std(recipe: Recipe, situation: Situation, easy: bool) -> tuple[float | None, str]:
+    """Decide the least std of a Gaussian policy; None keeps the saved one."""
+    wanted = recipe.warm_start.std
+    if situation.std is None or wanted == "keep":
+        return None, "kept as saved"
+    if wanted != "auto":
+        return float(wanted), "asked for"
+    if easy:
+        return None, "kept: little was lost in the changed world"
+    if situation.std >= EXPLORING_STD:
+        return None, "kept: the policy still explores"
+    return EXPLORING_STD, f"opened from {situation.std:.3g}: pretraining had used up its exploration"
+
+
+def temperature(recipe: Recipe, situation: Situation, easy: bool) -> tuple[float, str]:
+    """Decide what divides the logits of a discrete policy."""
+    if recipe.warm_start.std == "keep" or easy or situation.temperature is None:
+        return 1.0, "kept: the policy still explores" if situation.temperature is None else "kept"
+    share = f"{situation.entropy:.0%}"
+    return situation.temperature, f"opened from {share} of the greatest entropy: pretraining had used it up"
+
+
+def tie(recipe: Recipe, easy: bool) -> tuple[float, str]:
+    """Decide where the fading KL tie to the prior begins; 0 is none."""
+    wanted = recipe.warm_start.tie
+    if wanted != "auto":
+        return float(wanted), "asked for"
+    if recipe.methods:
+        return 0.0, "the recipe names its methods"
+    if easy:
+        return 0.5, "little was lost in the changed world: stay near the prior at first"
+    return 0.0, "the prior is not a teacher in this world"
+
+
+def critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
+    """Decide for how many steps the actor waits for its critic."""
+    wanted = recipe.warm_start.critic_warmup
+    if wanted != "auto":
+        if wanted and algorithm in VALUE_BASED:
+            raise ConfigError(
+                f"warm_start.critic_warmup is {wanted}, but {algorithm.upper()} has no actor that could wait for its "
+                "critic: leave it out."
+            )
+        return int(wanted), "asked for"
+    if algorithm in ON_POLICY:
+        wait = min(WARMUP_ROLLOUTS * ROLLOUT, int(WARMUP_SHARE * steps))
+        return wait, "the actor waits while its critic learns what the changed world pays"
+    return 0, "a critic alone on few samples of one policy did lasting harm off-policy"
+
+
+def averaging(recipe: Recipe, algorithm: str) -> tuple[float, str]:
+    """Decide the weight of the past in the average over updates that is kept."""
+    if recipe.averaging != "auto":
+        return float(recipe.averaging), "asked for"
+    if algorithm in ON_POLICY:
+        return AVERAGING, "the average over about five updates is steadier than the last weights"
+    return 0.0, "off-policy targets are averages already"

@@ -12,9 +12,10 @@ from gymnasium import spaces
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.evaluate import evaluate, evaluate_random
 from acclimate.evaluation.rollouts import collect
+from acclimate.evaluation.seeds import PROBE_SEED
 from acclimate.evaluation.transitions import Transitions
-from acclimate.planning.recipe import PROBE_SEED
-from acclimate.statistics.bootstrap import Floats
+from acclimate.planning.case import Case
+from acclimate.statistics.estimates import Floats
 from acclimate.tasks.task import Task
 
 OPEN_ENTROPY = 0.5
@@ -120,13 +121,12 @@ def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
 
 
 def _on_target(
-    agent: Agent, target: Task, episodes: int, n_envs: int, budget: int | None, record: Transitions | None
+    agent: Agent, target: Task, episodes: int, n_envs: int, budget: int, record: Transitions | None
 ) -> tuple[Floats, Floats]:
     """Return the returns and lengths of target episodes; fewer than asked for where they are long for the budget."""
     first = evaluate(agent, target, episodes=1, seed=PROBE_SEED, n_envs=1, record=record)
     returns, lengths = [first.returns], [first.lengths]
-    if budget is not None:
-        episodes = min(episodes, max(1, int(PROBE_SHARE * budget / first.lengths[0])))
+    episodes = min(episodes, max(1, int(PROBE_SHARE * budget / first.lengths[0])))
     if episodes > 1:
         more = episodes - 1
         rest = evaluate(agent, target, episodes=more, seed=PROBE_SEED + 1, n_envs=min(n_envs, more), record=record)
@@ -135,33 +135,24 @@ def _on_target(
     return np.concatenate(returns), np.concatenate(lengths)
 
 
-def probe(
-    agent: Agent,
-    target: Task,
-    source: Task | None,
-    *,
-    episodes: int,
-    n_envs: int = 8,
-    budget: int | None = None,
-    record: Transitions | None = None,
-) -> Situation:
+def probe(case: Case, *, record: Transitions | None = None) -> Situation:
     """Measure how much of the agent's skill the changed world leaves.
 
     Args:
-        agent: The pretrained agent.
-        target: The changed world; its steps are counted in the result.
-        source: The world of pretraining, if it is at hand.
-        episodes: Episodes a mean; more reads the situation more surely and is charged more steps.
-        n_envs: Environments stepped together.
-        budget: Target steps of the whole run, of which the probe takes little more than `PROBE_SHARE`.
+        case: The pretrained agent and its worlds; steps in the changed one are counted in the result. The recipe says
+            over how many episodes a mean is, and how many steps the run has, of which the probe takes little more than
+            `PROBE_SHARE`.
         record: Gets the target episodes step by step.
     """
+    agent, source, recipe = case.agent, case.source, case.recipe
     std = gaussian_std(agent)
+    episodes = recipe.warm_start.probe_episodes if recipe.mode == "adapt" else 0
+    n_envs = recipe.evaluation.n_envs
     if episodes == 0:
         return Situation(std=std)
     plan = {"episodes": episodes, "seed": PROBE_SEED, "n_envs": min(n_envs, episodes)}
-    returns, lengths = _on_target(agent, target, episodes, n_envs, budget, record)
-    spread = _spread(agent, target)
+    returns, lengths = _on_target(agent, case.task, episodes, n_envs, recipe.steps, record)
+    spread = _spread(agent, case.task)
     found = {
         **spread,
         "target_return": float(returns.mean()),

@@ -10,16 +10,11 @@ from typing import Any, Literal
 
 import yaml
 
-from acclimate.config import from_dict, to_dict, write_atomic
+from acclimate.config import from_dict, to_dict
 from acclimate.errors import ConfigError
+from acclimate.files.atomic import write_atomic
 from acclimate.tuning.method import Method
 
-FINAL_SEED = 10_000
-SELECTION_SEED = 20_000
-PROBE_SEED = 30_000
-TRAINING_SEED = 40_000
-EPISODES_PER_SEED = 1_000
-"""Episode seeds come from disjoint ranges, so that the final evaluation never sees what selection saw."""
 ABOVE_ZERO = nextafter(0.0, 1.0)
 BELOW_ONE = nextafter(1.0, 0.0)
 

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from acclimate.errors import ConfigError, suggest
-from acclimate.evaluation.evaluate import Evaluation
-from acclimate.statistics.bootstrap import Estimate, forgetting
+from acclimate.evaluation.evaluate import Evaluation, Point
+from acclimate.statistics.bootstrap import forgetting
 from acclimate.statistics.curve import auc, recovery, worst_dip
+from acclimate.statistics.estimates import Estimate
 
 ENOUGH = 50
 """Paired episodes below which no verdict is given."""
@@ -36,15 +37,6 @@ class Measured:
     """The agent that was kept."""
     last: Evaluation | None = None
     """The agent at the end of training."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A measurement during training."""
-
-    steps: int
-    """Target environment steps spent when it was taken."""
-    evaluation: Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,13 +191,9 @@ def _measured(measured: Measured) -> dict[str, Any]:
 
 
 def _evaluation(played: Evaluation) -> dict[str, Any]:
-    return {
-        **played.summary(),
-        "returns": played.returns,
-        "lengths": played.lengths,
-        "episode_seeds": played.seeds,
-        "deterministic": played.deterministic,
-    }
+    episodes = played.to_json()
+    # `seeds` counts training seeds in a summary.
+    return {**episodes, **played.summary(), "episode_seeds": episodes["seeds"]}
 
 
 def _read_measured(data: Mapping[str, Any]) -> Measured:
@@ -218,12 +206,7 @@ def _read_measured(data: Mapping[str, Any]) -> Measured:
 
 
 def _read_evaluation(data: Mapping[str, Any]) -> Evaluation:
-    return Evaluation(
-        np.asarray(data["returns"], dtype=np.float64),
-        np.asarray(data["lengths"], dtype=np.int64),
-        np.asarray(data["episode_seeds"], dtype=np.int64),
-        bool(data["deterministic"]),
-    )
+    return Evaluation.from_json({**data, "seeds": data["episode_seeds"]})
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:

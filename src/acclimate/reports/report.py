@@ -17,10 +17,9 @@ from rich.table import Table
 from acclimate.errors import ConfigError
 from acclimate.files.atomic import write_atomic
 from acclimate.reports import wording
-from acclimate.reports.findings import Findings, Measured, Point
+from acclimate.reports.findings import Findings, Point
 
 WIDTH = 100
-__all__ = ["Measured", "Point", "Report"]
 
 
 @dataclass(frozen=True, kw_only=True)

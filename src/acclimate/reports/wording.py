@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from acclimate.evaluation.evaluate import Evaluation
 from acclimate.reports.findings import ENOUGH, ONE_SEED, Findings
-from acclimate.statistics.bootstrap import Estimate
+from acclimate.statistics.estimates import Estimate
 
 HEADLINES = {
     "better": "Better on the target task",

@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from acclimate.evaluation.evaluate import Evaluation
 from acclimate.evaluation.transitions import Transitions
 from acclimate.files.atomic import write_atomic
-from acclimate.planning.probe import Situation
-from acclimate.reports.findings import Point
+from acclimate.planning.case import Case
+from acclimate.planning.probe import Situation, probe
+from acclimate.runs.episodes import Episodes
 from acclimate.runs.folder import PROBED, read_json
-from acclimate.training.callbacks.selection import Record
+from acclimate.sb3.vocabulary import OFF_POLICY
 
 _FILE = "before.json"
 
@@ -34,12 +33,6 @@ class Before:
     """On the seeds of the measurements during training."""
     probed: Transitions | None = None
     """The probe's steps in the changed world, for algorithms that can learn from them."""
-
-    def curve(self, record: Record) -> tuple[Point, ...]:
-        """Return the learning curve: these episodes, then those that were played during training."""
-        first = self.selection
-        rest = [(p.steps, replace(first, returns=p.returns, lengths=p.lengths)) for p in record.points]
-        return tuple(Point(steps, found) for steps, found in [(0, first), *rest])
 
     @staticmethod
     def is_in(folder: Path) -> bool:
@@ -70,9 +63,9 @@ class Before:
         """Return the measurements as JSON-able data."""
         return {
             "situation": asdict(self.situation),
-            "target": _out(self.target),
-            "source": None if self.source is None else _out(self.source),
-            "selection": _out(self.selection),
+            "target": self.target.to_json(),
+            "source": None if self.source is None else self.source.to_json(),
+            "selection": self.selection.to_json(),
         }
 
     @classmethod
@@ -81,18 +74,33 @@ class Before:
         source = data["source"]
         return cls(
             Situation(**data["situation"]),
-            _in(data["target"]),
-            None if source is None else _in(source),
-            _in(data["selection"]),
+            Evaluation.from_json(data["target"]),
+            None if source is None else Evaluation.from_json(source),
+            Evaluation.from_json(data["selection"]),
         )
 
 
-def _out(found: Evaluation) -> dict[str, Any]:
-    arrays = {name: getattr(found, name).tolist() for name in ("returns", "lengths", "seeds")}
-    return {**arrays, "deterministic": found.deterministic}
+def look(case: Case, folder: Path | None, *, resume: bool) -> Before:
+    """Measure the pretrained agent in both worlds, or read what a killed run has measured.
 
+    Args:
+        case: Of the run.
+        folder: Of the run; what was measured is written there.
+        resume: Whether a killed run goes on there.
 
-def _in(data: Mapping[str, Any]) -> Evaluation:
-    counts = {name: np.asarray(data[name], dtype=np.int64) for name in ("lengths", "seeds")}
-    returns = np.asarray(data["returns"], dtype=np.float64)
-    return Evaluation(returns=returns, deterministic=data["deterministic"], **counts)
+    Raises:
+        SpaceMismatchError: The agent's spaces are not the task's.
+        TaskError: The environment raised.
+        SourceError: What was measured is damaged.
+    """
+    off_policy = case.agent.algorithm in OFF_POLICY
+    if folder is not None and resume and Before.is_in(folder):
+        return Before.read(folder, probed=off_policy)
+    probed = Transitions() if off_policy else None
+    situation = probe(case, record=probed)
+    play = Episodes(case)
+    jobs = {**play.everywhere(lambda: case.agent), "selection": lambda: play.selection(case.agent)}
+    before = Before(situation=situation, probed=probed, **{"source": None, **play.together(jobs)})
+    if folder is not None:
+        before.write(folder)
+    return before

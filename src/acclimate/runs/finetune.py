@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from acclimate.agents.agent import Agent
 from acclimate.agents.load import load
-from acclimate.diagnosis.sentences import diagnose
 from acclimate.errors import AcclimateError, ConfigError
-from acclimate.evaluation.film import film
-from acclimate.evaluation.transitions import Transitions
-from acclimate.formats import bundle
-from acclimate.planning.arguments import OFF_POLICY
+from acclimate.planning.case import Case
 from acclimate.planning.plan import make_plan
-from acclimate.planning.probe import Situation, probe
-from acclimate.planning.recipe import FINAL_SEED, Recipe
-from acclimate.reports import report as reports
-from acclimate.reports.report import Report
-from acclimate.runs.before import Before
-from acclimate.runs.folder import RunFolder, environment
-from acclimate.runs.judging import Judging
+from acclimate.planning.probe import Situation
+from acclimate.planning.recipe import Recipe
+from acclimate.reports.report import Report, read
+from acclimate.runs.account import account, write
+from acclimate.runs.before import look
+from acclimate.runs.folder import RunFolder
+from acclimate.runs.judging import judge
 from acclimate.runs.tracking import Tracking
-from acclimate.tasks.spaces import task_spaces
-from acclimate.tasks.task import Task, check_spaces
+from acclimate.tasks.spaces import check_spaces
+from acclimate.tasks.task import Task
 from acclimate.training import checkpoint
-from acclimate.training.callbacks.selection import Snapshot
-from acclimate.training.trainer import Job, Trained, train
+from acclimate.training.job import Job, Listeners, silent
+from acclimate.training.trainer import train
 
 
 @dataclass(frozen=True)
@@ -86,160 +80,40 @@ def finetune(
         task = task.scaled(np.sqrt(agent.normalizer.obs_var))
     if source is not None:
         check_spaces(agent, source)
-    return _Session(agent, task, source, recipe, callback, progress, say or _silent, track).run(out, resume)
+    make_plan(agent, recipe, Situation())  # refuses what cannot be tuned before anything is written
+    case, listeners = Case(agent, task, source, recipe), Listeners(callback, progress, say or silent)
+    if out is not None:
+        return _in_folder(case, listeners, RunFolder(Path(out)), track, resume=resume)
+    if track is not None:
+        raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
+    kept, report = _tuned(case, listeners, None, resume=resume)
+    return Run(kept, report, None)
 
 
-def _silent(_: str) -> None:
-    return None
+def _in_folder(case: Case, listeners: Listeners, folder: RunFolder, track: Tracking | None, *, resume: bool) -> Run:
+    path = folder.path
+    folder.open(case.recipe, case.identity(), resume=resume)
+    if resume and folder.is_finished:
+        return Run(load(path), read(path), path)
+    try:
+        tracked = None if track is None else track.start(path, case.recipe.to_dict())
+        kept, report = _tuned(case, listeners, path, resume=resume)
+        report = write(path, case, kept, report)
+    except AcclimateError:
+        folder.abandon()
+        raise
+    if tracked is not None:
+        tracked.finish()
+    return Run(kept, report, path)
 
 
-@dataclass
-class _Session:
-    agent: Agent
-    task: Task
-    source: Task | None
-    recipe: Recipe
-    callback: MaybeCallback
-    progress: bool
-    say: Callable[[str], None]
-    track: Tracking | None
-
-    def run(self, out: str | Path | None, resume: bool) -> Run:
-        make_plan(self.agent, self.recipe, Situation())  # refuses what cannot be tuned before anything is written
-        if out is None:
-            if self.track is not None:
-                raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
-            return self._run(None, resume)
-        folder = RunFolder(Path(out))
-        folder.open(self.recipe, self._identity(), resume=resume)
-        if resume and folder.is_finished:
-            return Run(load(folder.path), reports.read(folder.path), folder.path)
-        try:
-            return self._run(folder, resume)
-        except AcclimateError:
-            folder.abandon()
-            raise
-
-    def _run(self, folder: RunFolder | None, resume: bool) -> Run:
-        tracked = self.track.start(folder.path, self.recipe.to_dict()) if self.track and folder else None
-        kept, report = self._tune(folder, resume)
-        if folder is not None:
-            report = self._write(folder, kept, report)
-        if tracked is not None:
-            tracked.finish()
-        return Run(kept, report, None if folder is None else folder.path)
-
-    def _tune(self, folder: RunFolder | None, resume: bool) -> tuple[Agent, Report]:
-        begun = time.perf_counter()
-        saved = checkpoint.read(folder.path) if folder is not None and resume else None
-        before = self._before(folder, resume)
-        plan = make_plan(self.agent, self.recipe, before.situation)
-        job = Job(
-            agent=self.agent,
-            task=self.task,
-            source=self.source,
-            recipe=self.recipe,
-            plan=plan,
-            pretrained=before.selection,
-            charged=before.situation.steps,
-            probed=before.probed,
-            folder=folder,
-            callback=self.callback,
-            progress=self.progress,
-            say=self.say,
-        )
-        trained = train(job, saved)
-        return self._finish(job, before, trained, begun)
-
-    def _identity(self) -> dict[str, Any]:
-        source = None if self.source is None else _identity_of(self.source)
-        return {"agent": self.agent.origin.sha256, "task": _identity_of(self.task), "source": source}
-
-    # Before
-
-    def _before(self, folder: RunFolder | None, resume: bool) -> Before:
-        off_policy = self.agent.algorithm in OFF_POLICY
-        if folder is not None and resume and Before.is_in(folder.path):
-            return Before.read(folder.path, probed=off_policy)
-        plan = self.recipe.evaluation
-        episodes = self.recipe.warm_start.probe_episodes if self.recipe.mode == "adapt" else 0
-        budget, probed = self.recipe.steps, Transitions() if off_policy else None
-        situation = probe(
-            self.agent, self.task, self.source, episodes=episodes, n_envs=plan.n_envs, budget=budget, record=probed
-        )
-        before = Before(situation=situation, probed=probed, **self._judging.before())
-        if folder is not None:
-            before.write(folder.path)
-        return before
-
-    @property
-    def _judging(self) -> Judging:
-        return Judging(self.agent, self.task, self.source, self.recipe)
-
-    # After
-
-    def _finish(self, job: Job, before: Before, trained: Trained, begun: float) -> tuple[Agent, Report]:
-        counts = trained.seam.trainable_parameters, trained.seam.total_parameters
-        judging = self._judging
-        chosen = judging.choose(trained)
-        last = judging.last(trained, chosen)  # before the model in training is made a stock one
-        kept = self._kept_agent(job, trained, chosen)
-        same = chosen is not None and chosen is trained.last
-        measured = judging.measured(before, None if chosen is None else kept, last, same=same)
-        source = measured.get("source")
-        report = Report(
-            agent=self.agent.origin.path or self.agent.algorithm,
-            algorithm=kept.algorithm,
-            task=self.task.describe(),
-            source_task=None if self.source is None else self.source.describe(),
-            method=job.name,
-            seed=self.recipe.seed,
-            steps=self.recipe.steps,
-            steps_charged=before.situation.steps + trained.steps + trained.seam.tuner.context.charged,
-            wall_seconds=trained.seconds_before + time.perf_counter() - begun,
-            trainable_parameters=counts[0],
-            total_parameters=counts[1],
-            target=measured["target"],
-            source=source,
-            kept="pretrained" if chosen is None else "tuned",
-            carried=trained.started.carried,
-            reset=trained.started.reset,
-            choices=(*job.plan.why(), ("engine", *trained.engine)),
-            situation=before.situation.to_json(),
-            diagnosis=tuple(diagnose(self.agent, before.situation, trained, source)),
-            signals=trained.signals.to_json(),
-            curve=before.curve(trained.record),
-            recipe=self.recipe.to_dict(),
-            environment=environment(),
-            normalized=kept.normalizer is not None,
-            stock=not kept.methods,
-            notes=() if trained.diverged is None else (trained.diverged,),
-        )
-        return kept, report
-
-    def _kept_agent(self, job: Job, trained: Trained, chosen: Snapshot | None) -> Agent:
-        spaces = task_spaces(self.agent, self.task)
-        agent = self.agent if chosen is None else trained.tuned(chosen, job)
-        return Agent(
-            dataclasses.replace(agent.blueprint, **spaces), agent.model, agent.normalizer, agent.origin, agent.methods
-        ).copy()
-
-    def _write(self, folder: RunFolder, kept: Agent, report: Report) -> Report:
-        if not kept.methods:
-            kept.save(folder.path / "agent.zip")
-        bundle.save(kept, folder.path / "bundle")
-        who = {"before": self.agent, "after": kept}
-        films = [film(agent, self.task, folder.path / f"{when}.mp4", seed=FINAL_SEED) for when, agent in who.items()]
-        clips = [each.end() for each in films]
-        notes = tuple(dict.fromkeys(clip.reason for clip in clips if clip.reason))
-        if kept.methods:
-            names = " and ".join(dict.fromkeys(f"`{method.name}`" for method in kept.methods if not method.foldable))
-            notes += (f"no agent.zip: {names} in its networks cannot end as a stock network; load the bundle",)
-        report = dataclasses.replace(report, notes=(*report.notes, *notes))
-        report.write(folder.path)
-        return report
-
-
-def _identity_of(task: Task) -> Any:
-    """Return what tells a task from others in a file: all of it, or its name where it is a callable."""
-    return task.to_config() if isinstance(task.env, str) else task.describe()
+def _tuned(case: Case, listeners: Listeners, folder: Path | None, *, resume: bool) -> tuple[Agent, Report]:
+    """Look, train and judge; return the agent that is kept and the report."""
+    begun = time.perf_counter()
+    saved = checkpoint.read(folder) if folder is not None and resume else None
+    before = look(case, folder, resume=resume)
+    plan = make_plan(case.agent, case.recipe, before.situation)
+    job = Job(case, plan, before.selection, before.situation.steps, before.probed, folder, listeners)
+    trained = train(job, saved)
+    verdict = judge(case, before, trained)
+    return verdict.kept, account(case, before, trained, verdict, seconds=time.perf_counter() - begun)

@@ -13,14 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from acclimate.config import write_atomic
 from acclimate.errors import ConfigError, SourceError
+from acclimate.files.atomic import write_atomic
 from acclimate.planning.recipe import Recipe
+from acclimate.training.checkpoint import CHECKPOINT
 
 PACKAGES = ("acclimate", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "mujoco", "box2d", "numpy")
 
 
-CHECKPOINT = "checkpoint"
 PROBED = "probe.npz"
 """The probe's steps, which an off-policy run that is killed before its first checkpoint still learns from."""
 BEGINNINGS = (

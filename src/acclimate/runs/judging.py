@@ -1,106 +1,91 @@
-"""The episodes that judge a run: the untouched agent's, those that choose what is kept, and the final ones."""
+"""Which agent a run keeps, and what it and the others return in the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acclimate.agents.agent import Agent
-from acclimate.evaluation.evaluate import Evaluation, evaluate
-from acclimate.parallel.cores import forks
-from acclimate.parallel.jobs import at_once
-from acclimate.planning.recipe import FINAL_SEED, SELECTION_SEED, Recipe
+from acclimate.evaluation.evaluate import Evaluation
+from acclimate.planning.case import Case
 from acclimate.reports.findings import Measured
 from acclimate.runs.before import Before
-from acclimate.tasks.task import Task
-from acclimate.training.callbacks.selection import Snapshot, lower_bound
+from acclimate.runs.episodes import Episodes
+from acclimate.statistics.estimates import lower_bound
+from acclimate.tasks.spaces import task_spaces
 from acclimate.training.job import Trained
+from acclimate.training.record import Snapshot
 
-EPISODES, SEED = 50, SELECTION_SEED + 5_000
-"""Episodes on fresh seeds that decide between the best snapshot, the last and the pretrained agent."""
 ERRORS = 1.645
 """Standard errors below the mean gain: the one-sided 95 % bound."""
 
 
 @dataclass(frozen=True)
-class Judging:
-    """Plays episodes in both worlds; what does not wait for anything else is played at the same time."""
+class Verdict:
+    """What is kept, and the final episodes."""
 
-    agent: Agent
-    """The pretrained one."""
-    task: Task
-    source: Task | None
-    recipe: Recipe
+    kept: Agent
+    """The agent to use: the tuned one, or a copy of the pretrained one where nothing was better."""
+    chosen: Snapshot | None
+    """Which snapshot it is, None where the pretrained agent is kept."""
+    measured: Mapping[str, Measured]
+    """The final episodes by the names of the worlds."""
 
-    def before(self) -> dict[str, Evaluation | None]:
-        """Return the pretrained agent's episodes by their names in `Before`."""
-        jobs = {name: lambda task=task: self._final(self.agent, task) for name, task in self._worlds.items()}
-        few = self.recipe.evaluation.episodes
-        jobs["selection"] = lambda: self._play(self.agent, self.task, few, SELECTION_SEED)
-        return {"source": None, **self._together(jobs)}
 
-    def choose(self, trained: Trained) -> Snapshot | None:
-        """Return the snapshot that is surely better than the pretrained agent, None where none is."""
-        candidates = {s.steps: s for s in (trained.record.best, trained.last) if s is not None}
-        # The end of training wins a tie: it is what the report's `last` column shows.
-        if trained.last is not None:
-            candidates[trained.last.steps] = trained.last
-        if not candidates:
-            return None
-        jobs = {str(steps): lambda one=one: self._judged(trained.show(one)) for steps, one in candidates.items()}
-        found = self._together({**jobs, "pretrained": lambda: self._judged(self.agent)})
-        best, best_lower = None, 0.0
-        for steps, snapshot in candidates.items():
-            lower = lower_bound(found[str(steps)].returns - found["pretrained"].returns, ERRORS)
-            if lower > best_lower:
-                best, best_lower = snapshot, lower
-        return best
+def judge(case: Case, before: Before, trained: Trained) -> Verdict:
+    """Choose between the best snapshot, the last and the pretrained agent, and play the final episodes.
 
-    def last(self, trained: Trained, chosen: Snapshot | None) -> dict[str, Evaluation]:
-        """Return the final episodes of the end of training by the names of the worlds; none if that was chosen."""
-        last = trained.last
-        if last is None or last is chosen:
-            return {}
-        jobs = {n: lambda task=task: self._final(trained.show(last), task) for n, task in self._worlds.items()}
-        return self._together(jobs)
+    The end of training is played before the chosen agent is made of its model, which changes that for good.
+    """
+    play = Episodes(case)
+    chosen, last = choose(case.agent, trained, play), trained.last
+    same = chosen is not None and chosen is last
+    ends = {} if last is None or same else play.together(play.everywhere(lambda: trained.show(last)))
+    kept = _kept(case, trained, chosen)
+    after = {} if chosen is None else play.together(play.everywhere(lambda: kept))
+    return Verdict(kept, chosen, measured(before, after, ends, same=same))
 
-    def measured(
-        self, before: Before, kept: Agent | None, last: Mapping[str, Evaluation], *, same: bool
-    ) -> dict[str, Measured]:
-        """Return all final episodes by the names of the worlds.
 
-        Args:
-            before: the pretrained agent's.
-            kept: the tuned agent, None where the pretrained one is kept.
-            last: those of the end of training.
-            same: whether that is the agent that is kept.
-        """
-        jobs = (
-            {} if kept is None else {n: lambda task=task: self._final(kept, task) for n, task in self._worlds.items()}
-        )
-        after = self._together(jobs)
-        found: dict[str, Measured] = {}
-        for name, first in (("target", before.target), ("source", before.source)):
-            if first is not None and name in self._worlds:
-                now = after.get(name, first)
-                found[name] = Measured(first, now, now if same else last.get(name))
-        return found
+def choose(agent: Agent, trained: Trained, play: Episodes) -> Snapshot | None:
+    """Return the snapshot that is surely better than the pretrained agent, None where none is."""
+    candidates = {s.steps: s for s in (trained.record.best, trained.last) if s is not None}
+    # The end of training wins a tie: it is what the report's `last` column shows.
+    if trained.last is not None:
+        candidates[trained.last.steps] = trained.last
+    if not candidates:
+        return None
+    jobs = {str(steps): lambda one=one: play.judging(trained.show(one)) for steps, one in candidates.items()}
+    found = play.together({**jobs, "pretrained": lambda: play.judging(agent)})
+    best, best_lower = None, 0.0
+    for steps, snapshot in candidates.items():
+        lower = lower_bound(found[str(steps)].returns - found["pretrained"].returns, ERRORS)
+        if lower > best_lower:
+            best, best_lower = snapshot, lower
+    return best
 
-    @property
-    def _worlds(self) -> dict[str, Task]:
-        return {"target": self.task} if self.source is None else {"target": self.task, "source": self.source}
 
-    def _together(self, jobs: Mapping[str, Callable[[], Evaluation]]) -> dict[str, Evaluation]:
-        """Return what each job finds, in several processes where they may be forked."""
-        alone = self.recipe.vec_env != "auto" or self.agent.device.type != "cpu" or len(jobs) < 2
-        return dict(zip(jobs, at_once(list(jobs.values()), 1 if alone else forks(*self._worlds.values())), strict=True))
+def _kept(case: Case, trained: Trained, chosen: Snapshot | None) -> Agent:
+    """Return a copy of the agent that is kept, with the task's own spaces."""
+    agent = case.agent if chosen is None else trained.tuned(chosen)
+    blueprint = dataclasses.replace(agent.blueprint, **task_spaces(case.agent, case.task))
+    return agent.around(agent.model, normalizer=agent.normalizer, blueprint=blueprint).copy()
 
-    def _final(self, agent: Agent, task: Task) -> Evaluation:
-        return self._play(agent, task, self.recipe.evaluation.final_episodes, FINAL_SEED)
 
-    def _judged(self, agent: Agent) -> Evaluation:
-        return self._play(agent, self.task, EPISODES, SEED)
+def measured(
+    before: Before, after: Mapping[str, Evaluation], last: Mapping[str, Evaluation], *, same: bool
+) -> dict[str, Measured]:
+    """Put all final episodes together.
 
-    def _play(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
-        plan = self.recipe.evaluation
-        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic)
+    Args:
+        before: the pretrained agent's.
+        after: the tuned agent's by the names of the worlds; none where the pretrained one is kept.
+        last: those of the end of training.
+        same: whether that is the agent that is kept.
+    """
+    found: dict[str, Measured] = {}
+    for name, first in (("target", before.target), ("source", before.source)):
+        if first is not None:
+            now = after.get(name, first)
+            found[name] = Measured(first, now, now if same else last.get(name))
+    return found

@@ -19,7 +19,7 @@ from acclimate.errors import SourceError, suggest
 from acclimate.files import spaces as space_format
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.buffers import unset
-from acclimate.sb3.uncompiled import leave_compiler_out
+from acclimate.sb3.building import leave_compiler_out
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm

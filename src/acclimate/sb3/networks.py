@@ -30,11 +30,11 @@ from torch.distributions import Normal
 
 from acclimate.errors import SurgeryError
 from acclimate.nets.depth import height
+from acclimate.nets.experience import Batch
+from acclimate.nets.layers import layer_paths
 from acclimate.nets.net import Acting, Net
 from acclimate.nets.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Outputs, Point, Values
-from acclimate.nets.surgery import layer_paths
 from acclimate.sb3.intake import SB3Intake
-from acclimate.tuning.method import Batch
 
 Apply = Callable[[nn.Module, Batch], Outputs]
 

@@ -1,20 +1,22 @@
-"""Where an SB3 model keeps the optimizers of its networks."""
+"""Where an SB3 model keeps its optimizers, and whether a saved state fits one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.optim import Optimizer
 
 from acclimate.nets.net import Net
+from acclimate.sb3.counters import saved_names
 
 
 def optimizers(model: BaseAlgorithm, nets: Iterable[Net]) -> Iterator[tuple[str, Optimizer]]:
     """Yield the optimizers of the networks with their path in the model, SAC's temperature left out."""
     known = {id(parameter) for net in nets for parameter in net.pretrained}
-    names, _ = model._get_torch_save_params()
+    names, _ = saved_names(model)
     for name in names:
         thing = follow(model, name)
         if isinstance(thing, Optimizer) and any(id(p) in known for g in thing.param_groups for p in g["params"]):
@@ -22,7 +24,55 @@ def optimizers(model: BaseAlgorithm, nets: Iterable[Net]) -> Iterator[tuple[str,
 
 
 def follow(root: Any, path: str) -> Any:
-    """Return what stands at a dotted path of attributes; the empty path is the root itself."""
+    """Return what stands at a dotted path of attributes, None where one is missing; the empty path is the root."""
     for name in path.split(".") if path else ():
-        root = getattr(root, name)
+        root = getattr(root, name, None)
     return root
+
+
+def load_state(optimizer: Optimizer | None, state: Any) -> str | None:
+    """Put an optimizer's state back; return why not, where it does not fit."""
+    if optimizer is None:
+        return "the model has no such optimizer"
+    fitted = fit(optimizer, state)
+    if isinstance(fitted, str):
+        return fitted
+    optimizer.load_state_dict(fitted)
+    return None
+
+
+def fit(optimizer: Optimizer, state: Any) -> dict[str, Any] | str:
+    """Return a state that `optimizer` can load, or the reason why this one cannot be.
+
+    Only moments and counters are taken from the file; the settings of the groups stay those of the optimizer,
+    whose learning rate comes from the recipe.
+    """
+    try:
+        saved, groups = state["state"], state["param_groups"]
+        order = [index for group in groups for index in group["params"]]
+    except (KeyError, TypeError, IndexError):
+        return "no state of an optimizer"
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if len(order) == 2 * len(parameters):
+        order = order[: len(parameters)]  # SB3 before 2.4 gave DQN's target network to the optimizer too.
+    if len(order) != len(parameters) or not isinstance(saved, dict):
+        return f"it was made for {len(order)} tensors, the network has {len(parameters)}"
+    fresh = optimizer.state_dict()
+    for position, (index, parameter) in enumerate(zip(order, parameters, strict=True)):
+        if not isinstance(index, int):
+            return "no state of an optimizer"
+        entries = saved.get(index, {})
+        if not isinstance(entries, dict) or not all(_fits(key, value, parameter) for key, value in entries.items()):
+            return "it was made for tensors of another shape"
+        if entries:
+            fresh["state"][position] = entries
+    return fresh
+
+
+def _fits(key: Any, value: Any, parameter: torch.Tensor) -> bool:
+    if not isinstance(key, str):
+        return False
+    if isinstance(value, torch.Tensor):
+        dense = value.layout is torch.strided and not value.is_meta
+        return dense and value.shape in (parameter.shape, torch.Size([]), torch.Size([1]))
+    return value is None or (isinstance(value, (int, float)) and abs(value) < 2**53)

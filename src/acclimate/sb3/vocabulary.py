@@ -152,3 +152,16 @@ def resolve(policy_kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
 def name_of(argument: str, cls: type) -> str | type:
     """Return our name of a class, or the class itself where it is none of ours."""
     return next((name for name, known in CLASSES.get(argument, {}).items() if known is cls), cls)
+
+
+ON_POLICY = frozenset({"ppo", "a2c"})
+
+
+OFF_POLICY = frozenset({"sac", "td3", "ddpg", "tqc", "crossq", "dqn", "qrdqn"})
+
+
+VALUE_BASED = frozenset({"dqn", "qrdqn"})
+
+
+NOISY = frozenset({"td3", "ddpg"})
+"""Their policies put out one action, and explore only by noise that is added to it."""

@@ -9,8 +9,11 @@ import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from acclimate.nets.experience import Decision
+from acclimate.nets.net import Net
 from acclimate.tuning.composition import Composition
 
 
@@ -71,3 +74,22 @@ class Decisions:
         found = self._composition.act(Decision(observations, sampled.clone(), starts, torch.ones_like(starts)))
         actions = found.actions.reshape(sampled.shape).to(sampled)
         return Decision(observations, actions, starts, found.own.to(starts))
+
+
+def mark_acting(net: Net) -> list[RemovableHandle]:
+    """Tell the network when it chooses the actions of a rollout.
+
+    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training
+    through `evaluate_actions`.
+    """
+
+    def begin(module: Any, args: Any) -> None:
+        net.acting.on = True
+
+    def end(module: Any, args: Any, output: Tensor) -> None:
+        net.acting.on = False
+
+    return [
+        net.module.register_forward_pre_hook(begin),
+        net.module.register_forward_hook(end, always_call=True),
+    ]

@@ -31,14 +31,16 @@ from torch.nn import Parameter
 from torch.utils.hooks import RemovableHandle
 
 from acclimate.errors import SurgeryError, TrainingError
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import View
 from acclimate.sb3.networks import find
 from acclimate.sb3.optimizers import follow, optimizers
-from acclimate.seam.decisions import Decisions
+from acclimate.seam.decisions import Decisions, mark_acting
 from acclimate.seam.minibatches import refuse_untappable, tapped
-from acclimate.seam.subclass import Engine, mark_acting, reached
+from acclimate.seam.subclass import Engine, reached
+from acclimate.tuning.context import Context
 from acclimate.tuning.groups import Groups
-from acclimate.tuning.method import Batch, Context, Method, Signals
+from acclimate.tuning.method import Method, Signals
 from acclimate.tuning.tuner import Tuner
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
-from acclimate.nets.net import Net
-
-if TYPE_CHECKING:
-    from acclimate.seam.seam import Seam
+from acclimate.seam.decisions import Decisions
 
 
 class Engine(Protocol):
@@ -25,7 +21,30 @@ class Engine(Protocol):
         """Update as the model's own `train` does."""
 
 
-def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
+class Told(Protocol):
+    """What is told when a rollout and when an update begins: the seam."""
+
+    engine: Engine | None
+    decisions: Decisions
+
+    def rollout(self) -> AbstractContextManager[None]:
+        """Surround a rollout."""
+        ...
+
+    def update(self) -> AbstractContextManager[None]:
+        """Surround an update of the model's own `train`."""
+        ...
+
+    def counted(self) -> AbstractContextManager[None]:
+        """Surround an update by whatever trains, and count it."""
+        ...
+
+    def skip(self) -> None:
+        """Pass over an update that has no rows."""
+        ...
+
+
+def reached(stock: type, seam: Told) -> type[BaseAlgorithm]:
     """Return a subclass of an algorithm that tells the seam when a rollout and when an update begins."""
 
     class Reached(stock):  # type: ignore[misc, valid-type]
@@ -60,22 +79,3 @@ def reached(stock: type, seam: Seam) -> type[BaseAlgorithm]:
 
     Reached.__name__, Reached.__qualname__ = stock.__name__, stock.__qualname__
     return Reached
-
-
-def mark_acting(net: Net) -> list[RemovableHandle]:
-    """Tell the network when it chooses the actions of a rollout.
-
-    On-policy algorithms call the policy itself only there; evaluation goes through `predict`, training
-    through `evaluate_actions`.
-    """
-
-    def begin(module: Any, args: Any) -> None:
-        net.acting.on = True
-
-    def end(module: Any, args: Any, output: Tensor) -> None:
-        net.acting.on = False
-
-    return [
-        net.module.register_forward_pre_hook(begin),
-        net.module.register_forward_hook(end, always_call=True),
-    ]

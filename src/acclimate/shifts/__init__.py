@@ -6,11 +6,12 @@ deviations of the observation. `available(task)` lists what an environment has.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from acclimate.config import parse_spec
-from acclimate.shifts.actions import ActionDelay, ActionGain, ActionNoise, BrokenJoint
+from acclimate.shifts.actions import ActionDelay, ActionGain, ActionNoise
 from acclimate.shifts.frames import FrameSkip
+from acclimate.shifts.joints import BrokenJoint, JointLimits
 from acclimate.shifts.physics import (
     ActuatorGear,
     CartMass,
@@ -26,14 +27,10 @@ from acclimate.shifts.physics import (
     Speed,
     Torque,
 )
-from acclimate.shifts.quantities.lunar_lander import Turbulence, Wind
-from acclimate.shifts.quantities.mujoco import JointLimits
 from acclimate.shifts.rewards import RewardScale, RewardWeights
 from acclimate.shifts.sensors import SensorBias, SensorDropout, SensorNoise, SensorPermutation
 from acclimate.shifts.shift import Shift, ShiftInfo
-
-if TYPE_CHECKING:
-    from acclimate.tasks.task import Task
+from acclimate.shifts.wind import Turbulence, Wind
 
 __all__ = [
     "ActionDelay",
@@ -84,7 +81,15 @@ def parse(text: str) -> Shift:
     return Shift.from_config({name: fields}, "shift")
 
 
-def available(task: Task) -> list[ShiftInfo]:
+class Offering(Protocol):
+    """What can tell which shifts it has: a task."""
+
+    def offers(self) -> list[ShiftInfo]:
+        """List them, each tried out."""
+        ...
+
+
+def available(task: Offering) -> list[ShiftInfo]:
     """List the shifts that a task's environment has, each tried out with its example.
 
     A shift is listed if its example can be applied and changes what the environment does: gravity is not a

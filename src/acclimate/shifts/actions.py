@@ -10,9 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from acclimate.errors import TaskError
 from acclimate.shifts.chance import Chance
-from acclimate.shifts.quantities import mujoco
 from acclimate.shifts.shift import Shift, finite
 from acclimate.shifts.trace import shows
 
@@ -177,72 +175,3 @@ class ActionGain(Shift):
     def apply(self, env: gym.Env) -> gym.Env:
         """Wrap the environment."""
         return env if self.identity else _StrongActions(env, self.factor)
-
-
-class _WithoutJoint(gym.ActionWrapper):
-    """Executes each action with one entry at zero."""
-
-    def __init__(self, env: gym.Env, joint: int) -> None:
-        super().__init__(env)
-        self._joint = joint
-
-    def action(self, action: np.ndarray) -> np.ndarray:
-        """Set the entry to zero."""
-        action = np.array(action)
-        action[self._joint] = 0
-        return action
-
-
-@dataclass(frozen=True)
-class BrokenJoint(Shift):
-    """An actuator that gives no torque."""
-
-    actuator: int
-    """Which one, counted from 0 in the order of the action."""
-
-    name: ClassVar[str] = "broken_joint"
-    unit: ClassVar[str] = "number of the actuator, from 0"
-    example: ClassVar[int] = 0
-
-    def __post_init__(self) -> None:
-        finite("actuator", self.actuator, least=0)
-
-    def missing(self, env: gym.Env) -> str:
-        """Say why the environment cannot have it."""
-        names = _joints(env)
-        if not names:
-            return "it has no joints with motors"
-        if self.actuator >= len(names):
-            return f"its actuators are numbered 0 to {len(names) - 1}"
-        return ""
-
-    def current(self, env: gym.Env) -> str:
-        """Describe what is there now."""
-        return ", ".join(f"{number} {name}" for number, name in enumerate(_joints(env)))
-
-    def apply(self, env: gym.Env) -> gym.Env:
-        """Wrap the environment, or take the gear from its model."""
-        if not mujoco.is_mujoco(env):
-            return _WithoutJoint(env, self.actuator)
-        env.unwrapped.model.actuator_gear[self.actuator] = 0.0
-        mujoco.settle(env)
-        return env
-
-    def verify(self, env: gym.Env, before: gym.Env) -> None:
-        """Read the gear back, then compare what the two do.
-
-        Raises:
-            TaskError: if the actuator still has a gear, or nothing changed.
-        """
-        if mujoco.is_mujoco(env) and np.any(env.unwrapped.model.actuator_gear[self.actuator]):
-            raise TaskError(f"the shift `{self}` left the actuator its gear; leave it out")
-        super().verify(env, before)
-
-
-def _joints(env: gym.Env) -> tuple[str, ...]:
-    """Name the actuated joints; the walker's four hang free under an action of zero."""
-    if mujoco.is_mujoco(env):
-        return mujoco.actuators(env)
-    if type(env.unwrapped).__module__ == "gymnasium.envs.box2d.bipedal_walker":
-        return ("hip 1", "knee 1", "hip 2", "knee 2")
-    return ()

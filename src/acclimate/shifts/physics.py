@@ -7,7 +7,6 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -15,37 +14,8 @@ import gymnasium as gym
 import numpy as np
 
 from acclimate.errors import TaskError
+from acclimate.shifts.quantities.tables import quantities
 from acclimate.shifts.shift import Shift, finite
-
-Value = float | np.ndarray
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A physical quantity of one kind of environment."""
-
-    unit: str
-    """Unit of what is read, empty if it has none."""
-    read: Callable[[gym.Env], Value]
-    """The present value or values of a bare environment."""
-    write: Callable[[gym.Env, float], None]
-    """Multiply by a factor what `read` returns."""
-    low: float = -np.inf
-    high: float = np.inf
-    """Open bounds that the environment sets on the value."""
-
-
-def quantities(env: gym.Env) -> Mapping[str, Quantity]:
-    """Return the quantities of an environment by the name of their shift; none for an unknown kind."""
-    from acclimate.shifts.quantities import acrobot, cartpole, lunar_lander, mountain_car, mujoco, pendulum, walker
-
-    bare = env.unwrapped
-    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(bare).__mro__}
-    for module in (cartpole, acrobot, pendulum, mountain_car, lunar_lander, walker):
-        for kind, table in module.QUANTITIES.items():
-            if kind in kinds:
-                return table
-    return mujoco.quantities(bare)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acclimate.errors import ConfigError
-from acclimate.statistics.bootstrap import Floats, finite
+from acclimate.statistics.estimates import Floats, finite
 
 
 def auc(steps: ArrayLike, returns: ArrayLike) -> float:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 from acclimate.errors import SpaceMismatchError
-
-if TYPE_CHECKING:
-    from acclimate.tasks.task import Task
 
 SHOWN = 8
 """Axes that a message lists before it only counts them."""
@@ -24,7 +21,7 @@ class SpaceWarning(UserWarning):
 
 
 class HasSpaces(Protocol):
-    """What has spaces: an agent."""
+    """What has spaces: an agent or a task."""
 
     @property
     def observation_space(self) -> gym.Space:
@@ -35,7 +32,15 @@ class HasSpaces(Protocol):
         """The space of actions."""
 
 
-def check_spaces(agent: HasSpaces, task: Task) -> None:
+class World(HasSpaces, Protocol):
+    """An environment with its shifts: a task."""
+
+    def describe(self) -> str:
+        """Name it in a message."""
+        ...
+
+
+def check_spaces(agent: HasSpaces, task: World) -> None:
     """Check that an agent can see and act in a task's environment.
 
     Bounds that differ are a `SpaceWarning`, because observations are seldom clipped to them; a 32 and a 64
@@ -153,7 +158,7 @@ def _frames(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int:
     return ours[-1] // theirs[-1] if same and ours[-1] > theirs[-1] and ours[-1] % theirs[-1] == 0 else 0
 
 
-def task_spaces(agent: HasSpaces, task: Task) -> dict[str, gym.Space]:
+def task_spaces(agent: HasSpaces, task: HasSpaces) -> dict[str, gym.Space]:
     """Return the task's own spaces by their names in a blueprint, where no more than bounds and dtype differ.
 
     SB3 compares spaces exactly when it loads an agent with an environment, and bounds have changed with the versions of

@@ -20,14 +20,11 @@ from acclimate.parallel.cores import processes
 from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
 from acclimate.tasks.environment import Blamed, blamed, make_env, modern_id
-from acclimate.tasks.spaces import SpaceWarning, check_spaces
 from acclimate.tasks.stagger import Staggered, first_episode, time_limit
 from acclimate.tasks.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
-
-__all__ = ["SpaceWarning", "Task", "check_spaces"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Task:
             _Maker(self, seed + i, None if place is None else str(place / str(i)), (i, n) if stagger else None)
             for i in range(n)
         ]
-        if kind == "auto" and (shares := processes(self, n)) > 1:
+        if kind == "auto" and (shares := processes(self.make, n)) > 1:
             venv: VecEnv = ForkedVecEnv(makers, shares)
         else:
             venv = (SubprocVecEnv if kind == "subproc" else DummyVecEnv)(makers)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,15 +11,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.vec_env import VecNormalize
 
-from acclimate.config import atomic_folder, recover_folder
 from acclimate.errors import SourceError
-from acclimate.formats.sb3.replay import NAMES
-from acclimate.runs.folder import CHECKPOINT
-from acclimate.sb3.normalizer import Normalizer
+from acclimate.files.atomic import atomic_folder, recover_folder
 
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, BadZipFile)
 
@@ -68,68 +62,6 @@ def read(run: Path) -> Checkpoint | None:
     return Checkpoint(progress, tensors, replay)
 
 
-def replay_state(model: BaseAlgorithm) -> dict[str, np.ndarray] | None:
-    """Return the filled part of a replay buffer, None for on-policy algorithms."""
-    buffer = getattr(model, "replay_buffer", None)
-    if not isinstance(buffer, ReplayBuffer):
-        return None
-    end = buffer.buffer_size if buffer.full else buffer.pos
-    state = {"pos": np.array(buffer.pos), "full": np.array(buffer.full)}
-    for name in NAMES:
-        stored = getattr(buffer, name, None)
-        if isinstance(stored, dict):
-            state |= {f"{name}/{key}": part[:end] for key, part in stored.items()}
-        elif stored is not None:
-            state[name] = stored[:end]
-    return state
-
-
-def restore_replay(model: BaseAlgorithm, state: dict[str, np.ndarray]) -> None:
-    """Refill a replay buffer."""
-    buffer = model.replay_buffer  # type: ignore[attr-defined]
-    buffer.pos, buffer.full = int(state["pos"]), bool(state["full"])
-    for name, values in state.items():
-        if name in ("pos", "full"):
-            continue
-        attribute, _, key = name.partition("/")
-        stored = getattr(buffer, attribute)
-        (stored[key] if key else stored)[: len(values)] = values
-
-
-def normalizer_state(normalizer: Normalizer | None) -> dict[str, Any] | None:
-    """Return a normaliser's moving statistics as tensors."""
-    if normalizer is None:
-        return None
-    moving = {name: getattr(normalizer, name) for name in _MOVING}
-    return {name: _tensors(value) for name, value in moving.items()}
-
-
-_MOVING = ("obs_mean", "obs_var", "obs_count", "ret_mean", "ret_var", "ret_count")
-
-
-def restore_normalizer(wrapper: VecNormalize, state: dict[str, Any]) -> None:
-    """Put moving statistics back into SB3's wrapper."""
-    wrapper.ret_rms.mean, wrapper.ret_rms.var = state["ret_mean"].numpy(), state["ret_var"].numpy()
-    wrapper.ret_rms.count = float(state["ret_count"])
-    if not wrapper.norm_obs:
-        return
-    for key, statistics in _by_key(wrapper.obs_rms):
-        for field in ("mean", "var", "count"):
-            value = state[f"obs_{field}"]
-            value = value if key is None else value[key]
-            setattr(statistics, field, float(value) if field == "count" else value.numpy())
-
-
-def read_normalizer(state: dict[str, Any] | None, like: Normalizer | None) -> Normalizer | None:
-    """Return a normaliser with these statistics and the constants of another."""
-    if state is None or like is None:
-        return None
-    return replace(like, **{name: _arrays(value, scalar=name in _SCALARS) for name, value in state.items()})
-
-
-_SCALARS = ("obs_count", "ret_mean", "ret_var", "ret_count")
-
-
 def random_state() -> dict[str, Any]:
     """Return the global random states that SB3 draws from."""
     kind, keys, position, has_gauss, cached = np.random.get_state()
@@ -146,17 +78,4 @@ def restore_random(state: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
 
 
-def _by_key(statistics: Any) -> list[tuple[str | None, Any]]:
-    return list(statistics.items()) if isinstance(statistics, dict) else [(None, statistics)]
-
-
-def _tensors(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tensors(part) for key, part in value.items()}
-    return torch.as_tensor(np.asarray(value, dtype=np.float64))
-
-
-def _arrays(value: Any, *, scalar: bool) -> Any:
-    if isinstance(value, dict):
-        return {key: _arrays(part, scalar=scalar) for key, part in value.items()}
-    return float(value) if scalar else value.numpy()
+CHECKPOINT = "checkpoint"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.preprocessing import maybe_transpose
 
 from acclimate.errors import ConfigError, SourceError
 from acclimate.evaluation.transitions import Transitions
 from acclimate.formats.sb3 import replay
-from acclimate.training import checkpoint
+from acclimate.formats.sb3.replay import NAMES
 
 
 def carry(model: BaseAlgorithm, path: str) -> int:
@@ -28,7 +29,7 @@ def carry(model: BaseAlgorithm, path: str) -> int:
         ConfigError: The model's buffer is too small, or for another number of environments.
     """
     found = replay.read(Path(path))
-    wanted = checkpoint.replay_state(model) or {}
+    wanted = replay_state(model) or {}
     length, n_envs = found["dones"].shape[:2]
     buffer = model.replay_buffer  # type: ignore[attr-defined]
     if n_envs != buffer.n_envs:
@@ -48,7 +49,7 @@ def carry(model: BaseAlgorithm, path: str) -> int:
                 "agent's own training."
             )
     end = {"pos": np.array(length % buffer.buffer_size), "full": np.array(length == buffer.buffer_size)}
-    checkpoint.restore_replay(model, {**found, **end})
+    restore_replay(model, {**found, **end})
     return length * n_envs
 
 
@@ -103,3 +104,31 @@ def _seen(model: BaseAlgorithm, observations: list[Any]) -> Any:
 
 def _own_units(model: BaseAlgorithm, actions: np.ndarray) -> np.ndarray:
     return model.policy.scale_action(actions) if isinstance(model.action_space, spaces.Box) else actions
+
+
+def replay_state(model: BaseAlgorithm) -> dict[str, np.ndarray] | None:
+    """Return the filled part of a replay buffer, None for on-policy algorithms."""
+    buffer = getattr(model, "replay_buffer", None)
+    if not isinstance(buffer, ReplayBuffer):
+        return None
+    end = buffer.buffer_size if buffer.full else buffer.pos
+    state = {"pos": np.array(buffer.pos), "full": np.array(buffer.full)}
+    for name in NAMES:
+        stored = getattr(buffer, name, None)
+        if isinstance(stored, dict):
+            state |= {f"{name}/{key}": part[:end] for key, part in stored.items()}
+        elif stored is not None:
+            state[name] = stored[:end]
+    return state
+
+
+def restore_replay(model: BaseAlgorithm, state: dict[str, np.ndarray]) -> None:
+    """Refill a replay buffer."""
+    buffer = model.replay_buffer  # type: ignore[attr-defined]
+    buffer.pos, buffer.full = int(state["pos"]), bool(state["full"])
+    for name, values in state.items():
+        if name in ("pos", "full"):
+            continue
+        attribute, _, key = name.partition("/")
+        stored = getattr(buffer, attribute)
+        (stored[key] if key else stored)[: len(values)] = values

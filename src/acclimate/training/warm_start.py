@@ -6,7 +6,6 @@ import copy
 import inspect
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +18,15 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from acclimate.agents.agent import Agent
 from acclimate.agents.graft import graft
 from acclimate.errors import AcclimateError, SourceError
+from acclimate.evaluation.seeds import EPISODES_PER_SEED, TRAINING_SEED
 from acclimate.evaluation.transitions import Transitions
-from acclimate.planning.plan import OFF_POLICY, ON_POLICY, VALUE_BASED, Plan
-from acclimate.planning.recipe import EPISODES_PER_SEED, TRAINING_SEED, Recipe
-from acclimate.sb3.normalizer import Normalizer
-from acclimate.sb3.vocabulary import ALGORITHMS
-from acclimate.tasks.task import Task
+from acclimate.planning.case import Case
+from acclimate.planning.plan import Plan
+from acclimate.planning.recipe import Recipe
+from acclimate.sb3.counters import carry_counters, saved_names
+from acclimate.sb3.normalizer import Normalizer, hold_observations, save_vec_normalize
+from acclimate.sb3.optimizers import follow
+from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY, VALUE_BASED
 from acclimate.training import replay
 
 Row = tuple[str, str]
@@ -38,10 +40,14 @@ class WarmStarted:
     """A fresh SB3 model on the target task, with the pretrained weights."""
     normalize: VecNormalize | None
     """Its observation and reward normaliser, None where the agent has none."""
-    blueprint_agent: Agent
+    prior: Agent
     """The pretrained agent under the algorithm that trains (PPO for a TRPO agent)."""
     carried: tuple[Row, ...]
     reset: tuple[Row, ...]
+
+    def live(self) -> Agent:
+        """Return the model in training as an agent, with a copy of its normaliser as it stands."""
+        return self.prior.around(self.model, normalizer=save_vec_normalize(self.normalize))
 
 
 def training_seed(recipe: Recipe) -> int:
@@ -50,9 +56,7 @@ def training_seed(recipe: Recipe) -> int:
 
 
 def warm_start(
-    agent: Agent,
-    task: Task,
-    recipe: Recipe,
+    case: Case,
     plan: Plan,
     *,
     seed_offset: int = 0,
@@ -63,9 +67,7 @@ def warm_start(
     The agent itself is left as it is.
 
     Args:
-        agent: The pretrained agent.
-        task: The changed world.
-        recipe: What the user asked for.
+        case: The pretrained agent, the changed world, and what the user asked for.
         plan: The recipe with nothing left open.
         seed_offset: Added to the environments' seed, so that a resumed run meets new episodes.
         probed: The probe's steps in the changed world, with which a replay buffer begins.
@@ -73,10 +75,10 @@ def warm_start(
     Raises:
         SourceError: The pretrained weights do not fit the model (a policy class that was changed).
     """
-    prior = as_algorithm(agent, plan.algorithm)
+    prior, recipe = as_algorithm(case.agent, plan.algorithm), case.recipe
     seed = training_seed(recipe) + seed_offset
     apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
-    venv = task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart)
+    venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart)
     carried: list[Row] = []
     reset: list[Row] = []
     try:
@@ -112,7 +114,7 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
     graft(model, agent.methods)
     model.policy.load_state_dict(agent.model.policy.state_dict(), strict=True)
     model.policy.set_training_mode(False)
-    return Agent(blueprint, model, agent.normalizer, agent.origin, agent.methods)
+    return agent.around(model, normalizer=agent.normalizer, blueprint=blueprint)
 
 
 def _normalizer(
@@ -143,17 +145,6 @@ def _normalizer(
     return wrapped
 
 
-def hold_observations(normalize: VecNormalize) -> None:
-    """Stop the observation statistics from moving while the reward's still do."""
-    kept = normalize.obs_rms
-    for statistics in kept.values() if isinstance(kept, dict) else (kept,):
-        statistics.update = _unmoved  # type: ignore[method-assign]
-
-
-def _unmoved(*_: Any) -> None:
-    return None
-
-
 def _count(normalizer: Normalizer) -> str:
     count = normalizer.obs_count
     number = max(count.values()) if isinstance(count, dict) else count
@@ -170,7 +161,7 @@ def _carry_weights(prior: Agent, model: BaseAlgorithm, carried: list[Row]) -> No
         ) from error
     total = sum(p.numel() for p in model.policy.parameters())
     carried.append(("policy and value networks", f"{total:,} parameters, all of them"))
-    _, names = model._get_torch_save_params()
+    _, names = saved_names(model)
     for name in names:
         before, after = getattr(prior.model, name, None), getattr(model, name, None)
         if isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor) and before.shape == after.shape:
@@ -229,14 +220,13 @@ def _begin_anew(plan: Plan, reset: list[Row]) -> None:
 
 def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: list[Row]) -> None:
     model.num_timesteps = int(prior.origin.steps or 0)
-    for counter in ("_n_updates", "_episode_num"):
-        setattr(model, counter, getattr(prior.model, counter))
+    carry_counters(prior.model, model)
     carried.append(("step counter", f"{model.num_timesteps:,}"))
-    names, _ = model._get_torch_save_params()
+    names, _ = saved_names(model)
     for name in names:
         if "optimizer" not in name:
             continue
-        saved, fresh = _resolve(prior.model, name), _resolve(model, name)
+        saved, fresh = follow(prior.model, name), follow(model, name)
         if saved is None or fresh is None or not saved.state:
             reset.append((name, "fresh: the file holds none that fits"))
             continue
@@ -246,15 +236,3 @@ def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: lis
         for group, rate in zip(fresh.param_groups, rates, strict=True):
             group["lr"] = rate
         carried.append((name, "moments as saved"))
-
-
-def _resolve(model: BaseAlgorithm, dotted: str) -> Any:
-    found: Any = model
-    for part in dotted.split("."):
-        found = getattr(found, part, None)
-    return found
-
-
-def save_vec_normalize(normalize: VecNormalize | None) -> Normalizer | None:
-    """Return the statistics of a training normaliser as they stand now."""
-    return None if normalize is None else Normalizer.from_vec_normalize(normalize)

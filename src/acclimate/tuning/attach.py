@@ -29,7 +29,8 @@ from acclimate.errors import ConfigError, TrainingError
 from acclimate.nets.experience import Batch, Decision
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues, Outputs, Values
-from acclimate.tuning.method import Context, Method
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method
 from acclimate.tuning.tuner import Tuner
 
 Reader = Callable[[Any], Outputs]

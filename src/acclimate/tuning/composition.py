@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
+from acclimate.nets.experience import Batch, Decision
+from acclimate.nets.modes import statistics_modules, still
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs
-from acclimate.nets.surgery import statistics_modules, still
-from acclimate.tuning.method import Batch, Context, Decision, Method, Signals
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals
 from acclimate.tuning.state import pack, unpack
 
 _PENALTIES = ("weight_penalty", "output_penalty", "module_penalty")

@@ -9,7 +9,8 @@ from torch.nn import Parameter
 
 from acclimate.nets.net import Net
 from acclimate.nets.surgery import bake
-from acclimate.tuning.method import Context, Method
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,14 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from acclimate.errors import SurgeryError, TrainingError
+from acclimate.nets.copies import frozen_copy
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net, View
 from acclimate.nets.outputs import as_policy, divergence
-from acclimate.nets.surgery import frozen_copy
 from acclimate.tuning.composition import Composition
+from acclimate.tuning.context import Context
 from acclimate.tuning.groups import Groups
-from acclimate.tuning.method import Batch, Context, Method, Signals
+from acclimate.tuning.method import Method, Signals
 
 
 class Tuner:

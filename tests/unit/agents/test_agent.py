@@ -203,3 +203,12 @@ def test_loading_leaves_the_random_numbers_and_fills_every_weight(name: str) -> 
     assert torch.equal(state, torch.get_rng_state())
     for key, value in model.policy.state_dict().items():
         assert torch.equal(agent.model.policy.state_dict()[key], value)
+
+
+def test_a_loaded_gsde_agent_explores_by_drawn_numbers() -> None:
+    """Its exploration matrix is drawn when it is built: never what happened to lie in memory."""
+    model = tiny.model("sac-gsde", steps=0)
+    torch.manual_seed(0)
+    drawn = [ac.load(model).model.policy.actor.action_dist.exploration_mat.detach() for _ in range(2)]
+    assert torch.equal(*drawn)
+    assert 0.001 < drawn[0].abs().max() < 1.0

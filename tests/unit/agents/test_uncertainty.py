@@ -8,7 +8,7 @@ from torch import nn
 from acclimate.agents.load import load
 from acclimate.agents.uncertainty import mc_dropout
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.dropout import Dropping
+from acclimate.nets.masks import Dropping
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues
 from tests import tiny

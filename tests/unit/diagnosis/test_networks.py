@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from acclimate.diagnosis import networks
+from acclimate.nets.copies import frozen_copy
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues
-from acclimate.nets.surgery import frozen_copy
 from acclimate.seam.seam import Seam
 from acclimate.tuning.method import chain
 from tests.cases import AGENTS, METHODS, MORE_AGENTS, agent, batch, context, refused

@@ -10,13 +10,14 @@ import torch
 from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from acclimate.diagnosis.gradients import trunk_cosine
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.reading import Fixed, Glance
 from acclimate.methods.l2sp import L2SP
 from acclimate.runs.finetune import finetune
 from acclimate.sb3.networks import find
 from acclimate.seam.seam import Seam
-from acclimate.training.callbacks.diagnosing import SECONDS, Diagnosing, trunk_cosine
+from acclimate.training.callbacks.diagnosing import SECONDS, Diagnosing
 from acclimate.tuning.method import chain
 from tests.cases import AGENTS, MORE_AGENTS, batch
 from tests.cases import agent as tiny

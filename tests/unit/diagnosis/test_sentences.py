@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,10 @@ import pytest
 from acclimate.diagnosis import inside
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.sentences import diagnose
-from acclimate.evaluation.evaluate import Evaluation
+from acclimate.evaluation.evaluate import Evaluation, Point
 from acclimate.planning.probe import Situation
 from acclimate.reports.findings import Measured
 from acclimate.sb3.normalizer import Normalizer
-from acclimate.training.callbacks.selection import Point, Record
 from tests.world import task
 
 KNOWN = Normalizer.identity(task().observation_space)
@@ -31,10 +29,21 @@ def sentences(
     """Return what is said of columns, given with `__` for the `/` of their names."""
     rows = max((len(column) for column in columns.values()), default=0)
     signals = {"steps": list(range(rows)), **{name.replace("__", "/"): column for name, column in columns.items()}}
-    trained = SimpleNamespace(
-        signals=History(signals), record=Record(points or []), pretrained_returns=np.array([10.0, 10.1])
+    return list(
+        diagnose(
+            situation or Situation(),
+            History(signals),
+            points=points or [],
+            pretrained=played([10.0, 10.1]),
+            source=source,
+            features=KNOWN.features,
+        )
     )
-    return list(diagnose(SimpleNamespace(normalizer=KNOWN), situation or Situation(), trained, source))  # type: ignore[arg-type]
+
+
+def played(returns: list[float]) -> Evaluation:
+    n = len(returns)
+    return Evaluation(np.array(returns), np.full(n, 8), np.arange(n))
 
 
 LAYER = "networks__critic__value_net.2__"
@@ -164,7 +173,7 @@ def test_the_skill_that_is_left() -> None:
 
 
 def dip(*levels: tuple[int, float, float]) -> list[Point]:
-    return [Point(n, np.array([v, v + spread]), np.array([8, 8]), 0.0) for n, v, spread in levels]
+    return [Point(n, played([v, v + spread])) for n, v, spread in levels]
 
 
 def test_a_dip_names_the_worst_step_and_when_it_was_over() -> None:

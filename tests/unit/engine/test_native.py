@@ -20,9 +20,10 @@ from torch import nn
 from acclimate.cli import main
 from acclimate.engine.arrays.activations import activation
 from acclimate.engine.arrays.flat import Flat
-from acclimate.engine.arrays.native import Kernel, kernel
+from acclimate.engine.arrays.native import kernel
 from acclimate.engine.arrays.native.build import build, find_compiler, place
 from acclimate.engine.arrays.native.check import check, distance
+from acclimate.engine.arrays.native.kernel import Kernel
 from acclimate.engine.arrays.perceptron import Dense, dense_layers
 from acclimate.engine.arrays.side import Side
 from acclimate.engine.choice import attach

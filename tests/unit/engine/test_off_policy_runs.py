@@ -24,9 +24,10 @@ from acclimate.methods.dropout import Dropout
 from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, Method, Signals, chain
+from acclimate.tuning.method import Method, Signals, chain
 from tests import cases, tiny
 from tests.unit.engine.alike import SEEN
 from tests.unit.engine.alike_off_policy import ALGORITHMS, CHOICE, REACH

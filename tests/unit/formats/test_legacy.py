@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 import acclimate as ac
-from acclimate.agents.agent import Parts, assemble
+from acclimate.agents.agent import Agent
 from acclimate.formats.sb3 import legacy as layout
 from acclimate.sb3.blueprint import Blueprint
+from acclimate.sb3.parts import Parts
 from tests import tiny
 
 
@@ -31,7 +32,7 @@ def test_one_features_extractor_for_actor_and_critic() -> None:
     old = {n: t for n, t in parts.weights.items() if not n.startswith(("pi_features", "vf_features"))}
     assert len(old) < len(parts.weights)
     blueprint, new = layout.modernize(parts.blueprint, old)
-    again = assemble(Parts(blueprint=blueprint, weights=new))
+    again = Agent.of(Parts(blueprint=blueprint, weights=new))
     obs = tiny.observations(agent.observation_space)
     np.testing.assert_array_equal(again.predict(obs, deterministic=True)[0], agent.predict(obs, deterministic=True)[0])
     np.testing.assert_array_equal(again.values(obs), agent.values(obs))
@@ -55,7 +56,7 @@ def test_layers_shared_by_actor_and_critic(heads: list[dict[str, list[int]]]) ->
     }
     blueprint = Blueprint("ppo", "MlpPolicy", {"net_arch": [6, 7, *heads]}, tiny.BOX, tiny.REACH)
     blueprint, new = layout.modernize(blueprint, old)
-    agent = assemble(Parts(blueprint=blueprint, weights=new))
+    agent = Agent.of(Parts(blueprint=blueprint, weights=new))
     obs = tiny.observations(tiny.BOX)
     with torch.no_grad():
         hidden = shared(torch.as_tensor(obs))

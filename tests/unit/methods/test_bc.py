@@ -8,9 +8,9 @@ from torch import distributions as td
 
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.methods.bc import BC
+from acclimate.nets.experience import Batch
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch
 from tests.cases import agent, batch, context
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.dropout import Dropout, Dropping
+from acclimate.methods.dropout import Dropout
+from acclimate.nets.masks import Dropping
 from acclimate.nets.net import Acting
 from acclimate.seam.seam import Seam
 from acclimate.tuning.attach import attach

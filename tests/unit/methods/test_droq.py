@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import ConfigError, SurgeryError
-from acclimate.methods.dropout import Dropping
 from acclimate.methods.droq import DroQ, Norm
 from acclimate.methods.freeze import Freeze
 from acclimate.nets.experience import Batch
+from acclimate.nets.masks import Dropping
 from acclimate.seam.seam import Seam
 from acclimate.tuning.attach import attach
 from acclimate.tuning.context import Context

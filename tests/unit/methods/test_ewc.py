@@ -10,11 +10,13 @@ from torch import nn
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.ewc import EWC
+from acclimate.nets.experience import Batch
 from acclimate.nets.outputs import Categorical, Gaussian
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
 from acclimate.tuning.attach import Attached, attach
-from acclimate.tuning.method import Batch, Context, chain
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import chain
 from tests.cases import agent, batch, context
 
 STATES = torch.tensor([[1.0, 2.0], [-0.5, 3.0], [0.0, 1.0], [4.0, 0.0]])

@@ -9,9 +9,10 @@ from torch import distributions as td
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.kl import KLToPrior
+from acclimate.nets.experience import Batch
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, chain
+from acclimate.tuning.method import chain
 from tests.cases import agent, batch, context
 
 

@@ -8,10 +8,11 @@ from torch import nn
 
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.methods.mas import MAS
+from acclimate.nets.experience import Batch
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
 from acclimate.tuning.attach import attach
-from acclimate.tuning.method import Batch, Context
+from acclimate.tuning.context import Context
 from tests.cases import agent, batch, context
 
 STATES = torch.tensor([[1.0, 2.0], [-1.0, 3.0]])

@@ -21,7 +21,6 @@ from acclimate.methods.offline import Offline
 from acclimate.methods.prior_replay import PriorReplay
 from acclimate.nets.experience import Batch
 from acclimate.nets.outputs import Point
-from acclimate.sb3.networks import find
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
 from acclimate.tuning.attach import attach
@@ -32,6 +31,7 @@ from tests.recorded import recorded, write
 
 FLAT = spaces.Box(-1.0, 1.0, (3,), np.float32)
 REACH = spaces.Box(np.array([-1.0, -0.5], np.float32), np.array([1.0, 0.5], np.float32))
+SPACES = (FLAT, REACH)
 
 
 def episodes(lengths: tuple[int, ...] = (2, 3)) -> list[EpisodeBuffer]:
@@ -53,12 +53,8 @@ def sampled(rows: int, value: float = -5.0) -> Batch:
     return Batch(flat, torch.full((rows, 2), value), flat[:, :1], flat, torch.zeros(rows, 1))
 
 
-def intake(name: str = "sac-mlp") -> Any:
-    return find(agent(name, steps=0))[0].intake
-
-
 def test_every_transition_is_read_and_none_across_episodes(tmp_path: Path) -> None:
-    data = read(write(tmp_path / "set", FLAT, REACH, episodes()), intake())
+    data = read(write(tmp_path / "set", FLAT, REACH, episodes()), *SPACES)
     assert len(data) == 5
     steps = data.steps(np.arange(5))
     assert steps.observations[:, 0].tolist() == [0, 1, 10, 11, 12]
@@ -176,10 +172,10 @@ def test_goals_are_read_from_dicts(tmp_path: Path) -> None:
 def test_an_id_is_looked_up_where_minari_keeps_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     write(tmp_path / "mine" / "walk-v0", FLAT, REACH, episodes())
-    assert len(read("mine/walk-v0", intake())) == 5
-    assert len(read(str(tmp_path / "mine" / "walk-v0" / "data"), intake())) == 5
+    assert len(read("mine/walk-v0", *SPACES)) == 5
+    assert len(read(str(tmp_path / "mine" / "walk-v0" / "data"), *SPACES)) == 5
     with pytest.raises(ConfigError, match=r"offline\.data: mine/run-v0 is neither .* `minari download mine/run-v0`"):
-        read("mine/run-v0", intake())
+        read("mine/run-v0", *SPACES)
 
 
 @pytest.mark.parametrize(
@@ -211,11 +207,11 @@ def test_no_environment_is_made_of_what_a_data_set_names(tmp_path: Path, monkeyp
     spec = {"id": "Marked-v0", "entry_point": "marked:Env", "additional_wrappers": []}
     held["env_spec"] = json.dumps(spec)
     description.write_text(json.dumps(held))
-    assert len(read(path, intake())) == 5, "with its spaces, the name is not followed"
+    assert len(read(path, *SPACES)) == 5, "with its spaces, the name is not followed"
     del held["action_space"]
     description.write_text(json.dumps(held))
     with pytest.raises(UnsafeFileError, match="does not tell its action_space, and finding out would run"):
-        read(path, intake())
+        read(path, *SPACES)
     assert "marked" not in sys.modules
 
 
@@ -223,27 +219,27 @@ def test_damaged_data_sets_are_told(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(SourceError, match=r"has no readable metadata\.json"):
-        read(str(empty), intake())
+        read(str(empty), *SPACES)
     with pytest.raises(SourceError, match="it has no episode"):
-        read(write(tmp_path / "none", FLAT, REACH, []), intake())
+        read(write(tmp_path / "none", FLAT, REACH, []), *SPACES)
     whole, cut = episodes()
     cut = dataclasses.replace(cut, observations=cut.observations[:-1])
     with pytest.raises(SourceError, match="episode 1 has 3 rewards and"):
-        read(write(tmp_path / "cut", FLAT, REACH, [whole, cut]), intake())
+        read(write(tmp_path / "cut", FLAT, REACH, [whole, cut]), *SPACES)
     path = write(tmp_path / "torn", FLAT, REACH, episodes())
     (tmp_path / "torn" / "data" / "main_data.hdf5").write_bytes(b"no hdf5")
     with pytest.raises(SourceError, match="cannot be read"):
-        read(path, intake())
+        read(path, *SPACES)
     description = tmp_path / "torn" / "data" / "metadata.json"
     description.write_text(description.read_text().replace('"hdf5"', '"arrow"'))
     with pytest.raises(SourceError, match="stored as 'arrow'; only HDF5 is read"):
-        read(path, intake())
+        read(path, *SPACES)
 
 
 def test_without_minari_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(ConfigError, match=r"pip install 'acclimate\[minari\]'"):
-        read("any/thing-v0", intake())
+        read("any/thing-v0", *SPACES)
 
 
 def test_it_needs_to_know_how_a_network_reads() -> None:
@@ -253,7 +249,7 @@ def test_it_needs_to_know_how_a_network_reads() -> None:
 
 def test_a_loop_of_ones_own_can_change_its_minibatches() -> None:
     """What `attach` cannot do for a data set it can for steps that the context gives."""
-    from acclimate.tuning.method import Context
+    from acclimate.tuning.context import Context
 
     stored = Batch(torch.ones(4, 3), torch.ones(4, 2), torch.ones(4), torch.ones(4, 3), torch.ones(4))
     method = PriorReplay(serves="all", share=1.0, steps=4)

@@ -15,7 +15,8 @@ from acclimate.sb3.normalizer import Normalizer
 from acclimate.sb3.prior_view import prior_view
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Context, Signals, chain
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Signals, chain
 from tests import tiny
 from tests.cases import agent, batch, context
 

@@ -14,7 +14,8 @@ from acclimate.methods.freeze import Freeze
 from acclimate.methods.wise import WiSE
 from acclimate.seam.seam import Seam
 from acclimate.tuning.attach import attach
-from acclimate.tuning.method import Context, chain
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import chain
 from tests.cases import agent, batch, context
 
 

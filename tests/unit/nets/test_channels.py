@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from acclimate.methods.full import Full
-from acclimate.nets.channels import channel_fisher
 from acclimate.nets.experience import Batch
+from acclimate.nets.importance import channel_fisher
 from acclimate.nets.outputs import Gaussian
 from acclimate.tuning.attach import attach
 

@@ -11,11 +11,12 @@ from torch import distributions as td
 from torch import nn
 
 from acclimate.errors import SurgeryError
+from acclimate.nets.experience import Batch
 from acclimate.nets.importance import fisher_diagonal, information_factors, sensitivity
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Point, Policy, Values, divergence
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, chain
+from acclimate.tuning.method import chain
 from tests import tiny
 from tests.cases import agent, batch
 

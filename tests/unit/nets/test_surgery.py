@@ -7,22 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import SurgeryError
-from acclimate.nets.surgery import (
-    bake,
-    extract,
-    following_activation,
-    frozen_copy,
-    hand_back,
-    hold_statistics,
-    insert,
-    layer_paths,
-    release_statistics,
-    reparameterise,
-    statistics_modules,
-    still,
-    stop_computing,
-    take_over,
-)
+from acclimate.nets.copies import frozen_copy
+from acclimate.nets.layers import following_activation, layer_paths
+from acclimate.nets.modes import hold_statistics, release_statistics, statistics_modules, still
+from acclimate.nets.surgery import bake, extract, hand_back, insert, reparameterise, stop_computing, take_over
 
 
 class Times(nn.Module):

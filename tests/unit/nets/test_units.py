@@ -6,12 +6,13 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from acclimate.methods.dropout import Dropout
+from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues
 from acclimate.nets.select import Select
 from acclimate.nets.units import hidden, readers
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, chain
+from acclimate.tuning.method import chain
 from tests.cases import AGENTS, MORE_AGENTS, agent, batch
 
 

@@ -261,9 +261,9 @@ def test_several_cores_are_taken_where_they_pay() -> None:
 def test_only_environments_that_bear_a_fork_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acclimate.parallel.cores._cores", lambda: 2)
     monkeypatch.setattr("acclimate.parallel.cores._seconds", lambda env: 1e-3)
-    assert processes(Task("CartPole-v1"), 8) == 2
-    assert processes(Task("CartPole-v1"), 1) == 1
-    assert processes(Task(lambda: Odd(0)), 8) == 1
+    assert processes(Task("CartPole-v1").make, 8) == 2
+    assert processes(Task("CartPole-v1").make, 1) == 1
+    assert processes(Task(lambda: Odd(0)).make, 8) == 1
     env = Task("Hopper-v5").vector(4, seed=0, kind="auto")
     assert type(env) is ForkedVecEnv
     env.close()

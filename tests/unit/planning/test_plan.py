@@ -9,7 +9,7 @@ import pytest
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
-from acclimate.planning import plan as plans
+from acclimate.planning import defaults
 from acclimate.planning.plan import Plan, make_plan
 from acclimate.planning.probe import Situation
 from tests.world import TUNABLE, agent, recipe
@@ -42,7 +42,7 @@ def test_an_easy_shift_keeps_what_there_is_and_a_hard_one_opens_it() -> None:
     given = agent("ppo", steps=0)
     easy, hard = made(given, {**EASY, "std": 0.01}), made(given, {**HARD, "std": 0.01})
     assert easy.std is None
-    assert hard.std == plans.EXPLORING_STD
+    assert hard.std == defaults.EXPLORING_STD
     assert easy.tie > hard.tie == 0
     assert easy.hyperparameters["learning_rate"] <= hard.hyperparameters["learning_rate"]
     assert "exploration" in why(hard, "exploration std")

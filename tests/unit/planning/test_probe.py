@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from acclimate.agents.agent import Agent
+from acclimate.evaluation.seeds import PROBE_SEED
 from acclimate.evaluation.transitions import Transitions
+from acclimate.planning.case import Case
 from acclimate.planning.probe import ENTROPY_STEPS, OPEN_ENTROPY, Situation, probe
-from acclimate.planning.recipe import PROBE_SEED
-from tests.world import agent, linear, observations, task, weights
+from acclimate.tasks.task import Task
+from tests.world import agent, linear, observations, recipe, task, weights
 
 
 @pytest.mark.parametrize(
@@ -28,9 +31,22 @@ def test_the_share_of_skill_that_is_left(source: Any, target: Any, random: Any, 
     assert Situation(source_return=source, target_return=target, random_return=random).retained == retained
 
 
+def looked(
+    given: Agent,
+    target: Task,
+    source: Task | None,
+    *,
+    episodes: int,
+    steps: int = 10_000,
+    record: Transitions | None = None,
+) -> Situation:
+    asked = recipe(steps=steps, warm_start={"probe_episodes": episodes})
+    return probe(Case(given, target, source, asked), record=record)
+
+
 def test_it_counts_the_steps_of_the_target_alone() -> None:
     trace: list[Any] = []
-    found = probe(linear(-2.0), task(offset=1.0, trace=trace), task(), episodes=3)
+    found = looked(linear(-2.0), task(offset=1.0, trace=trace), task(), episodes=3)
     assert found.steps == 24 == sum(len(actions) for _, actions in trace)
     assert {seed for seed, _ in trace} == {PROBE_SEED, PROBE_SEED + 1, PROBE_SEED + 2}
     assert found.std == pytest.approx(0.3)
@@ -41,7 +57,7 @@ def test_it_counts_the_steps_of_the_target_alone() -> None:
 
 
 def test_nothing_is_looked_at_without_episodes() -> None:
-    assert probe(linear(-2.0), task(), task(), episodes=0) == Situation(std=pytest.approx(0.3))
+    assert looked(linear(-2.0), task(), task(), episodes=0) == Situation(std=pytest.approx(0.3))
 
 
 def test_the_temperature_opens_the_softmax_to_the_wanted_entropy() -> None:
@@ -49,7 +65,7 @@ def test_the_temperature_opens_the_softmax_to_the_wanted_entropy() -> None:
     with torch.no_grad():
         given.model.policy.action_net.weight.mul_(500)
     before = weights(given)
-    found = probe(given, task("dqn"), None, episodes=1)
+    found = looked(given, task("dqn"), None, episodes=1)
     assert found.entropy < OPEN_ENTROPY
     assert found.steps == 8 + ENTROPY_STEPS
     assert found.retained is None
@@ -62,7 +78,7 @@ def test_random_numbers_go_on_as_if_it_had_not_been() -> None:
     given = agent("ppo", discrete=True)
     np.random.seed(1)
     torch.manual_seed(1)
-    probe(given, task("dqn"), task("dqn"), episodes=2)
+    looked(given, task("dqn"), task("dqn"), episodes=2)
     after = np.random.rand(), torch.rand(1).item()
     np.random.seed(1)
     torch.manual_seed(1)
@@ -72,12 +88,12 @@ def test_random_numbers_go_on_as_if_it_had_not_been() -> None:
 def test_long_episodes_are_fewer_where_the_budget_is_small() -> None:
     """Episodes of 8 steps: a twentieth of 640 steps is 32 of them, that of 320 is 16, and one is always played."""
     given = linear(-2.0)
-    played = [probe(given, task(), None, episodes=4, budget=budget) for budget in (None, 640, 320, 10)]
+    played = [looked(given, task(), None, episodes=4, steps=steps) for steps in (10_000, 640, 320, 10)]
     assert [found.episodes for found in played] == [4, 4, 2, 1]
     assert [found.steps for found in played] == [32, 32, 16, 8]
 
 
 def test_the_targets_steps_are_kept_where_they_are_asked_for() -> None:
     given, record = agent("sac"), Transitions()
-    found = probe(given, task("sac"), task("sac"), episodes=2, record=record)
+    found = looked(given, task("sac"), task("sac"), episodes=2, record=record)
     assert len(record) == found.steps == 16, "steps of the source world are among them"

@@ -15,8 +15,9 @@ from scipy import stats
 from acclimate.errors import ConfigError
 from acclimate.evaluation.evaluate import Evaluation
 from acclimate.reports import chart, wording
+from acclimate.reports.findings import Measured, Point
 from acclimate.reports.pages import html, markdown
-from acclimate.reports.report import Measured, Point, Report, evaluations, read
+from acclimate.reports.report import Report, evaluations, read
 from tests.unit.findings import played, report
 
 

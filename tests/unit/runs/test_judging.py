@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acclimate.parallel.cores import forks
-from acclimate.runs import judging
+from acclimate.runs import episodes
 from acclimate.runs.finetune import finetune
 from acclimate.tasks.task import Task
 from tests.world import agent, recipe, same, task, weights
@@ -18,7 +18,7 @@ from tests.world import agent, recipe, same, task, weights
 def tuned(processes: int, name: str, monkeypatch: pytest.MonkeyPatch, **given: Any) -> Any:
     """Tune with so many processes at once."""
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "forks", lambda *_: processes)
+        patch.setattr(episodes, "forks", lambda *_: processes)
         return finetune(agent(name), task(name, offset=0.5), recipe(**given), source=task(name))
 
 
@@ -38,13 +38,13 @@ def test_a_run_finds_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_several_are_at_work_and_who_wants_one_process_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     here: list[int] = []
-    play = judging.evaluate
+    play = episodes.evaluate
 
     def seen(*given: Any, **more: Any) -> Any:
         here.append(os.getpid())
         return play(*given, **more)
 
-    monkeypatch.setattr(judging, "evaluate", seen)
+    monkeypatch.setattr(episodes, "evaluate", seen)
     tuned(2, "ppo", monkeypatch, vec_env="dummy")
     alone = len(here)
     here.clear()
@@ -55,5 +55,5 @@ def test_several_are_at_work_and_who_wants_one_process_has_one(monkeypatch: pyte
 def test_worlds_of_unknown_make_are_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acclimate.parallel.cores._cores", lambda: 4)
     known = Task("CartPole-v1")
-    assert forks(known, known) == 4
-    assert forks(known, task("ppo")) == 1
+    assert forks(known.make, known.make) == 4
+    assert forks(known.make, task("ppo").make) == 1

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from acclimate.agents import inspection
-from acclimate.agents.agent import assemble
+from acclimate.agents.agent import Agent
 from acclimate.agents.graft import kept
 from acclimate.agents.load import load
 from acclimate.cli import main
@@ -162,7 +162,7 @@ def test_a_bundle_cannot_ask_for_more_memory_than_its_weights(run: Run, tmp_path
 def test_a_softmax_that_methods_make_is_not_divided() -> None:
     """The numbers of a residual divided by a temperature are another function, not cooler logits."""
     plain = load(cases.agent("ppo-mlp-discrete"))
-    carrying = assemble(plain.parts())
+    carrying = Agent.of(plain.parts())
     Seam(carrying.model, Residual(width=2)).keep()
     carrying.methods = (Residual(width=2),)
     assert is_discrete_actor(plain)

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from acclimate.errors import SurgeryError
+from acclimate.nets.experience import Batch
 from acclimate.nets.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Point, Values
 from acclimate.sb3.networks import find
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Batch, chain
+from acclimate.tuning.method import chain
 from tests.cases import AGENTS, MORE_AGENTS, agent, batch
 from tests.tiny import model as tiny
 

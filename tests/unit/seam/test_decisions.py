@@ -19,7 +19,8 @@ from acclimate.nets.experience import Decision
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import Context, Method, Signals, chain
+from acclimate.tuning.context import Context
+from acclimate.tuning.method import Method, Signals, chain
 from tests.cases import agent
 
 WIDE = spaces.Box(np.array([-3.0, 1.0], np.float32), np.array([3.0, 2.0], np.float32))

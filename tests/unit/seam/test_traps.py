@@ -11,8 +11,8 @@ from torch.nn import Parameter
 
 from acclimate.methods.channel import ChannelScale
 from acclimate.methods.l2sp import L2SP
+from acclimate.nets.copies import frozen_copy
 from acclimate.nets.net import Net
-from acclimate.nets.surgery import frozen_copy
 from acclimate.seam.seam import Seam
 from acclimate.tuning.method import Method, Scales, Signals, chain
 from tests.cases import agent, batch, reloaded

@@ -12,18 +12,14 @@ from scipy import stats
 
 from acclimate.errors import ConfigError
 from acclimate.statistics.bootstrap import (
-    Estimate,
     forgetting,
-    gain,
     hierarchical_bootstrap,
-    iqm,
-    mean,
-    optimality_gap,
     paired_difference,
     performance_profile,
     probability_of_improvement,
     stratified_bootstrap,
 )
+from acclimate.statistics.estimates import Estimate, gain, iqm, mean, optimality_gap
 
 RUNS, OTHERS = np.arange(40).reshape(10, 4), np.arange(32).reshape(8, 4)
 A = RUNS * RUNS * 7 % 53 / 30.0

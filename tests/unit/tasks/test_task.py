@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from acclimate.errors import ConfigError, SpaceMismatchError, TaskError
 from acclimate.shifts import ActionDelay, Gravity, Mass, SensorNoise
-from acclimate.tasks.task import Task, check_spaces
+from acclimate.tasks.spaces import check_spaces
+from acclimate.tasks.task import Task
 from acclimate.tasks.wrappers import FrameStack, TimeFeature
 
 

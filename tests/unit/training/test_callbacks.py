@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,8 +18,10 @@ from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from acclimate.errors import DivergenceError
-from acclimate.evaluation.evaluate import Evaluation
-from acclimate.planning.recipe import EvaluationPlan
+from acclimate.evaluation.evaluate import Evaluation, Point
+from acclimate.planning.case import Case
+from acclimate.planning.recipe import EvaluationPlan, Recipe
+from acclimate.statistics.estimates import lower_bound
 from acclimate.training.callbacks import selection as selections
 from acclimate.training.callbacks.averaging import Averaging
 from acclimate.training.callbacks.divergence import Finite, explain, is_finite, sees_finite
@@ -25,7 +29,10 @@ from acclimate.training.callbacks.log import TrainingLog
 from acclimate.training.callbacks.monitor import MonitorFile
 from acclimate.training.callbacks.prefill import PriorFirst
 from acclimate.training.callbacks.saving import Saving
-from acclimate.training.callbacks.selection import Point, Record, Selection, lower_bound, schedule
+from acclimate.training.callbacks.selection import Selection, schedule
+from acclimate.training.clock import Clock
+from acclimate.training.job import Job
+from acclimate.training.record import Record, from_json, to_json
 from tests.world import model
 
 # Averaging
@@ -84,18 +91,19 @@ def selection(monkeypatch: pytest.MonkeyPatch) -> Measure:
     def make(results: list[list[float]], pretrained: list[float], due: int = 99) -> Selection:
         found = iter(results)
         monkeypatch.setattr(selections, "evaluate", lambda *_, **__: evaluation(next(found)))
+        case = Case(None, None, None, Recipe())  # type: ignore[arg-type]
+        plan = SimpleNamespace(steps=1_000)
+        job = Job(case, plan, evaluation(pretrained), charged=100)  # type: ignore[arg-type]
+        model = SimpleNamespace(policy=torch.nn.Linear(1, 1), num_timesteps=0)
         chosen = Selection(
+            job,
+            Clock(model, 0, 0, 0, 0.0),  # type: ignore[arg-type]
+            Record(),
             live=lambda: SimpleNamespace(normalizer=None),  # type: ignore[arg-type,return-value]
             shown=nullcontext,
-            task=None,  # type: ignore[arg-type]
-            plan=EvaluationPlan(),
-            pretrained=evaluation(pretrained),
-            due=list(range(1, due)),
-            charged=100,
-            record=Record(),
             on_point=lambda point: None,
         )
-        chosen.model = SimpleNamespace(policy=torch.nn.Linear(1, 1))  # type: ignore[assignment]
+        chosen.due = list(range(1, due))
         return chosen
 
     return make
@@ -112,8 +120,8 @@ def test_the_best_is_the_one_that_is_surely_better(selection: Measure) -> None:
     """The second mean is highest, but it hangs on one episode: the first bound is higher."""
     chosen = selection([[3.0, 3.1, 2.9], [0.0, 0.0, 12.0], [1.0, 1.0, 1.0]], [0.0, 0.0, 0.0])
     for steps, value in ((10, 0.1), (20, 0.2), (30, 0.3)):
-        chosen.num_timesteps = steps
-        chosen.model.policy.weight.data.fill_(value)
+        chosen.clock.model.num_timesteps = steps
+        chosen.clock.model.policy.weight.data.fill_(value)
         chosen.measure()
     assert [point.steps for point in chosen.record.points] == [110, 120, 130]
     assert chosen.record.best.steps == 110
@@ -123,10 +131,10 @@ def test_the_best_is_the_one_that_is_surely_better(selection: Measure) -> None:
 def test_it_measures_when_due_and_once(selection: Measure) -> None:
     chosen = selection([[1.0, 1.0]] * 5, [0.0, 0.0])
     chosen.due = [10, 12, 40]
-    chosen.start = 1_000
+    chosen.clock = dataclasses.replace(chosen.clock, start=1_000)
     measured = []
     for trained in range(0, 50, 8):
-        chosen.num_timesteps = 1_000 + trained
+        chosen.clock.model.num_timesteps = 1_000 + trained
         chosen._on_step()
         measured.append(len(chosen.record.points))
     assert measured == [0, 0, 1, 1, 1, 2, 2]
@@ -157,16 +165,20 @@ def test_what_is_no_collapse(selection: Measure, results: list[list[float]], due
 
 def test_weights_that_are_no_numbers_are_not_measured(selection: Measure) -> None:
     chosen = selection([], [0.0, 0.0])
-    chosen.model.policy.weight.data.fill_(torch.nan)
-    chosen.num_timesteps = 7
+    chosen.clock.model.policy.weight.data.fill_(torch.nan)
+    chosen.clock.model.num_timesteps = 7
     with pytest.raises(DivergenceError, match="step 7"):
         chosen.measure()
 
 
 def test_points_round_trip() -> None:
-    point = Point(7, np.array([1.5, 2.0]), np.array([3, 4]), -np.inf)
-    back = Point.from_json(point.to_json())
-    assert (back.steps, back.lower, back.returns.tolist(), back.lengths.tolist()) == (7, -np.inf, [1.5, 2.0], [3, 4])
+    like = evaluation([0.0, 0.0])
+    point = Point(7, Evaluation(np.array([1.5, 2.0]), np.array([3, 4]), like.seeds))
+    (back,) = from_json(json.loads(json.dumps(to_json([point]))), like)
+    assert (back.steps, back.evaluation.returns.tolist(), back.evaluation.lengths.tolist()) == (7, [1.5, 2.0], [3, 4])
+    assert back.evaluation.seeds.tolist() == [0, 1]
+    # Checkpoints of 0.1.0 held a bound that nobody read.
+    assert from_json([{"steps": 7, "returns": [1.5], "lengths": [3], "lower": None}], like)[0].steps == 7
 
 
 @pytest.mark.parametrize(

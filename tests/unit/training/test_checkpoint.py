@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from acclimate.errors import SourceError
-from acclimate.sb3.normalizer import Normalizer
+from acclimate.sb3.normalizer import Normalizer, normalizer_state, read_normalizer, restore_normalizer
 from acclimate.training import checkpoint
 from acclimate.training.checkpoint import Checkpoint
+from acclimate.training.replay import replay_state, restore_replay
 from tests.world import agent, model, task
 
 
@@ -62,26 +63,26 @@ def test_an_interrupted_replacement_is_put_back(tmp_path: Path) -> None:
 def test_a_replay_buffer_is_refilled(steps: int) -> None:
     """Of 200 places, partly filled, or full and begun anew."""
     old, new = model("sac", steps=steps), model("sac", steps=0)
-    checkpoint.restore_replay(new, checkpoint.replay_state(old))
+    restore_replay(new, replay_state(old))
     ours, theirs = new.replay_buffer, old.replay_buffer
     assert (ours.pos, ours.full, ours.size()) == (theirs.pos, theirs.full, min(steps, 200))
     for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
         assert np.array_equal(getattr(ours, name)[: ours.size()], getattr(theirs, name)[: ours.size()])
-    assert checkpoint.replay_state(model("ppo", steps=0)) is None
+    assert replay_state(model("ppo", steps=0)) is None
 
 
 def test_normalisers_round_trip(tmp_path: Path) -> None:
     known = agent("ppo", normalize=True).normalizer
-    state = checkpoint.normalizer_state(known)
-    back = checkpoint.read_normalizer(state, Normalizer.identity(task().observation_space))
+    state = normalizer_state(known)
+    back = read_normalizer(state, Normalizer.identity(task().observation_space))
     assert np.array_equal(back.obs_mean, known.obs_mean)
     assert (back.obs_count, back.ret_var, back.clip_obs) == (known.obs_count, known.ret_var, 10.0)
     fresh = model("ppo", normalize=True, steps=0).get_vec_normalize_env()
-    checkpoint.restore_normalizer(fresh, state)
+    restore_normalizer(fresh, state)
     assert np.array_equal(fresh.obs_rms.var, known.obs_var)
     assert (fresh.obs_rms.count, float(fresh.ret_rms.var)) == (known.obs_count, known.ret_var)
-    assert checkpoint.normalizer_state(None) is None
-    assert checkpoint.read_normalizer(None, known) is None
+    assert normalizer_state(None) is None
+    assert read_normalizer(None, known) is None
 
 
 def test_random_states_go_on(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from acclimate.agents.load import load
 from acclimate.errors import AcclimateError, ConfigError, SourceError
 from acclimate.evaluation.evaluate import evaluate
 from acclimate.evaluation.transitions import Transition, Transitions
+from acclimate.planning.case import Case
 from acclimate.planning.plan import make_plan
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
-from acclimate.training import checkpoint
-from acclimate.training.replay import store
+from acclimate.training.replay import replay_state, store
 from acclimate.training.warm_start import WarmStarted, warm_start
 from tests import tiny
 from tests.world import agent, model, recipe, task
@@ -26,7 +26,7 @@ from tests.world import agent, model, recipe, task
 def begin(name: str, old: object, buffer: Path, **more: object) -> WarmStarted:
     asked = recipe(mode="continue", warm_start={"replay_buffer": str(buffer)}, **more)
     given = load(old)
-    return warm_start(given, task(name), asked, make_plan(given, asked, Situation()))
+    return warm_start(Case(given, task(name), None, asked), make_plan(given, asked, Situation()))
 
 
 @pytest.mark.parametrize("name", ["sac", "dqn"])
@@ -38,7 +38,7 @@ def test_the_continued_model_samples_what_the_old_one_saw(name: str, kind: str, 
     if kind == "pkl":
         old.save_replay_buffer(path)
     else:
-        np.savez(path, **checkpoint.replay_state(old))
+        np.savez(path, **replay_state(old))
     started = begin(name, old, path, algorithm={"buffer_size": 200})
     try:
         buffer, kept = started.model.replay_buffer, min(size, 32)

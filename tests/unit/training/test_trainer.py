@@ -13,8 +13,8 @@ from stable_baselines3 import DQN, SAC
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from acclimate.evaluation.seeds import PROBE_SEED
 from acclimate.methods.channel import ChannelScale
-from acclimate.planning.recipe import PROBE_SEED
 from acclimate.runs.finetune import finetune
 from tests.world import Dot, agent, linear, recipe, same, task, weights
 

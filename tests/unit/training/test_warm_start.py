@@ -13,9 +13,11 @@ from stable_baselines3.common.noise import NormalActionNoise
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import SourceError
+from acclimate.evaluation.seeds import TRAINING_SEED
+from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan, make_plan
 from acclimate.planning.probe import Situation
-from acclimate.planning.recipe import TRAINING_SEED, Recipe
+from acclimate.planning.recipe import Recipe
 from acclimate.training.warm_start import WarmStarted, warm_start
 from tests.world import TUNABLE, agent, linear, observations, recipe, same, task, weights
 
@@ -30,7 +32,7 @@ def start() -> Iterator[Start]:
     def begin(given: Agent, asked: Recipe | None = None, **found: Any) -> WarmStarted:
         asked = asked or recipe()
         world = task(given.algorithm, trace=found.pop("trace", None), discrete=hasattr(given.action_space, "n"))
-        started = warm_start(given, world, asked, make_plan(given, asked, Situation(**found)))
+        started = warm_start(Case(given, world, None, asked), make_plan(given, asked, Situation(**found)))
         opened.append(started)
         return started
 
@@ -183,11 +185,11 @@ def test_weights_that_do_not_fit_are_an_error_and_close_the_environments() -> No
     given.model.policy.value_net = torch.nn.Linear(3, 1)
     asked = recipe()
     with pytest.raises(SourceError):
-        warm_start(given, task(), asked, make_plan(given, asked, Situation()))
+        warm_start(Case(given, task(), None, asked), make_plan(given, asked, Situation()))
 
 
 def test_a_plan_names_its_algorithm(start: Start) -> None:
     started = start(agent("trpo"))
     assert type(started.model).__name__ == "PPO"
     assert isinstance(make_plan(agent("trpo"), recipe(), Situation()), Plan)
-    assert started.blueprint_agent.algorithm == "ppo"
+    assert started.prior.algorithm == "ppo"

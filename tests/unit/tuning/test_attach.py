@@ -13,20 +13,21 @@ from torch.nn import functional as F  # noqa: N812
 
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
 from acclimate.methods.channel import ChannelScale
-from acclimate.methods.dropout import Dropout, Dropping
+from acclimate.methods.dropout import Dropout
 from acclimate.methods.full import Full
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.shrink_perturb import ShrinkPerturb
 from acclimate.methods.wise import WiSE
-from acclimate.nets.experience import Decision
+from acclimate.nets.experience import Batch, Decision
+from acclimate.nets.masks import Dropping
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Categorical, Gaussian
 from acclimate.schedule import Linear
 from acclimate.tuning.attach import attach
 from acclimate.tuning.context import Context
-from acclimate.tuning.method import Batch, Method, Signals, chain
+from acclimate.tuning.method import Method, Signals, chain
 
 
 def network() -> nn.Sequential:

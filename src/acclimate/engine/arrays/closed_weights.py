@@ -14,8 +14,7 @@ from acclimate.engine.arrays.activations import Activation
 from acclimate.engine.arrays.flat import Flat
 from acclimate.engine.arrays.products import across
 from acclimate.engine.arrays.weights import Weights
-from acclimate.methods.channel import RowForm
-from acclimate.nets.closed_form import Form, closed
+from acclimate.nets.closed_form import Form, RowForm, closed
 from acclimate.nets.surgery import computers
 
 Array = NDArray[Any]

@@ -16,7 +16,7 @@ from acclimate.engine.arrays.flat import Flat
 from acclimate.engine.learning.recall import Recall, Watch
 from acclimate.engine.learning.trained import Trained
 from acclimate.nets.masks import Masked
-from acclimate.nets.surgery import statistics_modules
+from acclimate.nets.modes import statistics_modules
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from acclimate.engine.modules.lookup import Chosen
 from acclimate.nets.masks import Masked
-from acclimate.nets.surgery import statistics_modules
+from acclimate.nets.modes import statistics_modules
 
 _KNOWN = ("torch", "acclimate", "stable_baselines3")
 """Whose modules tell by their parts whether they are fixed."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
 from acclimate.engine.arrays.flat import Flat
-from acclimate.engine.arrays.native import Kernel
+from acclimate.engine.arrays.native.kernel import Kernel
 from acclimate.engine.arrays.perceptron import dense_layers
 from acclimate.engine.arrays.side import Side
 from acclimate.engine.arrays.split import Split

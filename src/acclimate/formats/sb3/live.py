@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
 
-from acclimate.agents.agent import Agent, Origin, Parts
 from acclimate.errors import SourceError, suggest
 from acclimate.formats.sb3 import hyperparameters
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
+from acclimate.sb3.parts import Origin, Parts, parts_of
 
 
 def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
@@ -39,7 +40,7 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
         hyperparameters=settings,
     )
     known = origin or Origin(steps=int(model.num_timesteps))
-    return Agent(blueprint, model, None, Origin(**{**vars(known), "unread": (*known.unread, *unread)})).parts()
+    return parts_of(model, blueprint, origin=replace(known, unread=(*known.unread, *unread)))
 
 
 def _policy_name(model: BaseAlgorithm) -> Any:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from gymnasium import spaces
 
-from acclimate.agents.agent import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 from acclimate.errors import SourceError
 from acclimate.files import numbers as numpy_records
 from acclimate.files import pickles as inert
@@ -25,6 +24,7 @@ from acclimate.formats.sb3 import archive, hyperparameters, sidecar
 from acclimate.formats.sb3 import legacy as layout
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
+from acclimate.sb3.parts import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 
 # The only serialized fields that are decoded; the rest (schedules, buffers, noise) never is.
 _DECODED = ("observation_space", "action_space", "policy_class", "policy_kwargs")

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acclimate.agents.agent import Origin, Parts
 from acclimate.errors import SourceError
 from acclimate.formats.sb3 import hyperparameters, live, sidecar
 from acclimate.formats.sb3 import read as sb3
 from acclimate.sb3 import vocabulary
+from acclimate.sb3.parts import Origin, Parts
 
 # Buffers need the environment they came from; an agent that acts needs none.
 _REPLACED = {"replay_buffer_class": None, "replay_buffer_kwargs": {}}

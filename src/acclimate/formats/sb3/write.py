@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from acclimate.errors import ExportError
 from acclimate.files.atomic import write_atomic
+from acclimate.formats.saved import Saved
 from acclimate.formats.sb3 import sidecar, vecnormalize
 
-if TYPE_CHECKING:
-    from acclimate.agents.agent import Agent
 
-
-def save(agent: Agent, path: Path) -> Path:
+def save(agent: Saved, path: Path) -> Path:
     """Write the agent's zip at `path` and its normaliser beside it; return the zip's path.
 
     The normaliser is ``vecnormalize.pkl`` in the same folder, or in a folder named like the zip where
     another agent's normaliser already lies in the first place; `load` looks in both.
 
     Raises:
-        ExportError: The folder cannot be written, or holds a normaliser that would be taken for this one's.
+        ExportError: Its networks carry methods, or the folder cannot be written or holds a normaliser that would be
+            taken for this one's.
     """
+    if agent.methods:
+        names = " and ".join(f"`{method.name}`" for method in agent.methods)
+        raise ExportError(
+            f"{path}: {names} in its networks cannot end as a stock network, and a zip holds nothing else; save "
+            f"the bundle, a folder: {path.with_suffix('')}"
+        )
     # Serialised by SB3 from a model that SB3 built: nothing of ours gets into the file.
     buffer = io.BytesIO()
     agent.copy().model.save(buffer)
@@ -39,7 +43,7 @@ def save(agent: Agent, path: Path) -> Path:
     return path
 
 
-def _normalizer_path(agent: Agent, path: Path) -> Path | None:
+def _normalizer_path(agent: Saved, path: Path) -> Path | None:
     """Return where the agent's normaliser goes: where `load` will look first and nobody else's lies."""
     found = sidecar.normalizer(path)
     others = any(other != path for other in path.parent.glob("*.zip"))

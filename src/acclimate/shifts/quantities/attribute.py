@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from acclimate.shifts.physics import Quantity
+from acclimate.shifts.quantities.quantity import Quantity
 
 
 def attribute(

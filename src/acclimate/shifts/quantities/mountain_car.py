@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from acclimate.shifts.physics import Quantity
 from acclimate.shifts.quantities.attribute import attribute
+from acclimate.shifts.quantities.quantity import Quantity
 from acclimate.shifts.quantities.rebind import number, rebind_number
 
 _GRAVITY = ("step", 0.0025)

@@ -8,14 +8,11 @@ would then both give 1. Hence every geom is scaled, the floor too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
 
-from acclimate.errors import TaskError
-from acclimate.shifts.physics import Physics, Quantity
+from acclimate.shifts.quantities.quantity import Quantity
 
 
 def quantities(env: gym.Env) -> Mapping[str, Quantity]:
@@ -68,7 +65,7 @@ def _gear(env: gym.Env, factor: float) -> None:
     settle(env)
 
 
-def _limits(env: gym.Env) -> tuple[np.ndarray, np.ndarray]:
+def limits(env: gym.Env) -> tuple[np.ndarray, np.ndarray]:
     """Return the limited joints and the start pose of each, clipped into its range."""
     model = env.model
     joints = np.flatnonzero(model.jnt_limited)
@@ -78,13 +75,13 @@ def _limits(env: gym.Env) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scale_limits(env: gym.Env, factor: float) -> None:
-    joints, start = _limits(env)
+    joints, start = limits(env)
     anchor = start[:, None]
     env.model.jnt_range[joints] = anchor + factor * (env.model.jnt_range[joints] - anchor)
 
 
 def _read_limits(env: gym.Env) -> np.ndarray:
-    joints, _ = _limits(env)
+    joints, _ = limits(env)
     return np.diff(env.model.jnt_range[joints], axis=1)[:, 0]
 
 
@@ -102,33 +99,7 @@ _ALL = {
 }
 
 
-@dataclass(frozen=True)
-class JointLimits(Physics):
-    """Range of the joints, scaled about the pose in which an episode starts."""
-
-    name: ClassVar[str] = "joint_limits"
-    example: ClassVar[float] = 0.5
-    positive: ClassVar[bool] = True
-
-    def verify(self, env: gym.Env, before: gym.Env) -> None:
-        """Read the ranges back, then bend every joint between the old and the new limit: one must resist.
-
-        A rollout would not do: random actions seldom reach the limits that a trained agent uses.
-
-        Raises:
-            TaskError: if a range is not what was declared, or both models resist alike.
-        """
-        self.read_back(env, before)
-        old, new = before.unwrapped, env.unwrapped
-        joints, _ = _limits(old)
-        pose = (old.model.jnt_range[joints] + new.model.jnt_range[joints]) / 2
-        for side in pose.T:
-            if self.identity or _resisting(old, joints, side) != _resisting(new, joints, side):
-                return
-        raise TaskError(f"the shift `{self}` changes nothing here; choose another value or another shift")
-
-
-def _resisting(env: gym.Env, joints: np.ndarray, pose: np.ndarray) -> int:
+def resisting(env: gym.Env, joints: np.ndarray, pose: np.ndarray) -> int:
     """Count the joint limits that push back in a pose, leaving the environment as it is."""
     import mujoco
 

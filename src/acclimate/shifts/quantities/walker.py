@@ -10,7 +10,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 
-from acclimate.shifts.physics import Quantity
+from acclimate.shifts.quantities.quantity import Quantity
 from acclimate.shifts.quantities.rebind import constant, rebind_constants
 
 _FIXTURES = ("HULL_FD", "LEG_FD", "LOWER_FD")

@@ -10,6 +10,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.nets.copies import copied, swap
+from acclimate.sb3.counters import updates_of
 
 RAMP = 10
 """After as many updates the weight of the past is one half; it grows until it is `decay`."""
@@ -72,7 +73,7 @@ class Averaging(BaseCallback):
 
     def update(self) -> None:
         """Take in the weights, if an update has changed them since the last time."""
-        updates = int(self.model._n_updates)
+        updates = updates_of(self.model)
         if self._seen in (None, updates):
             self._seen = updates
             return

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from acclimate.diagnosis.gradients import at_bound, cosine, gradient_norm, late
+from acclimate.diagnosis.gradients import at_bound, gradient_norm, late, trunk_cosine
 from acclimate.diagnosis.history import History
-from acclimate.diagnosis.reading import Glance
-from acclimate.nets.surgery import still
+from acclimate.diagnosis.reading import STATES, Fixed, Glance
+from acclimate.evaluation.rollouts import collect
+from acclimate.evaluation.seeds import DIAGNOSIS_SEED
+from acclimate.sb3.networks import find
 from acclimate.seam.seam import Seam
+from acclimate.training.job import Job
+from acclimate.training.warm_start import WarmStarted
 from acclimate.tuning.groups import Groups
 
 SAMPLED = 20
 """Gradients are measured at one step of the optimizer in so many."""
 RATES_EVERY = 50
 """Off-policy algorithms begin a rollout each step or two."""
-ROWS = 256
-AT_ONCE = 16
-"""Rows that a graph is kept of at once: a convolutional network puts out a megabyte for each of them."""
 LOGGED = ("approx_kl", "clip_fraction", "explained_variance")
 SECONDS = "cost/diagnosis_seconds"
+FEWEST = 32
+"""States on which networks are compared, in the shortest run."""
 
 
 class Diagnosing(BaseCallback):
@@ -124,62 +125,41 @@ class Diagnosing(BaseCallback):
         }
 
 
-def trunk_cosine(model: Any, seam: Seam) -> float | None:
-    """Return the cosine of the policy's and the critic's gradient on features that both train.
+def diagnosing(
+    job: Job,
+    started: WarmStarted,
+    seam: Seam,
+    seen: Mapping[str, Any] | None,
+    log: Mapping[str, list[float]],
+    trained: Callable[[], int],
+) -> Diagnosing:
+    """Return what looks at a run, with the states on which it compares.
 
-    The policy's is that of PPO's loss where its update begins (all ratios 1), which is A2C's at any time; the critic's
-    that of its squared error. None where nothing is shared, or where the critic alone trains it, as off-policy.
+    They are fewer in a short run. Nothing is trained on them, so they are not charged, as evaluations are not.
+
+    Args:
+        job: the run.
+        started: its model.
+        seam: its methods.
+        seen: what it saw before it was resumed.
+        log: what SB3 logs.
+        trained: gives the training steps taken.
     """
-    trunk = next((net for net in seam.tuner.nets if net.role == "trunk" and net.on_policy), None)
-    buffer = getattr(model, "rollout_buffer", None)
-    shared = [] if trunk is None else [p for p in trunk.parameters() if p.requires_grad]
-    if not shared or not isinstance(getattr(buffer, "observations", None), np.ndarray):
-        return None
-    rows = np.linspace(0, buffer.buffer_size * buffer.n_envs - 1, ROWS).astype(int)
-    place = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))
-    advantages = torch.as_tensor(buffer.advantages[place], device=model.device)
-    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    with _emptied(shared) as first:
-        second = [torch.zeros_like(p) for p in shared]
-        for begin in range(0, ROWS, AT_ONCE):
-            part = slice(begin, begin + AT_ONCE)
-            actors, critics = _losses(model, buffer, tuple(axis[part] for axis in place), advantages[part])
-            actors.backward(retain_graph=True, inputs=shared)
-            _add(second, torch.autograd.grad(critics, shared, allow_unused=True))
-            del actors, critics
-        return cosine(first, second)
-
-
-@contextmanager
-def _emptied(parameters: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """Give out the parameters' own gradients as zeros; between two updates nobody reads them."""
-    held = [p.grad for p in parameters]
-    for p in parameters:
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
-    try:
-        yield [p.grad for p in parameters]  # type: ignore[misc]
-    finally:
-        for p, before in zip(parameters, held, strict=True):
-            p.grad = before
-
-
-def _add(total: list[torch.Tensor], gradients: tuple[torch.Tensor | None, ...]) -> None:
-    for held, new in zip(total, gradients, strict=True):
-        if new is not None:
-            held += new
-
-
-def _losses(
-    model: Any, buffer: Any, place: tuple[np.ndarray, ...], advantages: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """Return the policy's and the critic's loss, summed over some rows of a rollout."""
-
-    def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(values[place], device=model.device)
-
-    actions = tensor(buffer.actions)
-    if actions.shape[-1] == 1 and not np.issubdtype(model.action_space.dtype, np.floating):
-        actions = actions.long().flatten()
-    with still(tuple(model.policy.modules())):
-        values, likelihood, _ = model.policy.evaluate_actions(tensor(buffer.observations), actions)
-    return -(advantages * likelihood).sum(), F.mse_loss(values.flatten(), tensor(buffer.returns), reduction="sum")
+    begun = time.perf_counter()
+    prior, steps = started.prior, max(FEWEST, min(STATES, job.case.recipe.steps // 20))
+    target = collect(prior, job.case.task, steps, seed=DIAGNOSIS_SEED)
+    source = None if job.case.source is None else collect(prior, job.case.source, steps, seed=DIAGNOSIS_SEED)
+    with torch.no_grad():
+        decides = next((net for net in find(prior.model) if net.decides), None)
+        saved = None if decides is None else decides.apply(decides.module, target)
+    device = started.model.device
+    fixed = Fixed(target.to(device), None if source is None else source.to(device), saved, job.plan.temperature)
+    looks = Diagnosing(
+        seam,
+        Glance(started.model, seam, fixed, prior.normalizer),
+        History(seen),
+        log,
+        lambda: job.charged + trained() + seam.tuner.context.charged,
+    )
+    looks.seconds += time.perf_counter() - begun
+    return looks

@@ -8,6 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.errors import DivergenceError
+from acclimate.sb3.counters import last_observations
 
 EVERY = 20
 """Off-policy algorithms start a rollout each step or two; looking at every 20th keeps the cost under one percent."""
@@ -22,7 +23,7 @@ def is_finite(model: BaseAlgorithm) -> bool:
 
 def sees_finite(model: BaseAlgorithm) -> bool:
     """Return whether the last observations are finite numbers."""
-    seen = model._last_obs
+    seen = last_observations(model)
     parts = seen.values() if isinstance(seen, dict) else (seen,)
     return all(bool(np.isfinite(part).all()) for part in parts)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from acclimate.sb3.counters import updates_of
+
 
 class PriorFirst(BaseCallback):
     """Hold the updates of an off-policy algorithm until the agent has acted for some steps, then make up for them.
@@ -41,7 +43,7 @@ class PriorFirst(BaseCallback):
         if self.model.train_freq.unit.value != "step":
             return self._usual
         each = self._usual if self._usual >= 0 else rollout
-        owed = taken // rollout * each - (self.model._n_updates - self.updates)
+        owed = taken // rollout * each - (updates_of(self.model) - self.updates)
         return 2 * each if owed > each else self._usual
 
     def _on_training_end(self) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers that leave torch's compiler out until somebody uses it.
+"""What goes round the building of a model: torch's compiler stays out of it, and its memory has a bound.
 
 When one of an optimizer's functions is called for the first time, torch marks it as not to be compiled, and imports its
 compiler to do so. That takes longer than all else in loading an agent.
@@ -7,12 +7,15 @@ compiler to do so. That takes longer than all else in loading an agent.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from acclimate.errors import UnsafeFileError
 
 _MARKED = "__dynamo_disable"
 """Where torch (2.13, `torch/_compile.py`) looks for the marked function before it makes one. If another version looks
@@ -40,3 +43,28 @@ def _late(plain: Callable[..., Any]) -> Callable[..., Any]:
         return marked(*args, **kwargs)
 
     return run
+
+
+class Bound(TorchFunctionMode):
+    """Refuses to set aside more memory for a network than its weights need.
+
+    A file can describe layers of any size; the weights that it really brings say how large the network is.
+    """
+
+    def __init__(self, weights: Mapping[str, torch.Tensor], where: str) -> None:
+        """Allow about twice the elements of these weights; `where` names the file in an error."""
+        self.where = where
+        self.elements = 2 * sum(tensor.numel() for tensor in weights.values()) + 2**20
+        self.tensors = 8 * len(weights) + 64
+        super().__init__()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do what is asked, and count what `torch.empty` sets aside."""
+        result = func(*args, **(kwargs or {}))
+        # Every layer starts as `torch.empty`, whose pages cost nothing until they are written.
+        if func is torch.empty:
+            self.elements -= result.numel()
+            self.tensors -= 1
+            if self.elements < 0 or self.tensors < 0:
+                raise UnsafeFileError(f"{self.where}: describes a network far larger than its weights; refused.")
+        return result

@@ -1,0 +1,24 @@
+"""Every seed of an episode, and why: what chooses an agent, what judges it and what trains it never meet.
+
+Episode `i` of an evaluation is reset with its seed plus `i`, so that agents are paired episode by episode. Each use has
+a range of its own, and may play as many episodes as lie between it and the next.
+"""
+
+from __future__ import annotations
+
+FINAL_SEED = 10_000
+"""The final evaluation, which nothing before it has seen; also what `evaluate` and films begin with."""
+SELECTION_SEED = 20_000
+"""The measurements during training, by which snapshots are chosen."""
+JUDGING_SEED = 25_000
+"""The episodes that decide whether the chosen snapshot is kept."""
+PROBE_SEED = 30_000
+"""The short look before training."""
+METHOD_SEED = 35_000
+"""The steps that methods ask for."""
+DIAGNOSIS_SEED = 37_000
+"""The states on which networks are compared."""
+TRAINING_SEED = 40_000
+"""The training environments of seed 0."""
+EPISODES_PER_SEED = 1_000
+"""How far the training environments of one seed lie from those of the next."""
