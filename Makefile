@@ -75,7 +75,7 @@ bench-methods: $(TESTS)  ## measure what each method costs an update, for docs/b
 	$(PYTHON) -m benchmarks.overhead
 
 benchmarks: $(RUNTIME)  ## measure the tables of docs/benchmarks.md anew (hours)
-	$(PYTHON) benchmarks/foundation.py
+	$(PYTHON) -m benchmarks.foundation
 
 zoo: zoo/ppo  ## fetch the public pretrained agents that tests and benchmarks read (network)
 	@echo "they lie in zoo/; the other targets find them there"

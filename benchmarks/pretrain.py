@@ -1,7 +1,7 @@
 """Train the agents that the project pretrains itself: the shipped demo agent and those of benchmark tier A.
 
-    python benchmarks/pretrain.py lunarlander-ppo --shipped     # src/acclimate/shipped/ppo-LunarLander-v3.zip
-    python benchmarks/pretrain.py cartpole-ppo --seed 2         # benchmarks/agents/ppo-CartPole-v1-s2.zip
+    python benchmarks/pretrain.py lunarlander-ppo --shipped  # src/acclimate/agents/shipped/ppo-LunarLander-v3.zip
+    python benchmarks/pretrain.py cartpole-ppo --seed 2      # benchmarks/agents/ppo-CartPole-v1-s2.zip
 
 Training and files are Stable-Baselines3's own, so that a user's agent and ours differ in nothing. Each folder
 has an `index.json` with the recipe, the seed, the wall time and the return of every agent. One torch thread
@@ -29,7 +29,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "src" / "acclimate" / "shipped"
+SHIPPED = ROOT / "src" / "acclimate" / "agents" / "shipped"
 AGENTS = ROOT / "benchmarks" / "agents"
 EVALUATION_SEED = 10_000
 ALGORITHMS = {"ppo": sb3.PPO, "dqn": sb3.DQN, "sac": sb3.SAC}

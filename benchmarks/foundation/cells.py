@@ -1,10 +1,7 @@
-"""Measure what `acclimate finetune` brings on real agents, beside what users do today.
-
-    python -m benchmarks.foundation                 # every missing cell, then the table in docs/benchmarks.md
-    python -m benchmarks.foundation --table         # the table alone
-    python -m benchmarks.foundation --case "PPO Hopper" --row acclimate --seeds 3
+"""The cells of the foundation benchmark: which are missing, and how one is run and written.
 
 A cell is one case, row and seed; it is written to disk when it ends, so the benchmark resumes where it was stopped.
+Worker processes import this file and begin at `run_cell`, so nothing heavy is imported before that.
 """
 
 from __future__ import annotations
@@ -12,13 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
-import os
-import sys
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ROOT / "benchmarks" / "results" / "foundation"
@@ -78,30 +70,3 @@ def wanted(arguments: argparse.Namespace) -> list[tuple[str, str, int, str]]:
                 if chosen and not once and not same and not path_of(case.name, row, seed).exists():
                     jobs.append((case.name, row, seed, arguments.zoo))
     return jobs
-
-
-def main() -> None:
-    """Run the missing cells and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", default=os.environ.get("ACCLIMATE_ZOO", str(ROOT.parent / "shared" / "zoo")))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--case", default="", help="only cases whose name holds this")
-    parser.add_argument("--row", action="append", choices=ROWS, help="only these rows")
-    parser.add_argument("--table", action="store_true", help="only write the table")
-    arguments = parser.parse_args()
-    if not arguments.table:
-        jobs = wanted(arguments)
-        print(f"{len(jobs)} cells to run", flush=True)
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(arguments.jobs, maxtasksperchild=1) as pool:
-            for line in pool.imap_unordered(run_cell, jobs):
-                print(line, flush=True)
-    from benchmarks.foundation.table import write_table
-
-    write_table()
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    main()

@@ -1,15 +1,11 @@
-"""Measure whether seeds of one comparison should be trained together: as one batched computation, or a process each.
+"""The measurements of several seeds at once: networks forward and back, and whole fine-tuning runs.
 
-    python -m benchmarks.seeds                     # both, then the tables in docs/benchmarks.md
-    python -m benchmarks.seeds --only products --rounds 30 --no-table
-
-The first part takes K networks forward and back as one batched computation and one after another, as the engine would;
-the second K whole fine-tuning runs at once, one on each core, and one after another. All ways take turns.
+K networks go forward and back as one batched computation and one after another, as the engine would; K whole runs at
+once, one on each core, and one after another. All ways take turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -27,8 +23,7 @@ from torch import nn
 
 from acclimate.engine.arrays.activations import activation
 from acclimate.engine.arrays.perceptron import Perceptron
-from benchmarks.conditions import begin, cores
-from benchmarks.page import put
+from benchmarks.conditions import cores
 from benchmarks.seeds.stacked import Stacked, StackedTorch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,26 +176,3 @@ def runs(rounds: int) -> list[str]:
         lines.append(f"| wall time | {together} | {np.median(found[APART]):.1f} | {ratio} |")
         print(lines[-1], flush=True)
     return lines
-
-
-def main() -> None:
-    """Measure and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--run-rounds", type=int, default=3, help="of whole runs")
-    parser.add_argument("--only", choices=("products", "runs"))
-    parser.add_argument("--no-table", action="store_true", help="print and write nothing")
-    arguments = parser.parse_args()
-    begin(1, kernel=False)
-    rounds = f"{arguments.rounds} rounds of {PASSES} passes, and of {arguments.run_rounds} of whole runs"
-    lines = [f"Median and quartiles of {rounds}; one thread for each process.", ""]
-    if arguments.only != "runs":
-        lines += [*products(arguments.rounds), ""]
-    if arguments.only != "products":
-        lines += runs(arguments.run_rounds)
-    if not arguments.no_table and arguments.only is None:
-        put("seeds", "\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,7 @@
-"""Measure what a user waits for: seconds of training, and steps, until the agent returns what it should.
+"""The cells of the benchmark of the time until a return: which are missing, and how one is run and written.
 
-    python -m benchmarks.target                    # every missing cell, one at a time, then the table in docs
-    python -m benchmarks.target --case CartPole --row acclimate --seeds 1
-    python -m benchmarks.target --table            # the table alone
-
-A cell is one case, row and seed, in a process and on a core of its own; it is written when it ends, so the benchmark
-resumes where it was stopped. The return wanted is half the way from what the pretrained agent returns in the changed
-world to what it returns at home, both from the zero-shot cells of `benchmarks.foundation`.
+A cell is one case, row and seed, in a process and on a core of its own: `run_all` begins such a process, which runs
+this file and nothing of the command, and so has imported no table.
 """
 
 from __future__ import annotations
@@ -20,8 +15,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.foundation import cells as foundation
 
@@ -99,8 +92,8 @@ def run_all(jobs: list[tuple[str, str, int]], at_once: int, zoo: str) -> None:
     def run(job: tuple[str, str, int]) -> None:
         core = free.get()
         try:
-            command = [sys.executable, "-m", "benchmarks.target.cells", "--cell", json.dumps(job), "--core", str(core)]
-            subprocess.run([*command, "--zoo", zoo], check=True, cwd=ROOT)
+            command = [sys.executable, "-m", "benchmarks.target.cells", json.dumps([core, *job, zoo])]
+            subprocess.run(command, check=True, cwd=ROOT)
         finally:
             free.put(core)
 
@@ -108,31 +101,12 @@ def run_all(jobs: list[tuple[str, str, int]], at_once: int, zoo: str) -> None:
         list(pool.map(run, jobs))
 
 
-def main() -> None:
-    """Run the missing cells and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", default=os.environ.get("ACCLIMATE_ZOO", str(ROOT.parent / "shared" / "zoo")))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="cells at once, each on its own core")
-    parser.add_argument("--case", default="", help="only cases whose name holds this")
-    parser.add_argument("--row", action="append", help="only these rows")
-    parser.add_argument("--table", action="store_true", help="only write the table")
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    parser.add_argument("--core", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.cell:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {arguments.core})
-        print(run_cell(*json.loads(arguments.cell), arguments.zoo), flush=True)
-        return
-    if not arguments.table:
-        jobs = missing(arguments)
-        print(f"{len(jobs)} cells to run", flush=True)
-        run_all(jobs, arguments.jobs, arguments.zoo)
-    from benchmarks.target.table import write_table
-
-    write_table()
+def work(core: int, name: str, row: str, seed: int, zoo: str) -> None:
+    """Run one cell in this process, which from here on has one core, and say what came of it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    print(run_cell(name, row, seed, zoo), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    work(*json.loads(sys.argv[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.target import table as target_table
+from benchmarks.target import table
 from benchmarks.target.reaching import Reaching
 from stable_baselines3 import PPO
 
@@ -47,5 +47,5 @@ def cell(reached: bool, seconds: float) -> dict[str, Any]:
 
 def test_what_is_not_reached_is_later_than_all_else() -> None:
     cells = [cell(True, 30.0), cell(False, 20.0), cell(True, 10.0)]
-    assert target_table.figure(cells, "seconds") == "30 (30, > 20, 10)"
-    assert target_table.figure([*cells[:2], cell(False, 25.0)], "seconds") == "> 20 (30, > 20, > 25)"
+    assert table.figure(cells, "seconds") == "30 (30, > 20, 10)"
+    assert table.figure([*cells[:2], cell(False, 25.0)], "seconds") == "> 20 (30, > 20, > 25)"
