@@ -12,6 +12,7 @@ from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from acclimate.engine.arrays import operators
 from acclimate.engine.arrays.native import kernel
 from acclimate.engine.device import engine as device
 from acclimate.engine.modules import off_policy as modular_off
@@ -158,15 +159,19 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         return ("sb3", f"{why}: left to Stable-Baselines3 itself") if seam.engine is None else ("acclimate", why)
     if seam.model.device.type != "cpu":
         return "sb3", f"networks on `{seam.model.device.type}` (`engine: device` is experimental there)"
+    engine: OnPolicyEngine | OffPolicyEngine | ModularEngine
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
+    used = operators.ARRAYS
     if why is None:
-        seam.engine = engine = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
-        return "acclimate", f"perceptrons trained without autograd{engine.by}: the same updates, faster{engine.kept}"
-    if off and modular_off.cannot(seam.model, stock, seam.tuner) is None:
+        seam.engine = engine = plain = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
+        how = f"perceptrons trained without autograd{plain.by}"
+    elif off and modular_off.cannot(seam.model, stock, seam.tuner) is None:
         seam.engine = engine = OffPolicyEngine(seam, stock, modular_off)
-        return "acclimate", f"trained through its own modules ({why}): the same updates, faster{engine.kept}"
-    if not off and modular.cannot(seam.model, stock, seam.tuner) is None:
-        seam.engine = modules = ModularEngine(seam, stock)
-        return "acclimate", f"trained through its own modules ({why}): the same updates, faster{modules.kept}"
-    return "sb3", f"{why}: left to Stable-Baselines3 itself"
+        how = f"trained through its own modules ({why})"
+    elif not off and modular.cannot(seam.model, stock, seam.tuner) is None:
+        seam.engine = engine = ModularEngine(seam, stock)
+        how, used = f"trained through its own modules ({why})", operators.MODULES
+    else:
+        return "sb3", f"{why}: left to Stable-Baselines3 itself"
+    return "acclimate", f"{how}: the same updates, faster{engine.kept}{operators.without(used)}"

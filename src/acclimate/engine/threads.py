@@ -28,7 +28,7 @@ def threads(built: Kernel | None) -> Iterator[None]:
     start (OMP_NUM_THREADS and the like) and starts as many as a product is worth.
     """
     usual = torch.get_num_threads()
-    if usual == 1 or (built is None and products.NARROW):
+    if usual == 1 or (built is None and products.narrow()):
         yield
         return
     pools = _numpys() if built is not None else []

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from acclimate.engine.arrays.operators import RELU_BACK, operator
+
 Array = NDArray[Any]
 
 MANY = 8192
@@ -51,11 +53,12 @@ def _relu(x: Array, kept: Array) -> None:
 
 
 def _relu_back(gradient: Array, out: Array, kept: Array) -> None:
-    if out.size < MANY:
+    back: Any = None if out.size < MANY else operator(RELU_BACK)
+    if back is None:
         gradient *= out > 0.0
     else:
         into = torch.from_numpy(gradient)
-        torch.ops.aten.threshold_backward.grad_input(into, torch.from_numpy(out), 0, grad_input=into)
+        back.grad_input(into, torch.from_numpy(out), 0, grad_input=into)
 
 
 def _leave(x: Array, kept: Array) -> None:

@@ -8,12 +8,16 @@ threads gain more: then large products go to oneDNN only beside modules, which h
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
+from torch import Tensor
+
+from acclimate.engine.arrays.operators import LINEAR, operator
 
 Array = NDArray[Any]
 
@@ -26,30 +30,34 @@ for work slow each other."""
 _WHOLE = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 """What OpenBLAS calls the CPUs whose vectors of 512 bits it uses."""
 
-_linear = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
-_WIDE = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
-def _is_narrow() -> bool:
-    """Tell whether numpy's products use half of the vector width that oneDNN's use."""
-    numpys = [pool for pool in threadpool_info() if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]]
-    return _WIDE and any(pool["architecture"] not in _WHOLE for pool in numpys)
-
-
-NARROW = _is_narrow()
-"""Whether oneDNN is faster than numpy at large products."""
-
-
 BROAD = 1 << 19
 """A layer of so many weights takes numpy up to three times as long as oneDNN where rows are few."""
 
 
+@cache
+def _half() -> bool:
+    """Tell whether numpy's products use half of a CPU's vectors of 512 bits."""
+    numpys = [pool for pool in threadpool_info() if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]]
+    return any(pool["architecture"] not in _WHOLE for pool in numpys)
+
+
+def narrow() -> bool:
+    """Tell whether large products go to oneDNN because it is faster at them than numpy."""
+    return operator(LINEAR) is not None and _half()
+
+
 def _large(rows: int, between: int, columns: int, dtype: Any, most: int = MANY, *, broad: bool = False) -> bool:
-    if not _WIDE or _linear is None or dtype != np.float32:
+    multiplications = rows * between * columns
+    # What is small in any case is told first: most products are.
+    if multiplications <= FEW or dtype != np.float32 or operator(LINEAR) is None:
         return False
-    if torch.get_num_threads() > 1:
-        return rows * between * columns > FEW
-    return (NARROW or broad) and rows * between * columns > most
+    return torch.get_num_threads() > 1 or ((broad or _half()) and multiplications > most)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, follow: str = "none") -> Tensor:
+    """Return x W^T + b by oneDNN, which `_large` has found to be there."""
+    run: Any = operator(LINEAR)
+    return run(x, weight, bias, follow, [], "")
 
 
 def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None = None) -> tuple[Array, bool]:
@@ -64,7 +72,7 @@ def affine(x: Array, weight: Array, bias: Array, out: Array, follow: str | None 
     """
     if _large(*x.shape, len(weight), out.dtype, broad=weight.size >= BROAD):
         tensors = (torch.from_numpy(array) for array in (x, weight, bias))
-        return _linear(*tensors, follow or "none", [], "").numpy(), follow is not None  # type: ignore[misc]
+        return _linear(*tensors, follow or "none").numpy(), follow is not None
     np.matmul(x, weight.T, out=out)
     out += bias
     return out, False
@@ -76,14 +84,13 @@ def through(gradient: Array, weight: Array, out: Array) -> Array:
         # numpy takes this for a matrix product, and is slow at it.
         return np.multiply(gradient, weight, out=out)
     if _large(*gradient.shape, weight.shape[1], out.dtype, broad=weight.size >= BROAD):
-        return _linear(torch.from_numpy(gradient), torch.from_numpy(weight).t(), None, "none", [], "").numpy()  # type: ignore[misc]
+        return _linear(torch.from_numpy(gradient), torch.from_numpy(weight).t()).numpy()
     return np.matmul(gradient, weight, out=out)
 
 
 def across(gradient: Array, x: Array, out: Array) -> None:
     """Write the gradient with respect to a layer's weight, g^T x, (out, in)."""
     if _large(*gradient.shape, x.shape[1], out.dtype, 2 * MANY):
-        product = _linear(torch.from_numpy(gradient).t(), torch.from_numpy(x).t(), None, "none", [], "")  # type: ignore[misc]
-        torch.from_numpy(out).copy_(product)
+        torch.from_numpy(out).copy_(_linear(torch.from_numpy(gradient).t(), torch.from_numpy(x).t()))
     else:
         np.matmul(gradient.T, x, out=out)

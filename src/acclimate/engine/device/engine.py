@@ -96,7 +96,7 @@ def proven(seam: Seam, stock: type, record: Callable[[], Recorder]) -> tuple[Dev
     if not apart <= APART:
         return None, f"captured updates that end {apart:.1e} of the way from Stable-Baselines3's in a rehearsal"
     said = f"updates captured as CUDA graphs, in a rehearsal {apart:.1e} of the way from Stable-Baselines3's"
-    return DeviceEngine(seam, stock, record()), said
+    return DeviceEngine(seam, stock, record()), f"{said}{rehearsed.update.without}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 
+from acclimate.engine.arrays.operators import each
 from acclimate.engine.device.captured import Host, Recorder
 from acclimate.engine.device.inputs import Minibatch
 from acclimate.engine.device.update import DeviceUpdate, read
@@ -102,8 +103,8 @@ def follow(parameters: Iterable[Tensor], targets: Iterable[Tensor], tau: float) 
     """Move targets by a share of the way, in the two passes of SB3's `polyak_update`."""
     ours, theirs = [p.detach() for p in parameters], [p.detach() for p in targets]
     if theirs:
-        torch._foreach_mul_(theirs, 1 - tau)
-        torch._foreach_add_(theirs, ours, alpha=tau)
+        each("mul_", theirs, 1 - tau)
+        each("add_", theirs, ours, alpha=tau)
 
 
 def least(values: tuple[Tensor, ...]) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer, RMSprop
 
+from acclimate.engine.arrays.operators import each
 from acclimate.engine.device.numbers import Number, Refused
 from acclimate.engine.learning.steps import flat_step
 
@@ -133,7 +134,7 @@ class ListStep:
             group = self._optimizer.param_groups[run.group]
             gradients = [p.grad for p in run.parameters]
             if group["weight_decay"]:
-                gradients = torch._foreach_add(gradients, run.parameters, alpha=group["weight_decay"])
+                gradients = each("add", gradients, run.parameters, alpha=group["weight_decay"])
             run.count.add_(1.0)
             self._advance(run, gradients, group)
 
@@ -154,16 +155,16 @@ class AdamStep(ListStep):
     def _advance(self, run: Run, gradients: Any, group: dict[str, Any]) -> None:
         first, second = run.moments
         beta1, beta2 = group["betas"]
-        torch._foreach_lerp_(first, gradients, 1 - beta1)
-        torch._foreach_mul_(second, beta2)
-        torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+        each("lerp_", first, gradients, 1 - beta1)
+        each("mul_", second, beta2)
+        each("addcmul_", second, gradients, gradients, value=1 - beta2)
         dtype = run.parameters[0].dtype
         size = (run.rate.tensor / (1 - beta1**run.count)).to(dtype)
         root = (1 - beta2**run.count).sqrt().to(dtype)
-        below = torch._foreach_sqrt(second)
-        torch._foreach_div_(below, root)
-        torch._foreach_add_(below, group["eps"])
-        _move(run, torch._foreach_div(first, below), size)
+        below = each("sqrt", second)
+        each("div_", below, root)
+        each("add_", below, group["eps"])
+        _move(run, each("div", first, below), size)
 
 
 class RMSpropStep(ListStep):
@@ -173,14 +174,14 @@ class RMSpropStep(ListStep):
 
     def _advance(self, run: Run, gradients: Any, group: dict[str, Any]) -> None:
         (square,) = run.moments
-        torch._foreach_mul_(square, group["alpha"])
-        torch._foreach_addcmul_(square, gradients, gradients, 1 - group["alpha"])
+        each("mul_", square, group["alpha"])
+        each("addcmul_", square, gradients, gradients, value=1 - group["alpha"])
         size = run.rate.tensor.to(run.parameters[0].dtype)
-        _move(run, torch._foreach_div(gradients, self._root(square, group["eps"])), size)
+        _move(run, each("div", gradients, self._root(square, group["eps"])), size)
 
     def _root(self, square: list[Tensor], epsilon: float) -> Any:
-        root = torch._foreach_sqrt(square)
-        torch._foreach_add_(root, epsilon)
+        root = each("sqrt", square)
+        each("add_", root, epsilon)
         return root
 
 
@@ -193,12 +194,12 @@ class TensorFlowRMSpropStep(RMSpropStep):
         return count
 
     def _root(self, square: list[Tensor], epsilon: float) -> Any:
-        return torch._foreach_sqrt(torch._foreach_add(square, epsilon))
+        return each("sqrt", each("add", square, epsilon))
 
 
 def _move(run: Run, way: Any, size: Tensor) -> None:
-    torch._foreach_mul_(way, size)
-    torch._foreach_sub_(run.parameters, way)
+    each("mul_", way, size)
+    each("sub_", run.parameters, way)
 
 
 _STEPS: dict[type, type[ListStep]] = {Adam: AdamStep, RMSprop: RMSpropStep, RMSpropTFLike: TensorFlowRMSpropStep}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from acclimate.engine.arrays import operators
 from acclimate.engine.device.baked import baked
 from acclimate.engine.device.captured import WARM, Host, Recorder, Runner
 from acclimate.engine.device.learner import Learner, Shown
@@ -40,6 +41,8 @@ class DeviceUpdate(ABC):
             learner.stepped = self.stepped
         self.batch = Batch(None)
         self.figures = torch.zeros((), device=self.device)
+        self.without = operators.without(operators.LISTS, self.device.type)
+        """What is not used of torch, and why; it is tried here, as nothing can be tried during a capture."""
         self._recorder = recorder
         self.warm(WARM)
 

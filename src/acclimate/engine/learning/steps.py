@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer, RMSprop
 
+from acclimate.engine.arrays import operators
 from acclimate.engine.arrays.flat import Flat
 
 Array = NDArray[Any]
@@ -135,30 +136,26 @@ class FlatStep:
 
 
 class AdamStep(FlatStep):
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980), by torch's own fused kernel on the flat array."""
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980), by torch's own fused kernel on the flat array where it is right."""
 
     moments = ("exp_avg", "exp_avg_sq")
 
+    def __init__(self, optimizer: Optimizer, flat: Flat) -> None:
+        """Look for the kernel."""
+        super().__init__(optimizer, flat)
+        self._fused = operators.operator(operators.ADAM)
+
     def _advance(self, run: Run, rate: float, group: dict[str, Any]) -> None:
-        values, gradient, first, second = run.tensors
         beta1, beta2 = group["betas"]
+        options = {"lr": rate, "beta1": beta1, "beta2": beta2}
+        options.update(weight_decay=group["weight_decay"], eps=group["eps"])
+        if self._fused is None:
+            operators.adam(*run.tensors, run.steps, **options)
+            return
+        values, gradient, first, second = run.tensors
         run.count.fill_(run.steps)
         # What `torch.optim.adam.adam(fused=True)` comes down to, without the forty microseconds around it.
-        torch._fused_adam_(
-            [values],
-            [gradient],
-            [first],
-            [second],
-            [],
-            [run.count],
-            lr=rate,
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        self._fused([values], [gradient], [first], [second], [], [run.count], **options, amsgrad=False, maximize=False)
 
 
 class RMSpropStep(FlatStep):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from acclimate.engine.arrays.operators import CONVOLUTION, CONVOLUTION_BACK, RELU_BACK, operator
 from acclimate.engine.modules.lookup import Chosen
 from acclimate.engine.modules.stages import Stage, touched
 from acclimate.nets.surgery import Computing
@@ -20,8 +21,6 @@ from acclimate.nets.surgery import Computing
 PIECE = 32
 """Rows of a piece."""
 
-_fused = getattr(getattr(torch.ops, "mkldnn", None), "_convolution_pointwise", None)
-_ONEDNN = torch.backends.mkldnn.is_available()
 _LAST = torch.channels_last
 
 
@@ -53,11 +52,13 @@ class Convolution(Stage):
 
     @staticmethod
     def fits(layer: nn.Module, relu: nn.Module) -> bool:
-        """Tell whether two modules are these and nothing stands between them."""
+        """Tell whether two modules are these with nothing between them, and torch has what goes back through them."""
         stock = layer.stock if isinstance(layer, Computing) else type(layer)
         if stock is not nn.Conv2d or type(relu) is not nn.ReLU or touched(layer) or touched(relu):
             return False
-        return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)  # type: ignore[union-attr]
+        if layer.padding_mode != "zeros" or isinstance(layer.padding, str):  # type: ignore[union-attr]
+            return False
+        return operator(CONVOLUTION_BACK) is not None and operator(RELU_BACK) is not None
 
     @property
     def geometry(self) -> tuple[Any, ...]:
@@ -105,11 +106,12 @@ class _Pieces:
         layers = [i for i in range(len(self.weights)) if wanted[2 * i] or wanted[2 * i + 1]]
         lowest = 0 if below else min(layers, default=len(self.weights))
         inward: list[Tensor] = []
+        relu_back: Any = operator(RELU_BACK)
         for number, outputs in enumerate(self.outputs):
             begin = number * PIECE
             g = gradient[begin : begin + PIECE].contiguous(memory_format=_LAST)
             for i in range(len(self.weights) - 1, lowest - 1, -1):
-                g = torch.ops.aten.threshold_backward(g, outputs[i], 0)
+                g = relu_back(g, outputs[i], 0)
                 x = outputs[i - 1] if i else self.piece(begin)
                 mask = [i > lowest or below, wanted[2 * i], wanted[2 * i + 1]]
                 g, *more = _backward(g, x, self.weights[i], self.geometries[i], mask)
@@ -142,13 +144,13 @@ class _Convolve(torch.autograd.Function):
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Any) -> Tensor:
     padding, stride, dilation, groups = geometry
-    if _ONEDNN and _fused is not None and x.dtype == torch.float32:
-        return _fused(x, weight, bias, padding, stride, dilation, groups, "relu", [], "")
+    fused = operator(CONVOLUTION) if x.dtype == torch.float32 else None
+    if fused is not None:
+        return fused(x, weight, bias, padding, stride, dilation, groups, "relu", [], "")
     return torch.conv2d(x, weight, bias, stride, padding, dilation, groups).relu_()
 
 
 def _backward(g: Tensor, x: Tensor, weight: Tensor, geometry: Any, mask: list[bool]) -> Any:
     padding, stride, dilation, groups = geometry
-    return torch.ops.aten.convolution_backward(
-        g, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, mask
-    )
+    back: Any = operator(CONVOLUTION_BACK)
+    return back(g, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, mask)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from acclimate.engine.arrays.operators import RELU_BACK, operator
 from acclimate.engine.arrays.products import across, affine, through
 from acclimate.engine.modules.stages import Stage, touched
 from acclimate.nets.surgery import Computing
@@ -54,7 +55,8 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight, out = ctx.saved_tensors
-        g = torch.ops.aten.threshold_backward(gradient, out, 0)
+        relu_back = operator(RELU_BACK)
+        g = gradient * (out > 0) if relu_back is None else relu_back(gradient, out, 0)
         below, of_weight, of_bias = ctx.needs_input_grad
         arrays = g.numpy(), x.detach().numpy(), weight.detach().numpy()
         inward = torch.from_numpy(through(arrays[0], arrays[2], np.empty_like(arrays[1]))) if below else None
