@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import faulthandler
 import io
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from acclimate.errors import TaskError
 from acclimate.evaluation.players import AgentPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED
 from acclimate.evaluation.slot import Slot
+from acclimate.parallel.fork import can_fork, fork
 
 if TYPE_CHECKING:
     from acclimate.agents.agent import Agent
@@ -77,7 +77,7 @@ def film(
 ) -> Filming:
     """Begin a film, of which `end` returns what `record` does; several may be under way at the same time."""
     path = Path(path)
-    if "fork" not in multiprocessing.get_all_start_methods() or multiprocessing.current_process().daemon:
+    if not can_fork():
         return Filming(path, reason="rendering needs a process of its own, which cannot be forked here")
     try:
         return Filming(path, task=task, actions=_play(agent, task, seed, seconds), seed=seed)
@@ -97,14 +97,9 @@ class Filming:
         self._said = self._child = None
         if task is None:
             return
-        with warnings.catch_warnings():
-            # Python warns of forking beside threads: a child that waits for one of their locks is killed.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
-            self._child = multiprocessing.get_context("fork").Process(
-                target=_child, args=(task, actions, seed, self._temporary, self._said.fileno()), daemon=True
-            )
-            self._child.start()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
+        # A child that waits for a lock of one of this process's threads is killed.
+        self._child = fork(_child, task, actions, seed, self._temporary, self._said.fileno())
         self._until = time.monotonic() + PATIENCE
 
     def end(self) -> Clip:

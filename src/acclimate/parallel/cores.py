@@ -12,14 +12,12 @@ from collections.abc import Callable
 
 import gymnasium as gym
 
-from acclimate.parallel.shared_memory import Board
-
 Make = Callable[[], gym.Env]
 _KNOWN = ("gymnasium.envs.", "ale_py.", "acclimate.")
 """Environments that run the same in a forked process; others may hold threads or a GPU, which no fork carries."""
 _STEPS = 50
-_MESSAGES, _SHARED = 1.5e-4, 3e-5
-"""Seconds that handing out a step of the vector and gathering it takes, by messages and in memory that is shared."""
+_EXCHANGE = 1.5e-4
+"""Seconds that handing out a step of the vector and gathering it takes."""
 _FURTHER = 1 / 3
 """What share of that each process beyond the second takes."""
 _WORTH = 0.8
@@ -38,10 +36,10 @@ def processes(make: Make, n: int) -> int:
     try:
         if not _is_known(env):
             return 1
-        seconds, shared = _seconds(env), Board.fits(env.observation_space, env.action_space)
+        seconds = _seconds(env)
     finally:
         env.close()
-    return cheapest(seconds, n, most, _SHARED if shared else _MESSAGES)
+    return cheapest(seconds, n, most, _EXCHANGE)
 
 
 def forks(*makes: Make) -> int:

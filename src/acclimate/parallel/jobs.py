@@ -5,16 +5,16 @@ What an evaluation finds depends on its agent, task and seeds alone, so the numb
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import time
-import warnings
 from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from typing import Any, TypeVar
 
 from acclimate.errors import AcclimateError
+from acclimate.parallel.fork import fork
 from acclimate.parallel.threads import torch_threads
 
 Found = TypeVar("Found")
@@ -64,13 +64,8 @@ def _together(others: Sequence[Callable[[], Found]], own: Callable[[], Found]) -
 
 
 def _fork(job: Callable[[], Any]) -> tuple[Any, Connection]:
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(job, there, here), daemon=True)
-    with warnings.catch_warnings():
-        # Python warns of threads at a fork; a child uses none of this process's, as torch has one thread there.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
+    here, there = Pipe(duplex=False)
+    process = fork(_serve, job, there, here)
     there.close()
     return process, here
 

@@ -2,17 +2,14 @@
 
 What an environment does depends on its own seed and actions alone, so the numbers are those of SB3's `DummyVecEnv`.
 SB3's `SubprocVecEnv` has a process and two messages for each environment; here a process steps its share of them one
-after another, and this one works too instead of waiting. Actions, and what comes of a step that ends no episode, stand
-in memory that both share (`board`); all else goes by messages.
+after another, and this one works too instead of waiting.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import time
-import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -22,9 +19,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from acclimate.errors import TaskError
+from acclimate.parallel.fork import fork
 from acclimate.parallel.serial import step
-from acclimate.parallel.shared_memory import Board
-from acclimate.parallel.worker import NAP, PATIENCE, Makers, call, hear, serve, unpacked
+from acclimate.parallel.worker import Makers, call, hear, serve, unpacked
 
 Array = NDArray[Any]
 
@@ -48,15 +45,10 @@ class ForkedVecEnv(VecEnv):
         self._pipes: list[Connection] = []
         self.processes: list[Any] = []
         """Those that step the other shares, as SB3's `SubprocVecEnv` has them."""
-        self._boards: list[Board | None] = []
         self._actions: Array | None = None
-        self._asked: list[bool] = []
         self._closed = False
-        seen, done = self._own.observation_space, self._own.action_space
         for share in self._shares[1:]:
-            n = share.stop - share.start
-            self._boards.append(Board(n, seen, done) if Board.fits(seen, done) else None)  # type: ignore[arg-type]
-            self._fork(makers[share], self._boards[-1])
+            self._fork(makers[share])
         try:
             self._ask(("spaces",))
         except BaseException:
@@ -64,14 +56,9 @@ class ForkedVecEnv(VecEnv):
             raise
         super().__init__(len(makers), self._own.observation_space, self._own.action_space)
 
-    def _fork(self, makers: Makers, board: Board | None) -> None:
-        context = multiprocessing.get_context("fork")
-        here, there = context.Pipe()
-        process = context.Process(target=serve, args=(there, [here, *self._pipes], makers, board), daemon=True)
-        with warnings.catch_warnings():
-            # Python warns of threads at a fork; a child runs environments alone, which use none of this process's.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
+    def _fork(self, makers: Makers) -> None:
+        here, there = Pipe()
+        process = fork(serve, there, [here, *self._pipes], makers)
         there.close()
         self._pipes.append(here)
         self.processes.append(process)
@@ -106,19 +93,8 @@ class ForkedVecEnv(VecEnv):
 
     def step_async(self, actions: Array) -> None:
         """Let the other processes begin."""
-        self._actions, self._asked = actions, []
-        for share, board, pipe in zip(self._shares[1:], self._boards, self._pipes, strict=True):
-            mine = actions[share]
-            self._asked.append(board is not None and board.takes(mine))
-            try:
-                if board is None or not self._asked[-1]:
-                    pipe.send(("step", mine))
-                    continue
-                board.ask(mine)
-                if board.asleep:
-                    pipe.send(("wake",))
-            except OSError as error:
-                raise self._lost() from error
+        self._actions = actions
+        self._send([("step", actions[share]) for share in self._shares[1:]])
 
     def step_wait(self) -> Any:
         """Step the own share, and wait for the others."""
@@ -129,32 +105,13 @@ class ForkedVecEnv(VecEnv):
             own = step(self._own, actions[self._shares[0]])
         finally:
             # Heard in any case: what stays in a pipe would be taken for the next answer.
-            parts = self._stepped()
+            answers = self._receive()
+        parts = [((seen, paid, done, unpacked(infos)), told) for (seen, paid, done, infos), told in answers]
         for share, told in zip(self._shares, [self._own.reset_infos, *(part[1] for part in parts)], strict=True):
             if told is not None:
                 self.reset_infos[share] = told
         observations, rewards, dones, infos = zip(own, *(part[0] for part in parts), strict=True)
         return _joined(observations), np.concatenate(rewards), np.concatenate(dones), list(chain(*infos))
-
-    def _stepped(self) -> list[Any]:
-        """Return the step of each process, and what its environments said at a reset, if there was one."""
-        answers = [self._step_of(*each) for each in zip(self._pipes, self._boards, self._asked, strict=True)]
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return answers
-
-    def _step_of(self, pipe: Connection, board: Board | None, shared: bool) -> Any:
-        if board is not None and shared and _is_answered(board, pipe) and (found := board.read()) is not None:
-            return found, None
-        answer = self._answer(pipe)
-        if isinstance(answer, BaseException):
-            return answer
-        (observations, rewards, dones, infos), told = answer
-        infos = unpacked(infos)
-        if board is not None:
-            board.learn(infos)
-        return (observations, rewards, dones, infos), told
 
     def reset(self) -> Any:
         """Begin episodes everywhere, by the seeds and options that were set."""
@@ -238,13 +195,3 @@ def _joined(observations: Sequence[Any]) -> Any:
     if isinstance(first, tuple):
         return tuple(np.concatenate(parts) for parts in zip(*observations, strict=True))
     return np.concatenate(observations)
-
-
-def _is_answered(board: Board, pipe: Connection) -> bool:
-    """Wait for an answer on the board; false where there will be none, as the process has died."""
-    until = time.perf_counter() + PATIENCE
-    while board.asked:
-        # Readable where nothing was sent: the other end is closed.
-        if time.perf_counter() > until and pipe.poll(NAP) and board.asked:
-            return False
-    return True

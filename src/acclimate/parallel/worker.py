@@ -1,4 +1,4 @@
-"""A share of a vector's environments, stepped in a process of its own; see `forked`."""
+"""A share of a vector's environments, stepped in a process of its own; see `vector`."""
 
 from __future__ import annotations
 
@@ -17,39 +17,21 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from acclimate.errors import AcclimateError, TaskError
 from acclimate.parallel.serial import step
-from acclimate.parallel.shared_memory import Board
 
 Array = NDArray[Any]
 Makers = Sequence[Callable[[], gym.Env]]
 PATIENCE = 1e-3
 """Seconds of waiting awake: longer than what comes between two steps of a rollout, shorter than an update."""
-NAP = 2e-3
-"""Seconds after which one who sleeps looks again: a word to wake it may cross with its falling asleep."""
 
 
-def hear(pipe: Connection, board: Board | None = None) -> Any:
-    """Return what comes next; at first without sleeping, because waking up takes as long as a step of some worlds.
-
-    Args:
-        pipe: of messages.
-        board: on which steps are asked for, in the process that takes them.
-    """
+def hear(pipe: Connection) -> Any:
+    """Return what comes next; at first without sleeping, because waking up takes as long as a step of some worlds."""
     ready = select.poll()
     ready.register(pipe, select.POLLIN)
     until = time.perf_counter() + PATIENCE
     while not ready.poll(0) and time.perf_counter() < until:
-        if board is not None and board.asked:
-            return "step", board.actions.copy()
-    if board is None:
-        return pipe.recv()
-    board.asleep = True
-    try:
-        while not pipe.poll(NAP):
-            if board.asked:
-                return "step", board.actions.copy()
-        return pipe.recv()
-    finally:
-        board.asleep = False
+        pass
+    return pipe.recv()
 
 
 def _packed(infos: list[dict[str, Any]]) -> tuple[list[tuple[tuple[str, ...], dict[str, Any]]], Array]:
@@ -76,7 +58,7 @@ def call(env: DummyVecEnv, name: str, indices: list[int], arguments: tuple[Any, 
     return [None] * len(indices) if found is None else found
 
 
-def serve(pipe: Connection, others: list[Connection], makers: Makers, board: Board | None) -> None:
+def serve(pipe: Connection, others: list[Connection], makers: Makers) -> None:
     """Make environments and do with them what is asked, until the pipe is closed."""
     for other in others:
         # Copies of the ends that belong to the first process: with them open no one would learn of its death.
@@ -85,53 +67,35 @@ def serve(pipe: Connection, others: list[Connection], makers: Makers, board: Boa
     env: DummyVecEnv | None = None
     while True:
         try:
-            message, *arguments = hear(pipe, board)
+            message, *arguments = hear(pipe)
         except (EOFError, OSError):
             message = "close"
         if message == "close":
             if env is not None:
                 env.close()
             return
-        if message == "wake":
-            continue
         try:
             env = env or DummyVecEnv(list(makers))  # type: ignore[arg-type]
-            if message == "step":
-                _step(env, arguments[0], pipe, board)
-                continue
             answer = _answer(env, message, arguments)
         except AcclimateError as error:
             answer = error
-            if board is not None and board.asked:
-                board.defer()
         _reply(pipe, answer)
 
 
-def _step(env: DummyVecEnv, actions: Array, pipe: Connection, board: Board | None) -> None:
-    """Step, and answer where it was asked for if that can be, else by a message."""
-    observations, rewards, dones, infos = step(env, actions)
-    told = env.reset_infos if dones.any() else None
-    if board is not None and board.asked:
-        if told is None and board.write(observations, rewards, dones, infos):
-            return
-        board.defer()
-    if _reply(pipe, ((observations, rewards, dones, _packed(infos)), told)) and board is not None:
-        board.learn(infos)
-
-
-def _reply(pipe: Connection, answer: Any) -> bool:
-    """Send an answer, and return whether it could be sent."""
+def _reply(pipe: Connection, answer: Any) -> None:
+    """Send an answer, or that it cannot be sent."""
     try:
         pipe.send(answer)
     except OSError:
-        return False  # the first process is gone; the next message says so
+        return  # the first process is gone; the next message says so
     except (PicklingError, TypeError, ValueError, AttributeError) as error:
         pipe.send(TaskError(f"what an environment says cannot be sent between processes ({error}); use vec_env dummy"))
-        return False
-    return True
 
 
 def _answer(env: DummyVecEnv, message: str, arguments: list[Any]) -> Any:
+    if message == "step":
+        observations, rewards, dones, infos = step(env, arguments[0])
+        return (observations, rewards, dones, _packed(infos)), env.reset_infos if dones.any() else None
     if message == "reset":
         env._seeds, env._options = arguments
         return env.reset(), env.reset_infos

@@ -110,35 +110,6 @@ class Kept(gym.Env):
         return np.full(2, self.steps, np.float32), 1.0, action == 3, False, info
 
 
-def test_plain_steps_take_no_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    answered: list[Any] = []
-    answer = ForkedVecEnv._answer
-
-    def counted(self: ForkedVecEnv, pipe: Any) -> Any:
-        answered.append(pipe)
-        return answer(self, pipe)
-
-    env = ForkedVecEnv([Kept] * 4, 2)
-    env.reset()
-    monkeypatch.setattr(ForkedVecEnv, "_answer", counted)
-    found = []
-    for action in (0, 0, 0, 1, 0, 3, 0):
-        answered.clear()
-        _, _, dones, infos = env.step(np.full(4, action))
-        found.append(len(answered))
-        assert [info["steps"] for info in infos] == [len(found)] * 4
-        assert ["word" in info for info in infos] == [action == 1] * 4
-        assert list(dones) == [action == 3] * 4
-        if len(found) == 3:
-            time.sleep(0.02)  # the other process falls asleep
-    # A first step of its kind, what is no number, and an end come by message.
-    assert found == [1, 0, 0, 1, 0, 1, 0]
-    assert env.get_attr("given")[3] == [0, 0, 0, 1, 0, 3, 0]
-    env.step(np.zeros(4, np.int32))
-    assert env.get_attr("steps") == [8] * 4
-    env.close()
-
-
 @pytest.mark.parametrize("asleep", [False, True])
 @pytest.mark.parametrize(("action", "said"), [(2, "has died"), (4, "worn out")])
 def test_failures_of_plain_steps_are_said(action: int, said: str, asleep: bool) -> None:
