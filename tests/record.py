@@ -161,6 +161,7 @@ def found(run: Any, out: Path) -> Iterator[tuple[str, str]]:
     policy = {name: value.cpu().numpy() for name, value in run.agent.model.policy.state_dict().items()}
     yield "weights", arrays(policy)
     report = timeless(run.report.to_json())
+    report["agent"] = Path(report["agent"]).name
     yield "report", digest(json.dumps(report, sort_keys=True).encode())
     yield "engine", str(next(why for what, *why in report["choices"] if what == "engine"))
     for path in sorted(out.rglob("*.safetensors")):

@@ -11,8 +11,9 @@ import torch
 from gymnasium.spaces import Box
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import nn
 
-from acclimate.engine.arrays import operators
+from acclimate.engine.arrays import operators, products
 from acclimate.engine.arrays.native import kernel
 from acclimate.engine.device import engine as device
 from acclimate.engine.modules import off_policy as modular_off
@@ -162,7 +163,6 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
     engine: OnPolicyEngine | OffPolicyEngine | ModularEngine
     off = issubclass(stock, OffPolicyAlgorithm)
     why = (perceptrons if off else on_policy).cannot(seam.model, stock, seam.tuner)
-    used = operators.ARRAYS
     if why is None:
         seam.engine = engine = plain = (OffPolicyEngine if off else OnPolicyEngine)(seam, stock)
         how = f"perceptrons trained without autograd{plain.by}"
@@ -171,7 +171,16 @@ def attach(seam: Seam, stock: type[BaseAlgorithm], wanted: Wanted) -> tuple[str,
         how = f"trained through its own modules ({why})"
     elif not off and modular.cannot(seam.model, stock, seam.tuner) is None:
         seam.engine = engine = ModularEngine(seam, stock)
-        how, used = f"trained through its own modules ({why})", operators.MODULES
+        how = f"trained through its own modules ({why})"
     else:
         return "sb3", f"{why}: left to Stable-Baselines3 itself"
-    return "acclimate", f"{how}: the same updates, faster{engine.kept}{operators.without(used)}"
+    return (
+        "acclimate",
+        f"{how}: the same updates, faster{engine.kept}{operators.without(_operators(seam.model.policy))}",
+    )
+
+
+def _operators(policy: nn.Module) -> tuple[str, ...]:
+    """Return what the updates of a policy are likely to use of torch that is not public."""
+    convolves = any(isinstance(part, nn.Conv2d) for part in policy.modules())
+    return (*operators.ARRAYS, *products.uses(), *(operators.CONVOLUTIONS if convolves else ()))

@@ -52,6 +52,7 @@ def draw(findings: Findings, *, theme: Theme = LIGHT, narrow: bool = False) -> b
         panels["source"].set_ylim(min(low - room, 0.0), max(high + room, 0.0))
     content = io.BytesIO()
     figure.savefig(content, format="png", facecolor=theme.background)
+    figure.clear()  # its parts hold each other, and each figure would stay until Python looks for cycles
     return content.getvalue()
 
 

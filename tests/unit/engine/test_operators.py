@@ -18,16 +18,18 @@ import acclimate
 from acclimate.engine.arrays import operators, products
 from acclimate.engine.arrays.operators import (
     ADAM,
+    ARRAYS,
     CONVOLUTION,
     CONVOLUTION_BACK,
+    CONVOLUTIONS,
     LINEAR,
     LISTS,
-    MODULES,
     RELU_BACK,
 )
 from acclimate.engine.choice import attach
 from acclimate.engine.device import algorithms, engine, on_policy
 from acclimate.methods.full import Full
+from acclimate.parallel.threads import torch_threads
 from acclimate.seam.seam import Seam
 from tests.cases import agent
 from tests.unit.engine.alike import both as on
@@ -54,6 +56,9 @@ class Faulty:
                 if isinstance(tensor, torch.Tensor):
                     tensor.mul_(1.001)
         return answer
+
+
+ALL = (*ARRAYS, LINEAR, *CONVOLUTIONS)
 
 
 @pytest.fixture
@@ -99,9 +104,14 @@ def one_update(name: str) -> float:
 
 
 @pytest.mark.parametrize("fault", SAID)
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", ALL)
 def test_training_goes_the_public_way_and_the_reason_is_told(name: str, fault: str, spoil: Any) -> None:
     (spoiled,) = spoil(fault, name)
+    with torch_threads(2):  # large products are oneDNN's where torch has several
+        told_and_trained(name, fault, spoiled)
+
+
+def told_and_trained(name: str, fault: str, spoiled: Any) -> None:
     reason = attached("ppo-cnn" if name in (CONVOLUTION, CONVOLUTION_BACK) else "ppo-mlp")
     assert re.search(re.escape(f"; without `torch.{name}` (") + ".*" + re.escape(SAID[fault]) + r"\)$", reason)
     asked = spoiled.asked
@@ -120,7 +130,7 @@ def test_many_steps_of_adam_without_torchs_own(fault: str, spoil: Any) -> None:
 @pytest.mark.parametrize("fault", SAID)
 @pytest.mark.parametrize("images", [False, True])
 def test_modules_without_any_of_them(images: bool, fault: str, spoil: Any) -> None:
-    spoil(fault, *MODULES)
+    spoil(fault, *ALL)
     kwargs: dict[str, Any] = {"features_extractor_kwargs": {"features_dim": 2100}} if images else {}
     more: dict[str, Any] = {"policy": "CnnPolicy", "policy_kwargs": kwargs} if images else {}
     assert on(PPO, rollouts=2, modular=True, **more).distance < 1e-8
@@ -152,7 +162,8 @@ def test_a_device_tells_what_it_goes_without(spoil: Any) -> None:
 def test_large_products_go_to_numpy(spoil: Any) -> None:
     (spoiled,) = spoil("wrong", LINEAR)
     x = np.linspace(-1, 1, 256 * 256, dtype=np.float32).reshape(256, 256)
-    found, done = products.affine(x, x, x[0], np.empty_like(x), "relu")
+    with torch_threads(2):
+        found, done = products.affine(x, x, x[0], np.empty_like(x), "relu")
     assert not done
     np.testing.assert_array_equal(found, np.matmul(x, x.T) + x[0])
     assert spoiled.asked == 1
@@ -161,7 +172,7 @@ def test_large_products_go_to_numpy(spoil: Any) -> None:
 
 def test_this_torch_has_all_of_them() -> None:
     """Nothing would be wrong without, but slower: whoever takes another torch is to know."""
-    assert operators.without((*MODULES, *LISTS)) == ""
+    assert operators.without((*ALL, *LISTS)) == ""
     assert None not in [operators.operator(name) for name in (ADAM, RELU_BACK, CONVOLUTION_BACK, *LISTS)]
 
 
@@ -170,7 +181,7 @@ def test_they_are_tried_once_and_leave_chance_alone(spoil: Any, monkeypatch: pyt
     looked, usual = [], operators._found
     monkeypatch.setattr(operators, "_found", lambda name: looked.append(name) or usual(name))
     chance = torch.get_rng_state(), np.random.get_state()[1].copy()
-    operators.without((*MODULES, *LISTS))
+    operators.without((*ALL, *LISTS))
     assert torch.equal(torch.get_rng_state(), chance[0])
     assert np.array_equal(np.random.get_state()[1], chance[1])
     attached("ppo-cnn")

@@ -27,10 +27,10 @@ RELU_BACK = "ops.aten.threshold_backward"
 CONVOLUTION_BACK = "ops.aten.convolution_backward"
 _EACH = "_foreach_"
 
-ARRAYS = (ADAM, LINEAR, RELU_BACK)
-"""What updates of perceptrons may use."""
-MODULES = (*ARRAYS, CONVOLUTION, CONVOLUTION_BACK)
-"""What updates through an agent's own modules may use."""
+ARRAYS = (ADAM, RELU_BACK)
+"""What every update may use; products have an operator of their own."""
+CONVOLUTIONS = (CONVOLUTION, CONVOLUTION_BACK)
+"""What convolutions may use."""
 
 _ONEDNN = torch.backends.mkldnn.is_available()
 _WIDE = _ONEDNN and torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -43,15 +43,22 @@ def _half() -> bool:
 
 def narrow() -> bool:
     """Tell whether large products go to oneDNN because it is faster at them than numpy."""
-    return operator(LINEAR) is not None and _half()
+    return _half() and operator(LINEAR) is not None
+
+
+def uses() -> tuple[str, ...]:
+    """Return the operators that are not public and that products are likely to be made by here."""
+    return (LINEAR,) if torch.get_num_threads() > 1 or _half() else ()
 
 
 def _large(rows: int, between: int, columns: int, dtype: Any, most: int = MANY, *, broad: bool = False) -> bool:
     multiplications = rows * between * columns
     # What is small in any case is told first: most products are.
-    if multiplications <= FEW or dtype != np.float32 or operator(LINEAR) is None:
+    if multiplications <= FEW or dtype != np.float32:
         return False
-    return torch.get_num_threads() > 1 or ((broad or _half()) and multiplications > most)
+    # Trying the operator makes oneDNN write code for it: some 14 MiB, which whoever does not use it does not need.
+    wanted = torch.get_num_threads() > 1 or ((broad or _half()) and multiplications > most)
+    return wanted and operator(LINEAR) is not None
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, follow: str = "none") -> Tensor:
