@@ -174,7 +174,7 @@ class Glance:
         at, env, returns = (np.array(part) for part in zip(*rows, strict=True))
         stored = buffer.observations
         raw = {k: v[at, env] for k, v in stored.items()} if isinstance(stored, dict) else stored[at, env]
-        seen, _ = self.model.policy.obs_to_tensor(buffer._normalize_obs(raw, vec))
+        seen, _ = self.model.policy.obs_to_tensor(raw if vec is None else vec.normalize_obs(raw))
         actions = torch.as_tensor(buffer.actions[at, env], device=self.model.device)
         return Batch(seen, actions), torch.as_tensor(returns, dtype=torch.float32, device=self.model.device)
 
@@ -183,7 +183,9 @@ def _known(buffer: Any, vec: Any, order: np.ndarray, discount: float) -> Iterato
     """Yield row, environment and return of each step whose return is known."""
     timeouts = getattr(buffer, "timeouts", None)
     for env in range(buffer.n_envs):
-        rewards = buffer._normalize_reward(buffer.rewards[order, env].astype(np.float64), vec)
+        rewards = buffer.rewards[order, env].astype(np.float64)
+        if vec is not None:
+            rewards = vec.normalize_reward(rewards).astype(np.float32)
         ended = buffer.dones[order, env].astype(bool)
         cut = timeouts[order, env].astype(bool) if timeouts is not None else np.zeros_like(ended)
         totals, known = values.returns_to_go(rewards, ended & ~cut, ended, discount)

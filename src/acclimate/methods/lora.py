@@ -17,7 +17,7 @@ from acclimate.nets.closed_form import Array, Closed, View
 from acclimate.nets.net import Layer, Net
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
-from acclimate.nets.surgery import reparameterise
+from acclimate.nets.surgery import reparameterise, stored
 from acclimate.tuning.computed import ComputedInWeights
 from acclimate.tuning.context import Context
 from acclimate.tuning.method import Scales, Signals
@@ -130,7 +130,7 @@ class LoRA(ComputedInWeights):
         scales: dict[Parameter, float] = {}
         for layer in net.layers():
             for parameter in own(net, layer):
-                free = self.train_bias and parameter is layer.module._parameters.get("bias")
+                free = self.train_bias and parameter is stored(layer.module).get("bias")
                 scales[parameter] = 1.0 if free else 0.0
             for module in layer.module.modules():
                 if type(module) is self.module:

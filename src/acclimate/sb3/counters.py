@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
 
 KEPT = ("_n_updates", "_n_calls", "_episode_num")
 """What it counts besides steps: on them depend delayed policy updates and copies to target networks."""
@@ -31,6 +33,11 @@ def carry_counters(before: BaseAlgorithm, model: BaseAlgorithm) -> None:
     """Let a model count on where another of its kind stood."""
     for name in ("_n_updates", "_episode_num"):
         setattr(model, name, getattr(before, name))
+
+
+def actions_of(policy: BasePolicy, obs: Any, *, deterministic: bool) -> Tensor:
+    """Return a policy's actions for observations that are tensors already, before they are scaled to the task's."""
+    return policy._predict(obs, deterministic=deterministic)
 
 
 def saved_names(model: BaseAlgorithm) -> tuple[list[str], list[str]]:

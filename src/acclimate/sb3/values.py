@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from acclimate.sb3.counters import actions_of
+
 
 def value(algorithm: str, policy: Any, obs: Any) -> torch.Tensor | None:
     """Return the value of each observation, shape (batch,) or (batch, 1); None where there is no critic.
@@ -32,7 +34,7 @@ def value(algorithm: str, policy: Any, obs: Any) -> torch.Tensor | None:
 
 
 def _action(policy: Any, obs: Any) -> torch.Tensor:
-    return policy._predict(obs, deterministic=True)
+    return actions_of(policy, obs, deterministic=True)
 
 
 def _recurrent(policy: Any, obs: Any) -> torch.Tensor:

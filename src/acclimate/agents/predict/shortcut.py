@@ -30,6 +30,7 @@ from torch import nn
 
 from acclimate.agents.predict import choices as choosing
 from acclimate.agents.predict.layers import Layers
+from acclimate.sb3.counters import actions_of
 
 Array = NDArray[Any]
 _PREDICTS = (BaseAlgorithm.predict, DQN.predict, QRDQN.predict)
@@ -92,7 +93,7 @@ class Shortcut:
             policy.set_training_mode(False)
         seen = torch.as_tensor(np.array(obs).reshape(-1, *self._shape), device=policy.device)  # type: ignore[misc]
         with torch.no_grad():
-            return policy._predict(seen, deterministic=deterministic).cpu().numpy()
+            return actions_of(policy, seen, deterministic=deterministic).cpu().numpy()
 
 
 class Way(Protocol):
