@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 from stable_baselines3 import A2C, PPO, SAC
 from torch import nn
 
-import acclimate
 from acclimate.engine.arrays import operators, products
 from acclimate.engine.arrays.operators import (
     ADAM,
@@ -208,10 +206,3 @@ def test_the_public_step_is_that_of_torchs_adam(dtype: torch.dtype, decay: float
         operators.adam(values, theirs.grad.clone(), first, second, step, **options)
         optimizer.step()
     assert torch.equal(values, theirs.detach())
-
-
-def test_no_other_file_names_one() -> None:
-    root = Path(acclimate.__file__).parent
-    named = re.compile(r"torch\.ops\b|_foreach_|_fused_|_pointwise|torch\._C\b")
-    users = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if named.search(path.read_text("utf-8"))}
-    assert users == {"engine/arrays/operators.py"}
