@@ -1,1 +1,34 @@
-"""Statistics of returns."""
+"""Statistics of returns. What users import; the house itself imports from the files."""
+
+from acclimate.statistics.bootstrap import (
+    forgetting,
+    hierarchical_bootstrap,
+    paired_difference,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from acclimate.statistics.curve import Crossing, auc, crossings, recovery, steps_to_threshold, worst_dip
+from acclimate.statistics.estimates import Estimate, finite, gain, iqm, lower_bound, mean, optimality_gap
+
+__all__ = [
+    "Crossing",
+    "Estimate",
+    "auc",
+    "crossings",
+    "finite",
+    "forgetting",
+    "gain",
+    "hierarchical_bootstrap",
+    "iqm",
+    "lower_bound",
+    "mean",
+    "optimality_gap",
+    "paired_difference",
+    "performance_profile",
+    "probability_of_improvement",
+    "recovery",
+    "steps_to_threshold",
+    "stratified_bootstrap",
+    "worst_dip",
+]
