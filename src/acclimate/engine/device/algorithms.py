@@ -187,14 +187,9 @@ class DeviceDQN(OffPolicy):
         self.learners[0].learn(loss, batch, (list(model.policy.parameters()), model.max_grad_norm))
 
 
-_UPDATES: dict[type, type[Any]] = {SAC: DeviceSAC, TD3: DeviceTD3, DDPG: DeviceTD3, DQN: DeviceDQN}
-
-
-def trains(stock: type) -> bool:
-    """Tell whether an algorithm's updates are here."""
-    return stock in _UPDATES
+UPDATES: dict[type, type[Any]] = {SAC: DeviceSAC, TD3: DeviceTD3, DDPG: DeviceTD3, DQN: DeviceDQN}
 
 
 def update_of(model: Any, stock: type, tuner: Tuner, recorder: Recorder | None = None) -> OffPolicy:
     """Return what updates a model of one of these classes."""
-    return _UPDATES[stock](model, tuner, recorder)
+    return UPDATES[stock](model, tuner, recorder)

@@ -7,27 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import DictRolloutBuffer, ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.policies import (
-    ActorCriticCnnPolicy,
-    ActorCriticPolicy,
-    MultiInputActorCriticPolicy,
-)
 
 from acclimate.engine.device import algorithms, on_policy
 from acclimate.engine.device.captured import Cuda, Recorder
 from acclimate.engine.device.rehearsal import distance
 from acclimate.engine.device.steps import list_step
+from acclimate.engine.learning import refusals
 from acclimate.engine.on_policy.update import unfit
 from acclimate.seam.seam import Seam
 from acclimate.tuning.tuner import Tuner
 
 APART = 1e-3
 """How far captured updates may end from SB3's in a rehearsal, as a share of the way."""
-
-_ON_POLICY = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
 
 
 class DeviceEngine:
@@ -112,38 +105,27 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         tuner: the methods.
     """
     off = issubclass(stock, OffPolicyAlgorithm)
-    if (why := _off_policy(model, stock) if off else _on_policy(model, stock)) is not None:
+    why = (_off_policy(model, stock) if off else _on_policy(model, stock)) or refusals.deciding(tuner)
+    if why is not None:
         return why
-    if any(True for _ in tuner.composition.each("act")):
-        return "a method that decides what is done"
     for part, _ in tuner.composition.each("gradient", "after"):
         # `l2` and `l2sp` do nothing there unless they are decoupled.
         if getattr(part.method, "decoupled", True):
             return f"`{part.method.name}`, which acts around each step"
     if any(not groups.trained() for groups in tuner.adopted):
         return "an optimizer that trains nothing"
-    held = [groups.optimizer for groups in tuner.adopted]
-    own = getattr(model, "ent_coef_optimizer", None)
-    steps = map(list_step, held if own is None else [*held, own])
-    return next((step for step in steps if isinstance(step, str)), None)
+    return refusals.stepping(refusals.stepped(model, tuner), list_step)
 
 
 def _off_policy(model: Any, stock: type) -> str | None:
-    if not algorithms.trains(stock):
-        return f"the algorithm {stock.__name__}"
-    if type(model.replay_buffer) is not ReplayBuffer:
-        return f"the buffer {type(model.replay_buffer).__name__}"
+    why = refusals.algorithm(stock, algorithms.UPDATES) or refusals.buffer(model.replay_buffer, ReplayBuffer)
+    if why is not None:
+        return why
     if model.replay_buffer.optimize_memory_usage:
         return "a replay buffer that keeps no next observations"
-    if model.use_sde:
-        return "exploration that depends on the state (gSDE)"
-    shared = getattr(model.policy, "share_features_extractor", False)
-    if shared and stock is not DQN and any(True for _ in model.policy.actor.features_extractor.parameters()):
-        return "a features extractor with weights that actor and critics share"
-    return None
+    return refusals.noise_of_states(model) or refusals.shared_extractor(model, stock)
 
 
 def _on_policy(model: Any, stock: type) -> str | None:
-    if (why := unfit(model, stock, RolloutBuffer, DictRolloutBuffer)) is not None:
-        return why
-    return None if type(model.policy) in _ON_POLICY else f"the policy {type(model.policy).__name__}"
+    why = unfit(model, stock, RolloutBuffer, DictRolloutBuffer)
+    return why or refusals.policy(model.policy, *refusals.ACTOR_CRITICS)

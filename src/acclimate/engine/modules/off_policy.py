@@ -10,6 +10,7 @@ from stable_baselines3.dqn import policies as of_dqn
 from stable_baselines3.sac import policies as of_sac
 from stable_baselines3.td3 import policies as of_td3
 
+from acclimate.engine.learning import refusals
 from acclimate.engine.modules.actors import AutogradSAC, AutogradTD3
 from acclimate.engine.modules.dqn import AutogradDQN
 from acclimate.engine.modules.update import AutogradUpdate
@@ -38,14 +39,9 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
-    if (why := refusal(model, stock, tuner)) is not None:
+    why = refusal(model, stock, tuner) or refusals.policy(model.policy, *_POLICIES[stock])
+    if why is not None:
         return why
-    policy = model.policy
-    if type(policy) not in _POLICIES[stock]:
-        return f"the policy {type(policy).__name__}"
-    if len({p.dtype for p in policy.parameters()} | {torch.float32}) > 2:
+    if len({p.dtype for p in model.policy.parameters()} | {torch.float32}) > 2:
         return "parameters of several kinds"
-    shared = getattr(policy, "share_features_extractor", False)
-    if shared and stock is not DQN and any(True for _ in policy.actor.features_extractor.parameters()):
-        return "a features extractor with weights that actor and critics share"
-    return None
+    return refusals.shared_extractor(model, stock)

@@ -14,20 +14,10 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
-from stable_baselines3.common.distributions import (
-    BernoulliDistribution,
-    CategoricalDistribution,
-    DiagGaussianDistribution,
-    MultiCategoricalDistribution,
-)
-from stable_baselines3.common.policies import (
-    ActorCriticCnnPolicy,
-    ActorCriticPolicy,
-    MultiInputActorCriticPolicy,
-)
 from stable_baselines3.common.torch_layers import MlpExtractor
 from torch import Tensor
 
+from acclimate.engine.learning import refusals
 from acclimate.engine.learning.penalties import Penalties
 from acclimate.engine.learning.steps import flat_step
 from acclimate.engine.modules.lookup import Chosen, choose
@@ -150,17 +140,14 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
-    if (why := unfit(model, stock, RolloutBuffer, DictRolloutBuffer)) is not None:
-        return why
     policy = model.policy
-    if type(policy) not in (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy):
-        return f"the policy {type(policy).__name__}"
+    why = unfit(model, stock, RolloutBuffer, DictRolloutBuffer) or refusals.policy(policy, *refusals.ACTOR_CRITICS)
+    if why is not None:
+        return why
     if type(policy.mlp_extractor) is not MlpExtractor or touched(policy.mlp_extractor):
         return f"the layers of a {type(policy.mlp_extractor).__name__}"
-    known = (DiagGaussianDistribution, CategoricalDistribution, MultiCategoricalDistribution, BernoulliDistribution)
-    if type(policy.action_dist) not in known:
-        return f"actions from a {type(policy.action_dist).__name__}"
-    if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64} or policy.device.type != "cpu":
-        return "parameters that are not on the CPU"
-    steps = flat_step(policy.optimizer)
-    return steps if isinstance(steps, str) else None
+    return (
+        refusals.distribution(policy)
+        or refusals.elsewhere(policy, *refusals.PRECISIONS)
+        or refusals.stepping([policy.optimizer], flat_step)
+    )

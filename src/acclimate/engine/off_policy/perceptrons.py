@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
-from gymnasium import spaces
 from stable_baselines3 import DDPG, DQN, SAC, TD3
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -17,6 +14,7 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from acclimate.engine.arrays.perceptron import dense_layers
 from acclimate.engine.arrays.weights import intrusion
+from acclimate.engine.learning import refusals
 from acclimate.engine.learning.steps import flat_step
 from acclimate.engine.off_policy.dqn import DQNUpdate
 from acclimate.engine.off_policy.sac import SACUpdate
@@ -41,11 +39,8 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
-    if (why := refusal(model, stock, tuner)) is not None:
-        return why
-    if type(model.policy) is not _POLICIES[stock]:
-        return f"the policy {type(model.policy).__name__}"
-    if (why := _policy(model.policy)) is not None:
+    why = refusal(model, stock, tuner) or refusals.policy(model.policy, _POLICIES[stock]) or _policy(model.policy)
+    if why is not None:
         return why
     parts = ((what, dense_layers(layers)) for what, layers in _parts(model))
     return next((f"its {what}: {found}" for what, found in parts if isinstance(found, str)), None)
@@ -53,28 +48,20 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
 
 def refusal(model: Any, stock: type, tuner: Tuner) -> str | None:
     """Return why no off-policy engine trains an agent, whatever its networks are, None if one may."""
-    if stock not in _UPDATES:
-        return f"the algorithm {stock.__name__}"
-    if type(model.replay_buffer) is not ReplayBuffer:
-        return f"the buffer {type(model.replay_buffer).__name__}"
-    if model.use_sde:
-        return "exploration that depends on the state (gSDE)"
-    if model.policy.device.type != "cpu":
-        return "parameters that are not on the CPU"
-    if any(True for _ in tuner.composition.each("act")):
-        return "a method that decides what is done"
-    steps = [flat_step(groups.optimizer) for groups in tuner.adopted]
-    if getattr(model, "ent_coef_optimizer", None) is not None:
-        steps.append(flat_step(model.ent_coef_optimizer))
-    return next((why for why in steps if isinstance(why, str)), None)
+    return (
+        refusals.algorithm(stock, _UPDATES)
+        or refusals.buffer(model.replay_buffer, ReplayBuffer)
+        or refusals.noise_of_states(model)
+        or refusals.elsewhere(model.policy)
+        or refusals.deciding(tuner)
+        or refusals.stepping(refusals.stepped(model, tuner), flat_step)
+    )
 
 
 def _policy(policy: Any) -> str | None:
-    space = policy.observation_space
-    image = len(space.shape or ()) == 3 and space.dtype == np.uint8
-    if not isinstance(space, spaces.Box) or (policy.normalize_images and image):
-        return "observations that are no vector of numbers"
-    if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64}:
+    if (why := refusals.no_vector(policy)) is not None:
+        return why
+    if {p.dtype for p in policy.parameters()} - set(refusals.PRECISIONS):
         return "parameters of another kind than single and double precision"
     for module in policy.modules():
         extractor = getattr(module, "features_extractor", None)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.distributions import (
-    BernoulliDistribution,
     CategoricalDistribution,
     DiagGaussianDistribution,
     MultiCategoricalDistribution,
@@ -22,6 +18,7 @@ from acclimate.engine.arrays.perceptron import Dense, dense_layers
 from acclimate.engine.arrays.side import features
 from acclimate.engine.arrays.split import Split
 from acclimate.engine.arrays.weights import intrusion
+from acclimate.engine.learning import refusals
 from acclimate.engine.on_policy.distributions import Choices, Coins, Distribution, Normal
 from acclimate.engine.on_policy.inputs import Inputs, Kept
 
@@ -92,24 +89,19 @@ def distribution_of(policy: ActorCriticPolicy, flat: Flat) -> Distribution:
 
 def refusal(policy: Any) -> str | None:
     """Return why a policy cannot be run here, None if it can."""
-    if type(policy) is not ActorCriticPolicy:
-        return f"the policy {type(policy).__name__}"
+    if (why := refusals.policy(policy, ActorCriticPolicy)) is not None:
+        return why
     if type(policy.features_extractor) is not FlattenExtractor or type(policy.mlp_extractor) is not MlpExtractor:
         return f"the features extractor {type(policy.features_extractor).__name__}"
-    if not isinstance(policy.observation_space, spaces.Box) or (policy.normalize_images and _is_image(policy)):
-        return "observations that are no vector of numbers"
-    known = (DiagGaussianDistribution, CategoricalDistribution, MultiCategoricalDistribution, BernoulliDistribution)
-    if type(policy.action_dist) not in known:
-        return f"actions from a {type(policy.action_dist).__name__}"
-    if (why := intrusion(policy)) is not None:
+    why = (
+        refusals.no_vector(policy)
+        or refusals.distribution(policy)
+        or intrusion(policy)
+        or refusals.elsewhere(policy, *refusals.PRECISIONS)
+    )
+    if why is not None:
         return why
-    if {p.dtype for p in policy.parameters()} - {torch.float32, torch.float64} or policy.device.type != "cpu":
-        return "parameters that are not on the CPU"
     for side, layers in zip(("actor", "critic"), _sides(policy), strict=True):
         if isinstance(layers, str):
             return f"its {side}: {layers}"
     return None
-
-
-def _is_image(policy: Any) -> bool:
-    return len(policy.observation_space.shape) == 3 and policy.observation_space.dtype == np.uint8

@@ -13,6 +13,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.utils import explained_variance
 
 from acclimate.engine.arrays.flat import Flat
+from acclimate.engine.learning import refusals
 from acclimate.engine.learning.penalties import Penalties, clip
 from acclimate.engine.learning.steps import flat_step
 from acclimate.engine.on_policy.actor_critic import ActorCritic, refusal
@@ -209,14 +210,12 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         stock: its class, without what the seam has made of it.
         tuner: the methods.
     """
-    if (why := unfit(model, stock, RolloutBuffer)) is not None:
-        return why
-    if (why := refusal(model.policy)) is not None:
-        return why
-    if any(True for _ in tuner.composition.each("act")):
-        return "a method that decides what is done"
-    steps = flat_step(model.policy.optimizer)
-    return steps if isinstance(steps, str) else None
+    return (
+        unfit(model, stock, RolloutBuffer)
+        or refusal(model.policy)
+        or refusals.deciding(tuner)
+        or refusals.stepping([model.policy.optimizer], flat_step)
+    )
 
 
 def unfit(model: Any, stock: type, *buffers: type) -> str | None:
@@ -227,8 +226,8 @@ def unfit(model: Any, stock: type, *buffers: type) -> str | None:
         stock: its class, without what the seam has made of it.
         buffers: the rollout buffers that the engine reads.
     """
-    if stock not in (PPO, A2C):
-        return f"the algorithm {stock.__name__}"
-    if type(model.rollout_buffer) not in buffers:
-        return f"the buffer {type(model.rollout_buffer).__name__}"
-    return "exploration that depends on the state (gSDE)" if model.use_sde else None
+    return (
+        refusals.algorithm(stock, (PPO, A2C))
+        or refusals.buffer(model.rollout_buffer, *buffers)
+        or refusals.noise_of_states(model)
+    )
