@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import nn
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from acclimate.agents.agent import Agent
-    from acclimate.sb3.normalizer import Normalizer
+from acclimate.agents.agent import Agent
+from acclimate.sb3.normalizer import Normalizer
 
 
 def describe(agent: Agent) -> dict[str, Any]:

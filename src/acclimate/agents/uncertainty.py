@@ -19,11 +19,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError, SurgeryError
 from acclimate.nets.experience import Batch
 from acclimate.nets.masks import Dropping, outlets
@@ -32,9 +33,6 @@ from acclimate.nets.net import Acting, Net
 from acclimate.nets.outputs import Outputs
 from acclimate.nets.seeding import seed_of
 from acclimate.nets.surgery import extract, insert
-
-if TYPE_CHECKING:
-    from acclimate.agents.agent import Agent
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,21 +18,19 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from acclimate.agents.agent import Agent
 from acclimate.errors import TaskError
 from acclimate.evaluation.players import AgentPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED
 from acclimate.evaluation.slot import Slot
 from acclimate.parallel.fork import can_fork, fork
-
-if TYPE_CHECKING:
-    from acclimate.agents.agent import Agent
-    from acclimate.tasks.task import Task
+from acclimate.tasks.task import Task
 
 SECONDS = 8.0
 FRAMES_PER_SECOND = 25

@@ -8,11 +8,13 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from acclimate.errors import SourceError, suggest
@@ -20,10 +22,6 @@ from acclimate.files import spaces as space_format
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.buffers import unset
 from acclimate.sb3.building import leave_compiler_out
-
-if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
-    from stable_baselines3.common.policies import BasePolicy
 
 # What a model without an environment may ever fill with experience; a real environment gets the full buffers.
 IDLE_BUFFER_BYTES = 256 * 2**20

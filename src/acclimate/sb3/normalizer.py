@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from acclimate.errors import SourceError
-
-if TYPE_CHECKING:
-    from stable_baselines3.common.running_mean_std import RunningMeanStd
-    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 Statistics = np.ndarray | dict[str, np.ndarray]
 Observation = np.ndarray | dict[str, np.ndarray]
@@ -150,8 +148,6 @@ class Normalizer:
             training: Whether its statistics go on moving.
             norm_reward: Whether it scales rewards.
         """
-        from stable_baselines3.common.vec_env import VecNormalize
-
         vec = VecNormalize(
             venv,
             training=training,

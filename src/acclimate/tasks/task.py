@@ -24,6 +24,7 @@ from acclimate.tasks.stagger import Staggered, first_episode, time_limit
 from acclimate.tasks.wrappers import Wrapper
 
 if TYPE_CHECKING:
+    # What an environment can change is told without SB3 and torch, which take longer to import than that takes.
     from stable_baselines3.common.vec_env import VecEnv
 
 
