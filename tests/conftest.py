@@ -13,7 +13,7 @@ REPEATS = re.compile(
     r"""engine/(
         # A2C goes the way of PPO but for one loss: one case of each kind is enough by day.
         test_inputs\.py::test_updates_are_those_of_sb3\[A2C-(?!lower\])
-        | test_native\.py::test_300_updates_are_those_of_sb3\[(1-A2C|3-A2C-(?!box)|1-PPO-(?!box))
+        | test_native\.py::test_300_updates_are_those_of_sb3\[(1-A2C|3-A2C-(?!box)|1-PPO-(?!box)|3-PPO-multi)
         | test_(on_policy|modular)\.py::test_300_updates_are_those_of_sb3\[A2C-(multi-|True)
         # DDPG is TD3 with other settings.
         | test_(modular_off|off_policy|extracted|recall)\.py::test_\w*updates_are_those_of_sb3\[ddpg-(?!full|lower\])
