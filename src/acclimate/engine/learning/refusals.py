@@ -60,15 +60,15 @@ def noise_of_states(model: Any) -> str | None:
     return "exploration that depends on the state (gSDE)" if model.use_sde else None
 
 
-def elsewhere(policy: Any, *kinds: torch.dtype) -> str | None:
-    """Refuse parameters that no array of numpy can share.
+def elsewhere(policy: Any) -> str | None:
+    """Refuse parameters that no array of numpy can share."""
+    return "parameters that are not on the CPU" if policy.device.type != "cpu" else None
 
-    Args:
-        policy: whose.
-        kinds: the kinds of numbers that they may be; any, if none is given.
-    """
-    strange = bool(kinds) and any(parameter.dtype not in kinds for parameter in policy.parameters())
-    return "parameters that are not on the CPU" if strange or policy.device.type != "cpu" else None
+
+def precision(policy: Any) -> str | None:
+    """Refuse parameters of another precision than arrays are computed in."""
+    strange = {parameter.dtype for parameter in policy.parameters()} - set(PRECISIONS)
+    return f"parameters in {' and '.join(sorted(str(one).removeprefix('torch.') for one in strange))}" if strange else None
 
 
 def no_vector(policy: Any) -> str | None:

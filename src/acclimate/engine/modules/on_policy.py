@@ -148,6 +148,7 @@ def cannot(model: Any, stock: type, tuner: Tuner) -> str | None:
         return f"the layers of a {type(policy.mlp_extractor).__name__}"
     return (
         refusals.distribution(policy)
-        or refusals.elsewhere(policy, *refusals.PRECISIONS)
+        or refusals.elsewhere(policy)
+        or refusals.precision(policy)
         or refusals.stepping([policy.optimizer], flat_step)
     )

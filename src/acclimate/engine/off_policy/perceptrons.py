@@ -61,8 +61,8 @@ def refusal(model: Any, stock: type, tuner: Tuner) -> str | None:
 def _policy(policy: Any) -> str | None:
     if (why := refusals.no_vector(policy)) is not None:
         return why
-    if {p.dtype for p in policy.parameters()} - set(refusals.PRECISIONS):
-        return "parameters of another kind than single and double precision"
+    if (why := refusals.precision(policy)) is not None:
+        return why
     for module in policy.modules():
         extractor = getattr(module, "features_extractor", None)
         if extractor is not None and type(extractor) is not FlattenExtractor:

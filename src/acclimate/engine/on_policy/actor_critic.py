@@ -97,7 +97,8 @@ def refusal(policy: Any) -> str | None:
         refusals.no_vector(policy)
         or refusals.distribution(policy)
         or intrusion(policy)
-        or refusals.elsewhere(policy, *refusals.PRECISIONS)
+        or refusals.elsewhere(policy)
+        or refusals.precision(policy)
     )
     if why is not None:
         return why
