@@ -84,7 +84,7 @@ def test_where_ppos_update_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_it_is_decided_which_agent_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "choose", reached)
+    monkeypatch.setattr(judging, "surely_better", reached)
     with pytest.raises(ReachedError):
         ac.finetune(agent("ppo"), task("ppo", offset=0.5), recipe(), progress=False)
 

@@ -70,17 +70,28 @@ class Off(BaseCallback):
         return True
 
 
-def trained(name: str, case: str, engine: str, off: Off | None = None) -> tuple[dict[str, torch.Tensor], str]:
-    """Return the weights after training and who trained; with `off` they are disturbed."""
+def trained(
+    name: str, case: str, engine: str, off: Off | None = None, *, steps: int = STEPS
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the weights after training and who trained; with `off` they are disturbed, without steps as they began."""
     model = agent(name)
     seam = Seam(model, METHODS[case], context=context(model), total_steps=STEPS)
     by, _ = attach(seam, type(model), engine)
     torch.manual_seed(1)
     np.random.seed(1)
     with seam:
-        model.learn(STEPS, callback=off)
-        seam.finish()
+        if steps:
+            model.learn(steps, callback=off)
+            seam.finish()
     return {key: value.clone() for key, value in model.policy.state_dict().items()}, by
+
+
+def alike(ours: torch.Tensor, theirs: torch.Tensor, before: torch.Tensor) -> bool:
+    """Tell whether one tensor went the same way under both, by how far it went: targets move by a thousandth."""
+    if not theirs.is_floating_point():
+        return torch.equal(ours, theirs)
+    rounding = 1e-6 * float(theirs.abs().max())
+    return float((ours - theirs).abs().max()) <= 0.02 * float((theirs - before).abs().max()) + rounding
 
 
 @pytest.mark.parametrize(("name", "case"), PAIRS)
@@ -88,7 +99,8 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
     ours, by = trained(name, case, "auto")
     theirs, _ = trained(name, case, "sb3")
     assert list(ours) == list(theirs)
-    unlike = [key for key, value in theirs.items() if not torch.allclose(ours[key], value, atol=2e-4, rtol=2e-3)]
+    before, _ = trained(name, case, "sb3", steps=0)
+    unlike = [key for key in theirs if not alike(ours[key], theirs[key], before[key])]
     if not unlike:
         return
     # A unit that is about to bend, or a step whose size does not tell of its gradient's: SB3 is no nearer to itself.

@@ -9,9 +9,11 @@ from __future__ import annotations
 FINAL_SEED = 10_000
 """The final evaluation, which nothing before it has seen; also what `evaluate` and films begin with."""
 SELECTION_SEED = 20_000
-"""The measurements during training, by which snapshots are chosen."""
+"""The measurements during training, by which snapshots are compared."""
+CHOOSING_SEED = 24_000
+"""The episodes that choose one agent of what training brought."""
 JUDGING_SEED = 25_000
-"""The episodes that decide whether the chosen snapshot is kept."""
+"""The episodes that decide whether the chosen one is kept."""
 PROBE_SEED = 30_000
 """The short look before training."""
 METHOD_SEED = 35_000

@@ -12,6 +12,7 @@ import yaml
 
 from acclimate.config import from_dict, to_dict
 from acclimate.errors import ConfigError
+from acclimate.evaluation.seeds import CHOOSING_SEED, FINAL_SEED, JUDGING_SEED, PROBE_SEED, SELECTION_SEED
 from acclimate.files.atomic import write_atomic
 from acclimate.tuning.method import Method
 
@@ -56,6 +57,9 @@ class EvaluationPlan:
     """Environment steps between two measurements, in place of `points`."""
     episodes: int = 5
     """Episodes of a measurement during training."""
+    judging_episodes: int = 50
+    """Episodes on seeds of their own that decide whether the tuned agent is kept; below 20 they are too few to judge by,
+    and the pretrained one is kept."""
     final_episodes: int = 50
     """Episodes of the final evaluation, on seeds that selection never saw."""
     n_envs: int = 8
@@ -114,8 +118,9 @@ class Recipe:
             ("averaging", self.averaging, 0, BELOW_ONE),
             ("evaluation.points", evaluation.points, 1, inf),
             ("evaluation.freq", evaluation.freq, 1, inf),
-            ("evaluation.episodes", evaluation.episodes, 1, inf),
-            ("evaluation.final_episodes", evaluation.final_episodes, 2, inf),
+            ("evaluation.episodes", evaluation.episodes, 1, CHOOSING_SEED - SELECTION_SEED),
+            ("evaluation.judging_episodes", evaluation.judging_episodes, 1, PROBE_SEED - JUDGING_SEED),
+            ("evaluation.final_episodes", evaluation.final_episodes, 2, SELECTION_SEED - FINAL_SEED),
             ("evaluation.n_envs", evaluation.n_envs, 1, inf),
             ("warm_start.std", warm_start.std, ABOVE_ZERO, inf),
             ("warm_start.learning_rate", warm_start.learning_rate, ABOVE_ZERO, inf),

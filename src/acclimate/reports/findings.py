@@ -19,9 +19,8 @@ from acclimate.evaluation.evaluate import Evaluation, Point
 from acclimate.statistics.bootstrap import forgetting
 from acclimate.statistics.curve import auc, recovery, worst_dip
 from acclimate.statistics.estimates import Estimate
+from acclimate.statistics.judgement import FEWEST
 
-ENOUGH = 50
-"""Paired episodes below which no verdict is given."""
 ONE_SEED = "one seed: not evidence about the method"
 
 Verdict = Literal["better", "same", "worse", "unknown"]
@@ -64,6 +63,8 @@ class Findings:
     target: Measured
     source: Measured | None = None
     kept: Literal["tuned", "pretrained"] = "tuned"
+    judged: int | None = None
+    """Paired episodes by which an agent was kept; None in reports of older versions."""
     carried: tuple[tuple[str, str], ...] = ()
     """What the warm start took over: what, and how."""
     reset: tuple[tuple[str, str], ...] = ()
@@ -99,12 +100,17 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether this agent is better on the target task; `unknown` on fewer than 50 paired episodes."""
-        if self.difference.n < ENOUGH:
+        """Whether this agent is better on the target task; `unknown` on fewer than 20 paired episodes."""
+        if self.difference.n < FEWEST:
             return "unknown"
         if not self.difference.excludes(0.0):
             return "same"
         return "better" if self.difference.value > 0 else "worse"
+
+    @property
+    def too_few(self) -> bool:
+        """Whether fewer episodes were asked for than an agent can be judged by."""
+        return self.judged is not None and self.judged < FEWEST
 
     @property
     def evidence(self) -> str:

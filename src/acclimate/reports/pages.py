@@ -63,6 +63,7 @@ def _context(findings: Findings) -> dict[str, Any]:
         "target_sentence": wording.target_sentence(findings),
         "source_sentence": wording.source_sentence(findings),
         "evidence_sentence": wording.evidence_sentence(findings),
+        "unseen_sentence": wording.unseen_sentence(findings),
         "rows": wording.rows(findings),
         "costs": wording.costs(findings),
         "usage": wording.usage(findings),

@@ -34,7 +34,8 @@ class Report(Findings):
         lines = [f"verdict: {self.verdict}  (kept: {self.kept})", wording.target_sentence(self)]
         source = wording.source_sentence(self)
         lines += [source] if source else []
-        lines += [wording.evidence_sentence(self), "", *_table(self), ""]
+        unseen = wording.unseen_sentence(self)
+        lines += [wording.evidence_sentence(self), *([unseen] if unseen else []), "", *_table(self), ""]
         lines += [f"{name + ':':<28}{value}" for name, value in wording.costs(self)]
         lines += ["", *(f"- {sentence}" for sentence in self.diagnosis)] if self.diagnosis else []
         lines += [f"note: {note}" for note in self.notes]

@@ -6,14 +6,15 @@ import math
 from typing import NamedTuple
 
 from acclimate.evaluation.evaluate import Evaluation
-from acclimate.reports.findings import ENOUGH, ONE_SEED, Findings
+from acclimate.reports.findings import ONE_SEED, Findings
 from acclimate.statistics.estimates import Estimate
+from acclimate.statistics.judgement import FEWEST, unseen
 
 HEADLINES = {
     "better": "Better on the target task",
     "same": "No measured difference on the target task",
     "worse": "Worse on the target task",
-    "unknown": "No verdict",
+    "unknown": "Too few episodes for a verdict",
 }
 CONTRIB = frozenset({"tqc", "qrdqn", "trpo", "crossq", "ars", "recurrent_ppo", "maskable_ppo"})
 CLASSES = {"recurrent_ppo": "RecurrentPPO", "maskable_ppo": "MaskablePPO", "crossq": "CrossQ"}
@@ -57,7 +58,9 @@ def duration(seconds: float) -> str:
 
 def headline(findings: Findings) -> str:
     """Return the verdict in a few words."""
-    return "The pretrained agent was kept" if findings.kept == "pretrained" else HEADLINES[findings.verdict]
+    if findings.kept == "pretrained":
+        return "Too few episodes to judge" if findings.too_few else "The pretrained agent was kept"
+    return HEADLINES[findings.verdict]
 
 
 def target_sentence(findings: Findings) -> str:
@@ -74,7 +77,7 @@ def target_sentence(findings: Findings) -> str:
         )
     both = f"The tuned agent returns {after} per episode, the pretrained one {before}"
     if verdict == "unknown":
-        return f"{both}, but a verdict takes {ENOUGH} paired episodes and {gap.n} were played."
+        return f"{both}, but a verdict takes {FEWEST} paired episodes and {gap.n} were played."
     if gap.low == gap.high == 0.0:
         return f"{both}, with no difference in any of the {gap.n} paired episodes."
     return f"{both}: the difference of {figure(gap.value, sign=True)} may be chance ({_signed(gap)})."
@@ -102,6 +105,17 @@ def negated(gap: Estimate) -> Estimate:
 def evidence_sentence(findings: Findings) -> str:
     """Return what the run may be quoted for."""
     return f"Evidence about the method: {findings.evidence} ({ONE_SEED})."
+
+
+def unseen_sentence(findings: Findings) -> str | None:
+    """Return what the episodes that judged cannot have shown; None where no agent was kept by them."""
+    if findings.kept == "pretrained" or findings.judged is None:
+        return None
+    rate = unseen(findings.judged)
+    return (
+        f"What befalls fewer than one of {math.floor(1 / rate)} episodes may not have been seen in the {findings.judged} by "
+        "which the tuned agent was kept."
+    )
 
 
 def rows(findings: Findings) -> list[Row]:
@@ -198,6 +212,9 @@ def _mean(played: Evaluation) -> str:
 
 def _kept(findings: Findings) -> str:
     text = "Training found nothing better than the pretrained agent"
+    if findings.too_few:
+        text = f"It takes {FEWEST} episodes to judge a tuned agent, and {findings.judged} were asked for "
+        text += "(`evaluation.judging_episodes`). What was kept is the pretrained agent"
     text += f", which returns {_mean(findings.target.before)} per episode."
     last, gap = findings.target.last, findings.last_difference
     if last is not None and gap is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from acclimate.agents.agent import Agent
 from acclimate.diagnosis.sentences import diagnose
@@ -31,6 +32,7 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, *, s
     """
     agent, kept, job = case.agent, verdict.kept, trained.job
     source, normalizer = verdict.measured.get("source"), agent.normalizer
+    keeps: Literal["tuned", "pretrained"] = "pretrained" if verdict.chosen is None else "tuned"
     sentences = diagnose(
         before.situation,
         trained.signals,
@@ -53,10 +55,11 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, *, s
         total_parameters=trained.total_parameters,
         target=verdict.measured["target"],
         source=source,
-        kept="pretrained" if verdict.chosen is None else "tuned",
+        kept=keeps,
+        judged=case.recipe.evaluation.judging_episodes,
         carried=trained.started.carried,
         reset=trained.started.reset,
-        choices=(*job.plan.why(), ("engine", *trained.engine)),
+        choices=(*job.plan.why(), ("engine", *trained.engine), ("kept", keeps, verdict.why)),
         situation=before.situation.to_json(),
         diagnosis=tuple(sentences),
         signals=trained.signals.to_json(),

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.evaluate import Evaluation, evaluate
-from acclimate.evaluation.seeds import FINAL_SEED, JUDGING_SEED, SELECTION_SEED
+from acclimate.evaluation.seeds import CHOOSING_SEED, FINAL_SEED, JUDGING_SEED, SELECTION_SEED
 from acclimate.parallel.cores import forks
 from acclimate.parallel.jobs import at_once
 from acclimate.planning.case import Case
 from acclimate.tasks.task import Task
 
-JUDGING = 50
-"""Episodes on fresh seeds that decide between the best snapshot, the last and the pretrained agent."""
+CHOOSING = 25
+"""Episodes on fresh seeds that choose between the best snapshot and the last."""
 
 Play = Callable[[], Evaluation]
 
@@ -30,11 +30,15 @@ class Episodes:
         return self._play(agent, task, self.case.recipe.evaluation.final_episodes, FINAL_SEED)
 
     def judging(self, agent: Agent) -> Evaluation:
-        """Play those that decide what is kept."""
-        return self._play(agent, self.case.task, JUDGING, JUDGING_SEED)
+        """Play those that decide whether an agent is kept."""
+        return self._play(agent, self.case.task, self.case.recipe.evaluation.judging_episodes, JUDGING_SEED)
+
+    def choosing(self, agent: Agent) -> Evaluation:
+        """Play those that choose one agent of what training brought."""
+        return self._play(agent, self.case.task, CHOOSING, CHOOSING_SEED)
 
     def selection(self, agent: Agent) -> Evaluation:
-        """Play those by which snapshots are chosen."""
+        """Play those by which snapshots are compared during training."""
         return self._play(agent, self.case.task, self.case.recipe.evaluation.episodes, SELECTION_SEED)
 
     def everywhere(self, agent: Callable[[], Agent]) -> dict[str, Play]:

@@ -62,7 +62,10 @@ class RunFolder:
         mine = {"recipe": recipe.to_dict(), **identity}
         known = self.path / "run.json"
         if resume and known.exists():
-            _check_same(read_json(known), json.loads(json.dumps(mine)), self.path)
+            found = read_json(known)
+            # A run of an older version goes on with what its recipe meant: the defaults of fields that came later.
+            found["recipe"] = Recipe.from_dict(found["recipe"]).to_dict()
+            _check_same(found, json.loads(json.dumps(mine)), self.path)
             self._sweep()
             return
         if known.exists():

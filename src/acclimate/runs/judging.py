@@ -12,13 +12,10 @@ from acclimate.planning.case import Case
 from acclimate.reports.findings import Measured
 from acclimate.runs.before import Before
 from acclimate.runs.episodes import Episodes
-from acclimate.statistics.estimates import lower_bound
+from acclimate.statistics.judgement import FEWEST, sure_gain
 from acclimate.tasks.spaces import task_spaces
 from acclimate.training.job import Trained
 from acclimate.training.record import Snapshot
-
-ERRORS = 1.645
-"""Standard errors below the mean gain: the one-sided 95 % bound."""
 
 
 @dataclass(frozen=True)
@@ -29,40 +26,56 @@ class Verdict:
     """The agent to use: the tuned one, or a copy of the pretrained one where nothing was better."""
     chosen: Snapshot | None
     """Which snapshot it is, None where the pretrained agent is kept."""
+    why: str
+    """What decided."""
     measured: Mapping[str, Measured]
     """The final episodes by the names of the worlds."""
 
 
 def judge(case: Case, before: Before, trained: Trained) -> Verdict:
-    """Choose between the best snapshot, the last and the pretrained agent, and play the final episodes.
+    """Choose one agent of what training brought, keep it or the pretrained one, and play the final episodes.
 
     The end of training is played before the chosen agent is made of its model, which changes that for good.
     """
     play = Episodes(case)
-    chosen, last = choose(case.agent, trained, play), trained.last
+    found, last = choose(trained, play), trained.last
+    better, why = (False, "training left no agent to judge") if found is None else surely_better(case, trained, found)
+    chosen = found if better else None
     same = chosen is not None and chosen is last
     ends = {} if last is None or same else play.together(play.everywhere(lambda: trained.show(last)))
     kept = _kept(case, trained, chosen)
     after = {} if chosen is None else play.together(play.everywhere(lambda: kept))
-    return Verdict(kept, chosen, measured(before, after, ends, same=same))
+    return Verdict(kept, chosen, why, measured(before, after, ends, same=same))
 
 
-def choose(agent: Agent, trained: Trained, play: Episodes) -> Snapshot | None:
-    """Return the snapshot that is surely better than the pretrained agent, None where none is."""
-    candidates = {s.steps: s for s in (trained.record.best, trained.last) if s is not None}
+def choose(trained: Trained, play: Episodes) -> Snapshot | None:
+    """Return the one agent that is judged, None where training left none.
+
+    The best snapshot and the end of training are compared on episodes that judge neither: judging both, and keeping
+    whichever passes, would keep an agent without any gain nearly twice as often.
+    """
+    best, last = trained.record.best, trained.last
+    if best is None or last is None or best.steps == last.steps:
+        return best if last is None else last
+    jobs = {name: lambda one=one: play.choosing(trained.show(one)) for name, one in (("best", best), ("last", last))}
+    found = play.together(jobs)
     # The end of training wins a tie: it is what the report's `last` column shows.
-    if trained.last is not None:
-        candidates[trained.last.steps] = trained.last
-    if not candidates:
-        return None
-    jobs = {str(steps): lambda one=one: play.judging(trained.show(one)) for steps, one in candidates.items()}
-    found = play.together({**jobs, "pretrained": lambda: play.judging(agent)})
-    best, best_lower = None, 0.0
-    for steps, snapshot in candidates.items():
-        lower = lower_bound(found[str(steps)].returns - found["pretrained"].returns, ERRORS)
-        if lower > best_lower:
-            best, best_lower = snapshot, lower
-    return best
+    return best if found["best"].returns.mean() > found["last"].returns.mean() else last
+
+
+def surely_better(case: Case, trained: Trained, found: Snapshot) -> tuple[bool, str]:
+    """Return whether a snapshot surely returns more than the pretrained agent, and by what that was judged."""
+    asked = case.recipe.evaluation.judging_episodes
+    if asked < FEWEST:
+        return False, f"too few to judge: {asked} judging episodes, and it takes {FEWEST}"
+    play = Episodes(case)
+    played = play.together(
+        {"tuned": lambda: play.judging(trained.show(found)), "pretrained": lambda: play.judging(case.agent)}
+    )
+    gains = played["tuned"].returns - played["pretrained"].returns
+    low = sure_gain(gains)
+    said = f"at step {found.steps:,} it returns {gains.mean():+.4g} in {asked} judging episodes"
+    return low > 0, f"{said}, and {'' if low > 0 else 'not '}surely more (95 % bound {low:+.4g})"
 
 
 def _kept(case: Case, trained: Trained, chosen: Snapshot | None) -> Agent:

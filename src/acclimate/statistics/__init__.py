@@ -10,6 +10,7 @@ from acclimate.statistics.bootstrap import (
 )
 from acclimate.statistics.curve import Crossing, auc, crossings, recovery, steps_to_threshold, worst_dip
 from acclimate.statistics.estimates import Estimate, finite, gain, iqm, lower_bound, mean, optimality_gap
+from acclimate.statistics.judgement import sure_gain
 
 __all__ = [
     "Crossing",
@@ -30,5 +31,6 @@ __all__ = [
     "recovery",
     "steps_to_threshold",
     "stratified_bootstrap",
+    "sure_gain",
     "worst_dip",
 ]

@@ -47,6 +47,8 @@ class Outcome:
     logged: tuple[dict[str, Any], dict[str, Any]]
     updates: int
     """Optimizer steps of each."""
+    share: float
+    """The length of all differences together, over that of the way."""
 
 
 def agent(algorithm: type, actions: str, dtype: torch.dtype, **arguments: Any) -> Any:
@@ -170,11 +172,11 @@ def both(
                     run()
                 theirs_buffer = model.rollout_buffer
                 del theirs_buffer.to_torch
-    apart = float((weights(theirs) - weights(ours)).abs().max())
-    moved = float((weights(theirs) - start).abs().max())
+    apart, moved = weights(theirs) - weights(ours), weights(theirs) - start
     assert seams[0].signals.updates == seams[1].signals.updates
     logged = dict(theirs.logger.name_to_value), dict(ours.logger.name_to_value)
-    return Outcome(apart / moved, logged, seams[0].signals.updates)
+    far, share = float(apart.abs().max() / moved.abs().max()), float(apart.norm() / moved.norm())
+    return Outcome(far, logged, seams[0].signals.updates, share)
 
 
 def _by_sb3(seam: Seam, algorithm: type) -> None:

@@ -111,15 +111,15 @@ def both(
                 torch.manual_seed(call)
                 with seam, seam.counted():
                     run(each, model.batch_size)
-    apart = float((weights(theirs) - weights(ours)).abs().max())
-    moved = float((weights(theirs) - start).abs().max())
+    apart, moved = weights(theirs) - weights(ours), weights(theirs) - start
     assert seams[0].signals.updates == seams[1].signals.updates
     if getattr(theirs, "log_ent_coef", None) is not None:
         assert torch.allclose(theirs.log_ent_coef, ours.log_ent_coef, atol=1e-3)
     if models is not None:
         models += [theirs, ours]
     logged = dict(theirs.logger.name_to_value), dict(ours.logger.name_to_value)
-    return Outcome(apart / moved, logged, seams[0].signals.updates)
+    far, share = float(apart.abs().max() / moved.abs().max()), float(apart.norm() / moved.norm())
+    return Outcome(far, logged, seams[0].signals.updates, share)
 
 
 def by_sb3(seam: Seam, algorithm: type, gradient_steps: int, batch_size: int) -> None:

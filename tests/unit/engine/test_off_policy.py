@@ -140,9 +140,15 @@ def test_one_gradient_in_float32(algorithm: str, units: int) -> None:
 
 @pytest.mark.parametrize("algorithm", ["sac", "dqn"])
 def test_large_networks_in_float32(algorithm: str) -> None:
-    """The same with products that are computed by other means than the small ones."""
+    """The same with products that are computed by other means than the small ones.
+
+    The single weight that is furthest off is where a unit is about to bend, in SB3 beside itself too; all together they
+    have gone the same way.
+    """
     large = {"calls": 6, "batch_size": 256, "policy_kwargs": {"net_arch": [256, 256]}}
-    assert both(ALGORITHMS[algorithm], dtype=torch.float32, **large).distance <= 3 * itself(algorithm, **large)
+    outcome = both(ALGORITHMS[algorithm], dtype=torch.float32, **large)
+    assert outcome.distance <= 3 * itself(algorithm, **large)
+    assert outcome.share < 0.05
 
 
 @pytest.mark.parametrize("log_std", [0.0, -6.0])

@@ -33,7 +33,8 @@ def shifted(by: float, *, episodes: int = 50) -> Measured:
         (shifted(30.0), "better", r"\d+ more \(95 % interval 2\d\.\d to 3\d\.\d, 50 paired episodes\)"),
         (shifted(-30.0), "worse", r"\d+\.\d less \(95 % interval 2\d\.\d to 3\d\.\d, 50 paired episodes\)"),
         (shifted(0.5), "same", r"the difference of \+0\.\d+ may be chance \(95 % interval -\d\.\d+ to \+\d\.\d+"),
-        (shifted(300.0, episodes=49), "unknown", r"takes 50 paired episodes and 49 were played"),
+        (shifted(300.0, episodes=20), "better", r"\d+ more"),
+        (shifted(300.0, episodes=19), "unknown", r"takes 20 paired episodes and 19 were played"),
     ],
 )
 def test_the_verdict_is_the_paired_interval(target: Measured, verdict: str, words: str) -> None:
@@ -51,6 +52,27 @@ def test_the_pretrained_agent_kept_is_the_same_as_itself() -> None:
     sentence = wording.target_sentence(found)
     assert "Training found nothing better" in sentence
     assert f"At the end of training the agent returned {wording.figure(played(400, 300).returns.mean())}: -" in sentence
+
+
+def test_too_few_episodes_judge_nothing_and_the_report_says_so() -> None:
+    before = played(440, 270)
+    few = report(kept="pretrained", judged=19, target=Measured(before, before), source=None)
+    assert wording.headline(few) == "Too few episodes to judge"
+    assert "It takes 20 episodes to judge a tuned agent, and 19 were asked for" in wording.target_sentence(few)
+    assert wording.headline(report(kept="pretrained", judged=20)) == "The pretrained agent was kept"
+
+
+@pytest.mark.parametrize(("judged", "rate"), [(20, 7), (50, 17), (100, 33)])
+def test_the_report_says_what_its_episodes_cannot_have_seen(judged: int, rate: int) -> None:
+    """At this rate and n episodes, one draw in twenty sees nothing: (1 - 1 / rate) ** n is about 0.05."""
+    assert (1 - 1 / rate) ** judged == pytest.approx(0.05, abs=0.006)
+    found = report(judged=judged)
+    said = f"fewer than one of {rate} episodes may not have been seen in the {judged}"
+    assert all(said in shape for shape in (html(found), markdown(found), " ".join(str(found).split())))
+    assert all(
+        "may not have been seen" not in str(report(**no))
+        for no in ({"judged": None}, {"kept": "pretrained", "judged": 50})
+    )
 
 
 def test_two_agents_that_never_differ_are_said_to() -> None:

@@ -68,7 +68,9 @@ def elsewhere(policy: Any) -> str | None:
 def precision(policy: Any) -> str | None:
     """Refuse parameters of another precision than arrays are computed in."""
     strange = {parameter.dtype for parameter in policy.parameters()} - set(PRECISIONS)
-    return f"parameters in {' and '.join(sorted(str(one).removeprefix('torch.') for one in strange))}" if strange else None
+    return (
+        f"parameters in {' and '.join(sorted(str(one).removeprefix('torch.') for one in strange))}" if strange else None
+    )
 
 
 def no_vector(policy: Any) -> str | None:
