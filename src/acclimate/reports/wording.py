@@ -113,8 +113,8 @@ def unseen_sentence(findings: Findings) -> str | None:
         return None
     rate = unseen(findings.judged)
     return (
-        f"What befalls fewer than one of {math.floor(1 / rate)} episodes may not have been seen in the {findings.judged} by "
-        "which the tuned agent was kept."
+        f"What befalls fewer than one of {math.floor(1 / rate)} episodes may not have been seen in the "
+        f"{findings.judged} by which the tuned agent was kept."
     )
 
 

@@ -18,6 +18,8 @@ from acclimate.files import numbers
 from acclimate.files import pickles as inert
 from acclimate.files.pickles import Made, Token
 
+DATA = (Made, Token, type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+"""What may come of any bytes."""
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
@@ -59,4 +61,4 @@ def test_calls_are_only_written_down() -> None:
 def test_noise_gives_our_errors(raw: bytes) -> None:
     for data in (raw, b"\x80\x04" + raw + b"."):
         with contextlib.suppress(SourceError):
-            inert.read(data, where="here")
+            assert isinstance(inert.read(data, where="here"), DATA)

@@ -43,7 +43,13 @@ def test_the_actor_waits_and_the_critic_learns(name: str) -> None:
 
 def test_it_may_find_all_of_it_frozen() -> None:
     """The warm start puts it in front of whatever the recipe says."""
-    Seam(agent("ppo-mlp", steps=0), chain(Hold(steps=9), Freeze(on="actor")))
+    model = agent("ppo-mlp", steps=0)
+    before = copy.deepcopy(model.policy.state_dict())
+    with Seam(model, chain(Hold(steps=9), Freeze(on="actor"))):
+        model.learn(32)
+    moved = {key for key, value in model.policy.state_dict().items() if not torch.equal(before[key], value)}
+    assert moved
+    assert all("value_net" in key for key in moved)
 
 
 def test_a_time_cannot_be_negative() -> None:

@@ -274,7 +274,14 @@ def test_two_sources_of_rows_do_not_choose_the_same_rows() -> None:
 
 
 def test_a_frozen_actor_leaves_the_critic_to_learn() -> None:
-    Seam(agent("sac-mlp", steps=0), chain(Offline(data=recorded(FLAT, REACH)), Freeze(on="actor")))
+    model = agent("sac-mlp", steps=0)
+    before = {key: value.clone() for key, value in model.policy.state_dict().items()}
+    with Seam(model, chain(Offline(data=recorded(FLAT, REACH)), Freeze(on="actor"))):
+        model.learn(16)
+    moved = {
+        key.split(".")[0] for key, value in model.policy.state_dict().items() if not torch.equal(before[key], value)
+    }
+    assert moved == {"critic", "critic_target"}
 
 
 def test_a_checkpoint_leaves_the_data_out() -> None:

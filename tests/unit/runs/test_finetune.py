@@ -11,6 +11,8 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.errors import ConfigError
+from acclimate.evaluation.seeds import DIAGNOSIS_SEED, METHOD_SEED, PROBE_SEED, TRAINING_SEED
+from acclimate.methods.ewc import EWC
 from acclimate.runs.finetune import finetune
 from tests.world import TUNABLE, Dot, agent, linear, observations, recipe, same, task, weights
 
@@ -32,6 +34,24 @@ def test_the_given_agent_is_left_as_it_is(name: str) -> None:
     assert run.agent.model is not given.model
     assert run.agent.algorithm == ("ppo" if name == "trpo" else name) or run.report.kept == "pretrained"
     assert run.report.steps_charged <= 120
+
+
+@pytest.mark.parametrize("methods", [(), (EWC(stored=24),)], ids=["none", "ewc"])
+@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
+def test_every_step_that_is_charged_was_taken(name: str, methods: tuple[Any, ...]) -> None:
+    """Steps are counted in the environments themselves: by their seeds the probe's, the methods' and the training's."""
+    taken: list[tuple[int | None, list[Any]]] = []
+    at_home: list[tuple[int | None, list[Any]]] = []
+    asked = recipe(methods=methods, vec_env="dummy", warm_start={"probe_episodes": 2})
+    run = finetune(agent(name), task(name, offset=0.5, trace=taken), asked, source=task(name, trace=at_home))
+
+    def count(envs: list[tuple[int | None, list[Any]]], first: int, last: int) -> int:
+        return sum(len(actions) for seed, actions in envs if seed is not None and first <= seed < last)
+
+    methods_own = count([*taken, *at_home], METHOD_SEED, DIAGNOSIS_SEED)
+    assert methods_own == (24 if methods else 0)
+    spent = count(taken, PROBE_SEED, METHOD_SEED) + methods_own + count(taken, TRAINING_SEED, 10**9)
+    assert run.report.steps_charged == spent
 
 
 @pytest.mark.parametrize("name", ["ppo", "sac"])

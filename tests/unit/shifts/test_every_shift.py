@@ -182,7 +182,9 @@ def test_a_shift_that_a_wrapper_undoes_is_found_out(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_too_rare_to_show_is_taken_on_trust() -> None:
-    Task("CartPole-v1", (SensorDropout(1e-6), ActionNoise(1e-6))).make().close()
+    rare = Task("CartPole-v1", (SensorDropout(1e-6), ActionNoise(1e-6)))
+    seen = [rollout(task.make(), seed=3) for task in (rare, rare.source)]
+    assert np.array_equal(*seen), "it shows, and is to be verified"
 
 
 def test_a_physical_value_that_does_not_stick_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,7 @@ def test_what_is_no_collapse(selection: Measure, results: list[list[float]], due
     chosen = selection(results, [0.0, 0.0], due)
     for _ in results:
         chosen.measure()
+    assert [point.evaluation.returns.tolist() for point in chosen.record.points] == results
 
 
 def test_weights_that_are_no_numbers_are_not_measured(selection: Measure) -> None:
