@@ -58,8 +58,8 @@ class EvaluationPlan:
     episodes: int = 5
     """Episodes of a measurement during training."""
     judging_episodes: int = 50
-    """Episodes on seeds of their own that decide whether the tuned agent is kept. Below 20 they are too few to judge by,
-    and the pretrained one is kept."""
+    """Episodes on seeds of their own that decide whether the tuned agent is kept. Below 20 they are too few to judge
+    by, and the pretrained one is kept."""
     final_episodes: int = 50
     """Episodes of the final evaluation, on seeds that selection never saw."""
     n_envs: int = 8
