@@ -37,7 +37,7 @@ def describe(agent: Agent) -> dict[str, Any]:
             "methods": [method.to_config() for method in agent.methods],
             "networks": [_network(name, module) for name, module in agent.model.policy.named_children()],
             "parameters": sum(parameter.numel() for parameter in agent.model.policy.parameters()),
-            "normalizer": None if agent.normalizer is None else _normalizer(agent.normalizer),
+            "normalizer": None if agent.normalizer is None else _normalizer(agent.normalizer, origin.normalizer),
             "hyperparameters": blueprint.hyperparameters,
             "config": dict(origin.config),
             "unread": [{"field": field, "reason": reason} for field, reason in origin.unread],
@@ -54,9 +54,10 @@ def _network(name: str, module: nn.Module) -> dict[str, Any]:
     }
 
 
-def _normalizer(found: Normalizer) -> dict[str, Any]:
+def _normalizer(found: Normalizer, file: str | None) -> dict[str, Any]:
     counts = found.obs_count
     return {
+        "file": file,
         "observations": found.norm_obs,
         "rewards": found.norm_reward,
         "shape": found.shapes,
@@ -119,5 +120,6 @@ def _normalizer_text(found: dict[str, Any] | None) -> str:
     if found is None:
         return "none (raw observations)"
     what = [name for name in ("observations", "rewards") if found[name]]
+    file = f" ({found['file']})" if found["file"] else ""
     seen = f"from {found['count']:,.0f} observations"
-    return f"{' and '.join(what) or 'nothing'}, {seen}, clipped at {found['clip_obs']}"
+    return f"{' and '.join(what) or 'nothing'}, {seen}, clipped at {found['clip_obs']}{file}"

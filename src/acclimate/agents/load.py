@@ -10,6 +10,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.agents.agent import Agent
 from acclimate.formats import readers
+from acclimate.formats.sb3 import belonging
+from acclimate.formats.sb3.belonging import Belonging
 from acclimate.sb3.normalizer import Normalizer
 
 
@@ -44,13 +46,18 @@ def load(
         acclimate.errors.SourceError: no-such-agent.zip: no such file; check the path.
     """
     found = readers.read(source, trust=trust, revision=revision)
-    return Agent.of(found.parts, _chosen(normalizer, found), device)
+    chosen, parts = _chosen(normalizer, found), found.parts
+    if chosen is None:
+        return Agent.of(parts, None, device)
+    return Agent.of(parts.normalized_by(chosen.path) if chosen.path else parts, chosen.normalizer, device)
 
 
-def _chosen(normalizer: Any, found: readers.Found) -> Normalizer | None:
+def _chosen(normalizer: Any, found: readers.Found) -> Belonging | None:
     """Return the normaliser that the caller wants: what lies beside the agent, what was given, or none."""
-    if normalizer is None or isinstance(normalizer, Normalizer):
-        return normalizer
+    if normalizer is None:
+        return None
+    if isinstance(normalizer, Normalizer):
+        return Belonging(normalizer)
     if normalizer == "auto":
         return found.beside()
-    return readers.normalizer(Path(normalizer).expanduser(), found.parts)
+    return belonging.read(Path(normalizer).expanduser(), found.parts.blueprint.observation_space)

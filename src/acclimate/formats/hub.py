@@ -9,9 +9,11 @@ from typing import Any
 from acclimate.errors import SourceError
 
 _ADDRESS = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+?)(?:/(?P<file>[\w./-]+\.zip))?/?")
-# What lies beside an agent and is read with it; nothing else is fetched.
+# What lies beside an agent and is read with it.
 _BESIDE = re.compile(r"(?:.*/)?(?:config\.yml|args\.yml|env_kwargs\.yml|[\w-]*vec_?normalize[\w-]*\.pkl)")
 _MAX_FILE = 2 * 2**30
+# A normaliser may have any name, and is no larger than this; a replay buffer mostly is.
+_MAX_NORMALIZER = 16 * 2**20
 # Zips of the Hub that hold no agent.
 _OTHER_ZIPS = ("train_eval_metrics.zip",)
 
@@ -42,7 +44,7 @@ def fetch(address: str, *, revision: str | None = None) -> tuple[Path, str]:
         _check_size(name, sizes, address)
         path = _download(match["repo"], name, commit)
         for beside in sizes:
-            if _BESIDE.fullmatch(beside) and sizes[beside] <= _MAX_FILE:
+            if _belongs(beside, sizes[beside], name):
                 _download(match["repo"], beside, commit)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -58,9 +60,22 @@ def _agent_in(files: list[str], address: str) -> str:
     top = [name for name in zips if "/" not in name]
     found = top or zips
     if len(found) != 1:
-        listed = ", ".join(found[:5]) or "no zip"
+        if not found:
+            raise SourceError(
+                f"{address}: holds no zip, but {', '.join(files[:5]) or 'nothing'}; an agent is the zip that SB3's "
+                "`model.save` writes."
+            )
+        listed = ", ".join(found[:5])
         raise SourceError(f"{address}: holds {len(found)} agents ({listed}); name one: {address.rstrip('/')}/FILE.zip.")
     return found[0]
+
+
+def _belongs(beside: str, size: int, agent: str) -> bool:
+    """Return whether a file is fetched with the agent: known by its name, or a pickle in the agent's folder."""
+    if _BESIDE.fullmatch(beside):
+        return size <= _MAX_FILE
+    path = PurePosixPath(beside)
+    return path.suffix == ".pkl" and path.parent == PurePosixPath(agent).parent and size <= _MAX_NORMALIZER
 
 
 def _check_size(name: str, sizes: dict[str, Any], address: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.errors import SourceError
-from acclimate.formats import bundle, hub
-from acclimate.formats.sb3 import live, sidecar, trusted, vecnormalize
+from acclimate.formats import bundle, hub, kinds
+from acclimate.formats.sb3 import belonging, live, trusted
 from acclimate.formats.sb3 import read as sb3
+from acclimate.formats.sb3.belonging import Belonging
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.sb3.parts import Parts
 
@@ -22,7 +23,7 @@ class Found:
     """An agent's parts, and how to get the normaliser that belongs to them."""
 
     parts: Parts
-    beside: Callable[[], Normalizer | None]
+    beside: Callable[[], Belonging | None]
     """Reads what lies beside the agent: only where it is wanted, as a broken one must not stop who gives another."""
 
 
@@ -41,22 +42,11 @@ def read(source: str | Path | BaseAlgorithm, *, trust: bool = False, revision: s
     return next(found for reader in READERS if (found := reader(source, trust, revision)) is not None)
 
 
-def normalizer(path: Path, parts: Parts) -> Normalizer:
-    """Return the normaliser in a file, made for these parts.
-
-    Raises:
-        SourceError: It is broken, or made for other observations.
-    """
-    found = vecnormalize.flatten_goal(vecnormalize.read(path), parts.blueprint.observation_space)
-    found.check(parts.blueprint.observation_space, str(path))
-    return found
-
-
 def _live(source: Any, trust: bool, revision: str | None) -> Found | None:
     if not isinstance(source, BaseAlgorithm):
         return None
     vec = source.get_vec_normalize_env()
-    return Found(live.read(source), lambda: None if vec is None else Normalizer.from_vec_normalize(vec))
+    return Found(live.read(source), lambda: None if vec is None else Belonging(Normalizer.from_vec_normalize(vec)))
 
 
 def _hub(source: Any, trust: bool, revision: str | None) -> Found | None:
@@ -73,37 +63,26 @@ def _bundle(source: Any, trust: bool, revision: str | None) -> Found | None:
     folder = next((folder for folder in folders if (folder / bundle.MANIFEST).is_file()), None)
     if folder is None:
         return None
-    parts, beside = bundle.read(folder)
-    return Found(parts, lambda: beside)
+    parts, normalizer = bundle.read(folder)
+    return Found(parts, lambda: None if normalizer is None else Belonging(normalizer))
 
 
 def _zip(source: Any, trust: bool, revision: str | None) -> Found:
     path = _one_zip(Path(source).expanduser())
+    kinds.expect(path, kinds.AGENT)
     parts = (trusted if trust else sb3).read(path)
-    return Found(parts, lambda: _beside(path, parts))
+    return Found(parts, lambda: belonging.beside(path, parts))
 
 
 READERS: tuple[Callable[[Any, bool, str | None], Found | None], ...] = (_live, _hub, _bundle, _zip)
 """In the order in which they are asked; the last one takes or refuses what is left."""
 
 
-def _beside(path: Path, parts: Parts) -> Normalizer | None:
-    beside = sidecar.normalizer(path)
-    if beside is not None:
-        return normalizer(beside, parts)
-    if sidecar.needs_normalizer(parts.origin.config):
-        raise SourceError(
-            f"{path}: was trained on normalised observations, but no vecnormalize.pkl lies beside it; "
-            "give its path as normalizer=, or normalizer=None to go without."
-        )
-    return None
-
-
 def _one_zip(path: Path) -> Path:
-    """Return the zip at a path, which may lack its ending, or the one that a folder is about."""
+    """Return the file at a path, which may lack its ending, or the one zip that a folder is about, if it has any."""
     if not path.is_dir():
         for candidate in (path, path.with_name(f"{path.name}.zip")):
-            if candidate.is_file():
+            if candidate.is_file() or candidate.is_symlink():
                 return candidate
         raise SourceError(f"{path}: no such file; check the path.")
     folder = path
@@ -113,9 +92,7 @@ def _one_zip(path: Path) -> Path:
         return run
     if len(found) == 1:
         return found[0]
+    if not found:
+        return folder
     names = ", ".join(path.name for path in found[:5])
-    raise SourceError(
-        f"{folder}: holds {len(found)} zips ({names}); name one of them."
-        if found
-        else f"{folder}: holds no agent (no bundle/, no zip); check the path."
-    )
+    raise SourceError(f"{folder}: holds {len(found)} zips ({names}); name one of them.")

@@ -126,17 +126,22 @@ class Normalizer:
         # The numbers of `np.clip`, which takes longer for a few of them than all the rest.
         return np.minimum(np.maximum(scaled, -self.clip_obs), self.clip_obs).astype(np.float32)
 
-    def check(self, space: spaces.Space, where: str) -> None:
-        """Raise a `SourceError` unless the statistics are those of this observation space."""
-        if not self.norm_obs:
-            return
+    def fits(self, space: spaces.Space) -> bool:
+        """Return whether the statistics are those of this observation space."""
+        return not self.norm_obs or self.shapes == self._shapes_in(space)
+
+    def _shapes_in(self, space: spaces.Space) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
         expected = _shapes(space)
         if isinstance(expected, dict):
             known = self.norm_obs_keys if self.norm_obs_keys is not None else tuple(expected)
             expected = {key: shape for key, shape in expected.items() if key in known}
-        if self.shapes != expected:
+        return expected
+
+    def check(self, space: spaces.Space, where: str) -> None:
+        """Raise a `SourceError` unless the statistics are those of this observation space."""
+        if not self.fits(space):
             raise SourceError(
-                f"{where}: the normaliser holds observations of shape {self.shapes}, not {expected}; "
+                f"{where}: the normaliser holds observations of shape {self.shapes}, not {self._shapes_in(space)}; "
                 "give the agent's own normaliser, or normalizer=None if it needs none."
             )
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,10 @@ class Origin:
     """Environment steps it was trained for."""
     unread: tuple[tuple[str, str], ...] = ()
     """Fields that were not read, each with the reason."""
+    normalized: bool | None = None
+    """Whether its file says that it was trained in SB3's ``VecNormalize``; None if it does not tell."""
+    normalizer: str | None = None
+    """The file that its normaliser was read from."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """Hints of a config file beside it: ``env_wrapper``, ``frame_stack``, ``normalize``, ``env_kwargs``."""
 
@@ -58,6 +63,10 @@ class Parts:
     def where(self) -> str:
         """How an error names them."""
         return self.origin.path or self.blueprint.algorithm
+
+    def normalized_by(self, path: Path) -> Parts:
+        """Return the same parts, whose normaliser is known to come from this file."""
+        return dataclasses.replace(self, origin=dataclasses.replace(self.origin, normalizer=str(path)))
 
     def from_revision(self, commit: str) -> Parts:
         """Return the same parts, known to come from this commit of a Hub repository."""

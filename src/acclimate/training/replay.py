@@ -13,6 +13,7 @@ from stable_baselines3.common.preprocessing import maybe_transpose
 
 from acclimate.errors import ConfigError, SourceError
 from acclimate.evaluation.transitions import Transitions
+from acclimate.formats import kinds
 from acclimate.formats.sb3 import replay
 from acclimate.formats.sb3.replay import NAMES
 
@@ -28,6 +29,7 @@ def carry(model: BaseAlgorithm, path: str) -> int:
         SourceError: The file cannot be read, or its transitions are of another world than the model's.
         ConfigError: The model's buffer is too small, or for another number of environments.
     """
+    kinds.expect(Path(path), kinds.BUFFER)
     found = replay.read(Path(path))
     wanted = replay_state(model) or {}
     length, n_envs = found["dones"].shape[:2]

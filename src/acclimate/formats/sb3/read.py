@@ -20,7 +20,7 @@ from acclimate.files import pickles as inert
 from acclimate.files import tensors
 from acclimate.files.pickles import Made, Token
 from acclimate.files.spaces import from_record
-from acclimate.formats.sb3 import archive, hyperparameters, sidecar
+from acclimate.formats.sb3 import archive, belonging, hyperparameters, sidecar
 from acclimate.formats.sb3 import legacy as layout
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
@@ -65,6 +65,7 @@ def read(path: Path) -> Parts:
             versions=_versions(members),
             steps=data["num_timesteps"] if _is_count(data.get("num_timesteps")) else 0,
             unread=tuple(unread),
+            normalized=belonging.said(blueprint.algorithm, data),
             config=sidecar.config(path),
         ),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import SourceError
-from acclimate.formats.sb3 import hyperparameters, live, sidecar
+from acclimate.formats.sb3 import belonging, hyperparameters, live, sidecar
 from acclimate.formats.sb3 import read as sb3
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.parts import Origin, Parts
@@ -42,7 +42,8 @@ def read(path: Path) -> Parts:
     Raises:
         SourceError: SB3 cannot load it, or it is none of its algorithms.
     """
-    algorithm = _algorithm(sb3.plain_data(path), path)
+    data = sb3.plain_data(path)
+    algorithm = _algorithm(data, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -53,7 +54,13 @@ def read(path: Path) -> Parts:
             f"{path}: SB3's own loader fails ({type(error).__name__}: {reason}); "
             "install what the file needs, or load it without trust."
         ) from error
-    return live.read(model, Origin(path=str(path), env_id=sidecar.env_id(path), config=sidecar.config(path)))
+    origin = Origin(
+        path=str(path),
+        env_id=sidecar.env_id(path),
+        normalized=belonging.said(algorithm, data),
+        config=sidecar.config(path),
+    )
+    return live.read(model, origin)
 
 
 def _algorithm(data: Mapping[str, Any], path: Path) -> str:

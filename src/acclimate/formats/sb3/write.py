@@ -8,7 +8,7 @@ from pathlib import Path
 from acclimate.errors import ExportError
 from acclimate.files.atomic import write_atomic
 from acclimate.formats.saved import Saved
-from acclimate.formats.sb3 import sidecar, vecnormalize
+from acclimate.formats.sb3 import belonging, sidecar, vecnormalize
 
 
 def save(agent: Saved, path: Path) -> Path:
@@ -48,6 +48,8 @@ def _normalizer_path(agent: Saved, path: Path) -> Path | None:
     found = sidecar.normalizer(path)
     others = any(other != path for other in path.parent.glob("*.zip"))
     if agent.normalizer is None:
+        other = next(belonging.others_beside(path, agent.observation_space), None)
+        found = found or (other.path if other else None)
         if found is not None:
             raise ExportError(
                 f"{found}: would be taken for the normaliser of {path.name}, which has none; choose another folder."
