@@ -63,7 +63,8 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "_update_current_progress_remaining": ("engine/off_policy/collect.py",),
         "_update_learning_rate": ("engine/",),
         # Of collecting steps.
-        "_last_obs": ("engine/", "sb3/counters.py", "seam/decisions.py"),
+        "_last_obs": ("engine/", "formats/sb3/belonging.py", "sb3/counters.py", "seam/decisions.py"),
+        "_last_original_obs": ("formats/sb3/belonging.py",),
         "_last_episode_starts": ("engine/on_policy/collect.py", "seam/decisions.py"),
         "_on_step": ("engine/off_policy/collect.py",),
         "_store_transition": ("engine/off_policy/collect.py",),

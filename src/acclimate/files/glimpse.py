@@ -67,7 +67,7 @@ class Glimpse:
             return ()
 
     def _begins_with_one(self, names: list[str]) -> bool:
-        """Tell whether a directory is the zip's own: that of a zip inside is taken for it where the own one is cut off."""
+        """Tell whether the directory is the zip's own; where that is cut off, one of a zip inside is found for it."""
         if not self.head.startswith(b"PK\x03\x04"):
             return True
         first = self.head[30 : 30 + int.from_bytes(self.head[26:28], "little")]

@@ -37,6 +37,15 @@ class Kind:
     """Whether it stands in the place of another file, so that what to do is the same whatever was wanted."""
 
 
+def of(glimpse: Glimpse) -> Kind:
+    """Return the first kind that a file or folder looks like.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    return next(kind for kind in KINDS if kind.look(glimpse))
+
+
 def expect(path: Path, wanted: Kind) -> None:
     """Refuse what is another kind of file than the wanted one; what is merely broken is left to its reader.
 
@@ -44,7 +53,7 @@ def expect(path: Path, wanted: Kind) -> None:
         SourceError: It is another kind, or cannot be read.
     """
     glimpse = Glimpse(path)
-    found = next(kind for kind in KINDS if kind.look(glimpse))
+    found = of(glimpse)
     # Their reader says more about pickles of nobody's: which global they ask for, where they break.
     if found is wanted or (found is PICKLE and wanted is not AGENT):
         return
@@ -64,7 +73,8 @@ _THEN_SAVE = "and give the zip of that `model.save`, or the model itself to `acc
 _LOOP = "load it in the code that wrote it, and tune it in that training loop with `acclimate.attach`"
 _AGAIN = "copy or download it again"
 _FETCH = "download the file itself (hf://org/repo does for an agent on the Hub)"
-_TORCHS = holds_ending("/data.pkl")
+# The number that torch pickled first, before 1.6.
+_BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 AGENT = Kind("the zip of an SB3 agent", "", either(holds("data"), holds("policy.pth")), instead=_SB3)
 NORMALIZER = Kind(
@@ -167,7 +177,7 @@ _OF_TORCH = (
     ),
     Kind("a network of TorchScript", _LOOP, holds_ending("/constants.pkl")),
     Kind("a network of torch, pickled as a whole", _LOOP, says_some("torch.nn.modules.")),
-    Kind("a file of torch's, such as weights alone", _LOOP, either(_TORCHS, says("_rebuild_tensor_v2"))),
+    Kind("a file of torch's, such as weights alone", _LOOP, either(holds_ending("/data.pkl"), begins(_BEFORE_1_6))),
 )
 _OF_OTHERS = (
     Kind(
