@@ -106,7 +106,9 @@ def test_a_zip_that_tells_of_none_takes_none(name: str, tmp_path: Path) -> None:
 def test_a_zip_that_tells_of_none_beside_one_under_a_usual_name(tmp_path: Path) -> None:
     saved(tmp_path, normalize=False)
     another(tmp_path, "vecnormalize.pkl")
-    with pytest.raises(ac.SourceError, match=r"raw observations.*vecnormalize\.pkl lies beside it.*--normalizer none"):
+    with pytest.raises(
+        ac.SourceError, match=r"without a normaliser.*vecnormalize\.pkl lies beside it.*--normalizer none"
+    ):
         ac.load(tmp_path / "agent.zip")
     assert silently(tmp_path / "agent.zip", normalizer=None).normalizer is None
     assert silently(tmp_path / "agent.zip", normalizer=tmp_path / "vecnormalize.pkl").normalizer is not None
@@ -115,7 +117,7 @@ def test_a_zip_that_tells_of_none_beside_one_under_a_usual_name(tmp_path: Path) 
 def test_several_are_named(tmp_path: Path) -> None:
     saved(tmp_path, "ppo", "first.pkl", "agent/second.pkl")
     another(tmp_path, "other.pkl", "her")
-    with pytest.raises(ac.SourceError, match=r"second\.pkl and first\.pkl beside it could each be.*--normalizer PATH"):
+    with pytest.raises(ac.SourceError, match=r"second\.pkl and first\.pkl beside it each fit.*--normalizer PATH"):
         ac.load(tmp_path / "agent.zip")
     with pytest.raises(ac.SourceError) as said:
         ac.load(tmp_path / "agent.zip")
@@ -167,6 +169,26 @@ def test_a_config_beside_it_tells_too(tmp_path: Path) -> None:
         assert ac.load(tmp_path / "agent.zip").normalizer is not None
 
 
+def test_a_config_that_tells_of_rewards_alone(tmp_path: Path) -> None:
+    """What scaled nothing that the agent sees is not missed, and still found where it lies."""
+    model = saved(tmp_path)
+    (tmp_path / "config.yml").write_text("normalize: \"{'norm_obs': False, 'norm_reward': True}\"\n")
+    assert silently(tmp_path / "agent.zip").normalizer is None
+    vec(model).save(str(tmp_path / "stats.pkl"))
+    with pytest.warns(UserWarning, match=r"stats\.pkl"):
+        assert ac.load(tmp_path / "agent.zip").normalizer is not None
+    another(tmp_path, "second.pkl")
+    with pytest.raises(ac.SourceError, match="each fit"):
+        ac.load(tmp_path / "agent.zip")
+
+
+def test_a_config_that_tells_of_none(tmp_path: Path) -> None:
+    saved(tmp_path, "sac", normalize=False)
+    another(tmp_path, "stats.pkl")
+    (tmp_path / "config.yml").write_text("normalize: false\n")
+    assert silently(tmp_path / "agent.zip").normalizer is None
+
+
 def test_one_that_scales_rewards_alone_is_found(tmp_path: Path) -> None:
     model = tiny.model("ppo", normalize=True)
     vec(model).norm_obs = False
@@ -180,6 +202,8 @@ def test_one_that_scales_rewards_alone_is_found(tmp_path: Path) -> None:
 
 def test_what_lies_beside_it_runs_nothing(tmp_path: Path) -> None:
     model, marker = saved(tmp_path), tmp_path / "it-ran"
+    (tmp_path / "0").mkdir()
+    os.mkfifo(tmp_path / "1")  # who reads it waits
 
     class Bomb:
         def __reduce__(self) -> Any:
@@ -188,8 +212,6 @@ def test_what_lies_beside_it_runs_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ac.SourceError, match="but no vecnormalize"):
         ac.load(tmp_path / "agent.zip")
-    (tmp_path / "notes").mkdir()
-    os.mkfifo(tmp_path / "pipe")
     vec(model).clip_obs = Bomb()  # type: ignore[assignment]
     vec(model).save(str(tmp_path / "b.pkl"))
     with pytest.raises(ac.UnsafeFileError, match=r"b\.pkl: asks for"):

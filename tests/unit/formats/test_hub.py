@@ -110,6 +110,25 @@ def test_a_repository_with_its_normaliser(site: type[Hub], tmp_path: Path) -> No
     assert {path.split("/")[3] for path in site.asked if "/resolve/" in path} == {COMMITS["main"]}
 
 
+def test_a_normaliser_under_another_name(site: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    files = site.files[COMMITS["main"]]
+    files["stats.pkl"] = files.pop("vec_normalize.pkl")
+    files["replay_buffer.pkl"] = b"0" * (len(files["stats.pkl"]) + 1)
+    files["elsewhere/stats.pkl"] = files["stats.pkl"]
+    monkeypatch.setattr(hub, "_MAX_NORMALIZER", len(files["stats.pkl"]))
+    with pytest.warns(UserWarning, match=r"stats\.pkl, the only normaliser beside it"):
+        assert ac.load("hf://org/agent").normalizer is not None
+    fetched = [path.partition(COMMITS["main"] + "/")[2] for path in site.asked if "/resolve/" in path]
+    assert set(fetched) == {"ppo-Hopper-v3.zip", "config.yml", "stats.pkl"}
+
+
+def test_a_repository_of_something_else(site: type[Hub]) -> None:
+    files = site.files[COMMITS["main"]]
+    files["ppo.cleanrl_model"] = files.pop("ppo-Hopper-v3.zip")
+    with pytest.raises(ac.SourceError, match=r"holds no zip, but .*ppo\.cleanrl_model"):
+        ac.load("hf://org/agent")
+
+
 def test_a_revision_and_a_file(site: type[Hub]) -> None:
     with pytest.raises(ac.SourceError, match=r"normalised observations"):
         ac.load("hf://org/agent/ppo-Hopper-v3.zip", revision="v1")

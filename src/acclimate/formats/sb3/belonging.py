@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -56,36 +57,44 @@ def read(path: Path, space: spaces.Space) -> Belonging:
 def beside(path: Path, parts: Parts) -> Belonging | None:
     """Return the normaliser that lies beside the zip at `path`, or None if it was trained without.
 
-    One under a usual name is the zip's. One under another name is if the zip was trained with a normaliser and no
+    One under a usual name is the zip's. One under another name is, if the zip was trained with a normaliser and no
     other fits; nothing is guessed beyond that.
 
     Raises:
         SourceError: There is none although the zip was trained with one, or it does not follow which one it is, or
             whether one belongs to it at all.
     """
-    space, normalized = parts.blueprint.observation_space, parts.origin.normalized
     usual = sidecar.normalizer(path)
-    if usual is not None:
-        found = read(usual, space)
-        if normalized is False:
-            raise SourceError(
-                f"{path}: was trained on raw observations, by what is in it, but {usual.name} lies beside it; "
-                f"{_flags('none')} to go without, or {_flags(usual)} to take it."
-            )
-        return found
-    if sidecar.needs_normalizer(parts.origin.config):
-        normalized = True
-    others = [] if normalized is False else list(others_beside(path, space))
-    if not (others or normalized):
-        return None
-    if len(others) == 1 and normalized:
+    return _under_another_name(path, parts) if usual is None else _under_a_usual_name(path, usual, parts)
+
+
+def _under_a_usual_name(path: Path, usual: Path, parts: Parts) -> Belonging:
+    found = read(usual, parts.blueprint.observation_space)
+    if parts.origin.normalized is False:
+        raise SourceError(
+            f"{path}: was trained without a normaliser, by what is in it, but {usual.name} lies beside it; "
+            f"{_flag('none')} goes without, {_flag('PATH')} takes it."
+        )
+    return found
+
+
+def _under_another_name(path: Path, parts: Parts) -> Belonging | None:
+    scaled = sidecar.normalized(parts.origin.config)
+    wrapped = scaled or parts.origin.normalized
+    others = [] if wrapped is False else list(others_beside(path, parts.blueprint.observation_space))
+    if wrapped and len(others) == 1:
         warnings.warn(
             f"{path}: {others[0].path}, the only normaliser beside it, is taken as its own; "
-            f"{_flags('PATH')} names another.",
+            f"{_flag('PATH')} names another.",
             stacklevel=2,
         )
         return others[0]
-    raise SourceError(f"{path}: {_doubt(others, normalized)}")
+    # Where a config says that observations were not scaled, one that is not there scaled rewards alone.
+    missed = wrapped and scaled is not False
+    doubted = others and (wrapped or scaled is None)
+    if missed or doubted:
+        raise SourceError(f"{path}: {_doubt(others, wrapped)}")
+    return None
 
 
 def others_beside(path: Path, space: spaces.Space) -> Iterator[Belonging]:
@@ -94,9 +103,10 @@ def others_beside(path: Path, space: spaces.Space) -> Iterator[Belonging]:
     Raises:
         SourceError: One is broken.
     """
-    files = (file for folder in sidecar.folders(path) if folder.is_dir() for file in sorted(folder.iterdir()))
+    places = (folder for folder in sidecar.folders(path) if os.access(folder, os.R_OK | os.X_OK))
+    files = (file for folder in places if folder.is_dir() for file in sorted(folder.iterdir()))
     for file in itertools.islice(files, _MOST_FILES):
-        if not _begins_as_one(file):
+        if not (file.is_file() and _begins_as_one(file)):
             continue
         found = vecnormalize.flatten_goal(vecnormalize.read(file), space)
         if found.fits(space):
@@ -108,27 +118,23 @@ def _begins_as_one(file: Path) -> bool:
         with file.open("rb") as opened:
             return is_normalizer(opened.read(_BEGINNING))
     except OSError:
-        return False  # A folder, or nothing that may be read.
+        return False  # It may not be read.
 
 
-def _doubt(others: list[Belonging], normalized: bool | None) -> str:
+def _doubt(others: list[Belonging], wrapped: bool | None) -> str:
     names = " and ".join(other.path.name for other in others[:4] if other.path) + (" and more" if others[4:] else "")
     if not others:
         return (
-            "was trained on normalised observations, but no vecnormalize.pkl, nor one under another name, lies beside "
-            f"it; {_flags('PATH')} names it, {_flags('none')} goes without."
+            "was trained on normalised observations, but no vecnormalize.pkl lies beside it, nor one under another "
+            f"name; {_flag('PATH')} names it, {_flag('none')} goes without, as one that scaled rewards alone may."
         )
-    if normalized:
-        return (
-            f"was trained on normalised observations, and {names} beside it could each be its normaliser; "
-            f"name it with {_flags('PATH')}."
-        )
+    if wrapped:
+        return f"was trained on normalised observations, and {names} beside it each fit; {_flag('PATH')} names its own."
     return (
         f"does not tell whether it was trained on normalised observations, and {names} beside it would fit; "
-        f"{_flags('PATH')} takes one, {_flags('none')} goes without."
+        f"{_flag('PATH')} takes one, {_flag('none')} goes without."
     )
 
 
-def _flags(value: object) -> str:
-    python = "None" if value == "none" else "PATH"
-    return f"--normalizer {value} (normalizer={python} in Python)"
+def _flag(value: str) -> str:
+    return f"--normalizer {value} (normalizer={value.title() if value == 'none' else value} in Python)"

@@ -60,9 +60,11 @@ def config(path: Path) -> dict[str, Any]:
     return found
 
 
-def needs_normalizer(settings: Mapping[str, Any]) -> bool:
-    """Return whether a config says that observations were normalised."""
+def normalized(settings: Mapping[str, Any]) -> bool | None:
+    """Return whether a config says that observations were normalised; None if it does not tell."""
     normalize = settings.get("normalize")
+    if normalize is None:
+        return None
     if isinstance(normalize, str):
         return not re.search(r"norm_obs['\"]?\s*[:=]\s*False", normalize) and normalize.strip().lower() != "false"
     if isinstance(normalize, dict):
