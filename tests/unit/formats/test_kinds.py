@@ -22,6 +22,7 @@ import safetensors.torch
 import torch
 from click.testing import CliRunner
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 import acclimate as ac
@@ -389,7 +390,7 @@ def test_as_an_agent(name: str, trust: bool, model: BaseAlgorithm, good: Path, t
     assert (AGAIN in message) == (name in BROKEN), "a good file of another kind need not be copied"
 
 
-@pytest.mark.parametrize("name", FILES.keys() - {"normaliser"} | {"agent"})
+@pytest.mark.parametrize("name", sorted(FILES.keys() - {"normaliser"} | {"agent"}))
 def test_as_a_normaliser(name: str, model: BaseAlgorithm, good: Path, tmp_path: Path) -> None:
     make, what, forward = FILES.get(name, (lambda at, model, good: good, "the zip of an SB3 agent", ""))
     path = make(tmp_path, model, good)
@@ -402,7 +403,7 @@ def test_as_a_normaliser(name: str, model: BaseAlgorithm, good: Path, tmp_path: 
     assert (forward if name in IN_PLACE else "`VecNormalize.save` wrote, or none") in message
 
 
-@pytest.mark.parametrize("name", FILES.keys() - {"replay buffer", "other pickle"} | {"agent"})
+@pytest.mark.parametrize("name", sorted(FILES.keys() - {"replay buffer", "other pickle"} | {"agent"}))
 def test_as_a_replay_buffer(name: str, model: BaseAlgorithm, good: Path, tmp_path: Path) -> None:
     make, what, forward = FILES.get(name, (lambda at, model, good: good, "the zip of an SB3 agent", ""))
     path = make(tmp_path, model, good)
@@ -436,6 +437,11 @@ def test_parts_of_every_algorithm_are_known(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["sac", "dqn", "her"])
 def test_replay_buffers_of_every_class_are_known(name: str, tmp_path: Path) -> None:
     assert kinds.of(Glimpse(buffer(tmp_path, name))) is kinds.BUFFER
+
+
+def test_a_pickle_that_only_speaks_of_a_normaliser_is_none(tmp_path: Path) -> None:
+    for content in ({"wrapper": VecNormalize}, "stable_baselines3.common.vec_env.vec_normalize", [0]):
+        assert kinds.of(Glimpse(written(tmp_path / "a.pkl", pickle.dumps(content)))) is kinds.PICKLE
 
 
 def test_the_ways_forward_lead_there(model: BaseAlgorithm, good: Path, tmp_path: Path) -> None:
