@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
+from gymnasium.spaces import Dict, Space
+from stable_baselines3.common.preprocessing import get_obs_shape
 from torch import Tensor
 
 MOST_FEATURES = 1000
@@ -18,9 +21,24 @@ def flat(observations: Any) -> Tensor | None:
     return joined if joined.shape[1] <= MOST_FEATURES else None
 
 
-def clipped(observations: Any, bound: float) -> float | None:
-    """Return the share of numbers that lie at the bound at which a normaliser clips."""
-    rows = flat(observations)
+def names(space: Space[Any]) -> tuple[str, ...]:
+    """Return what the features of `flat` are called, as a normaliser calls its own; none for pictures."""
+    parts = space.spaces if isinstance(space, Dict) else {"": space}
+    sizes = {key: math.prod(get_obs_shape(part)) for key, part in parts.items()}  # type: ignore[arg-type]
+    if sum(sizes.values()) > MOST_FEATURES:
+        return ()
+    return tuple(f"{key}[{place}]" if key else str(place) for key, size in sizes.items() for place in range(size))
+
+
+def clipped(observations: Any, bound: float, scaled: Any) -> float | None:
+    """Return the share of numbers that lie at the bound at which a normaliser clips.
+
+    Args:
+        observations: as the networks read them.
+        bound: of the normaliser.
+        scaled: its statistics; of a dict only the parts that it has statistics of are scaled.
+    """
+    rows = flat({key: observations[key] for key in scaled} if isinstance(scaled, dict) else observations)
     return None if rows is None else float((rows.abs() >= bound).double().mean())
 
 

@@ -16,6 +16,7 @@ from acclimate.nets.experience import Batch
 from acclimate.nets.modes import still
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs, as_policy, divergence
+from acclimate.sb3.intake import tensors
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.seam.seam import Seam
 
@@ -111,9 +112,11 @@ class Glance:
             found["observations/reward_scale"] = observations.reward_scale(near.rewards, far.rewards)  # type: ignore[arg-type]
         if self.prior is not None and self.prior.norm_obs:
             if first:
-                found["observations/clipped_saved"] = observations.clipped(near.observations, self.prior.clip_obs)
+                saved = observations.clipped(near.observations, self.prior.clip_obs, self.prior.obs_mean)
+                found["observations/clipped_saved"] = saved
             if vec is not None and self.seam.batch is not None:
-                found["observations/clipped"] = observations.clipped(self.seam.batch.observations, vec.clip_obs)
+                seen = self.seam.batch.observations
+                found["observations/clipped"] = observations.clipped(seen, vec.clip_obs, self.prior.obs_mean)
             if vec is not None:
                 drift = self.prior.drift(Normalizer.from_vec_normalize(vec))
                 worst = int(np.abs(drift.mean_shift).argmax())
@@ -174,7 +177,7 @@ class Glance:
         at, env, returns = (np.array(part) for part in zip(*rows, strict=True))
         stored = buffer.observations
         raw = {k: v[at, env] for k, v in stored.items()} if isinstance(stored, dict) else stored[at, env]
-        seen, _ = self.model.policy.obs_to_tensor(raw if vec is None else vec.normalize_obs(raw))
+        seen = tensors(self.model.policy, raw if vec is None else vec.normalize_obs(raw))
         actions = torch.as_tensor(buffer.actions[at, env], device=self.model.device)
         return Batch(seen, actions), torch.as_tensor(returns, dtype=torch.float32, device=self.model.device)
 

@@ -48,6 +48,7 @@ def diagnose(
     pretrained: Evaluation | None = None,
     source: Measured | None = None,
     features: Sequence[str] = (),
+    scaled: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield the sentences.
 
@@ -57,7 +58,8 @@ def diagnose(
         points: the measurements during training.
         pretrained: the pretrained agent's episodes on their seeds.
         source: the final evaluations on the source task.
-        features: what the entries of an observation are called, where they are normalised.
+        features: what the entries of an observation are called.
+        scaled: the same of those that are normalised.
     """
     yield from _skill(situation)
     yield from _start(history)
@@ -68,7 +70,7 @@ def diagnose(
     yield from _updates(history)
     yield from inside.critics(history)
     yield from inside.networks(history)
-    yield from _observations(history, features)
+    yield from _observations(history, features, scaled)
 
 
 def _skill(situation: Situation) -> Iterator[str]:
@@ -171,24 +173,24 @@ def _updates(history: History) -> Iterator[str]:
         )
 
 
-def _observations(history: History, features: Sequence[str]) -> Iterator[str]:
-    def feature(name: str) -> str:
+def _observations(history: History, features: Sequence[str], scaled: Sequence[str]) -> Iterator[str]:
+    def feature(name: str, called: Sequence[str]) -> str:
         place = int(history.last(name) or 0)
-        return features[place] if place < len(features) else str(place)
+        return called[place] if place < len(called) else str(place)
 
     drift = history.last("observations/drift")
     if drift is not None and drift > DRIFT:
         yield (
-            f"Observation {feature('observations/drifted_feature')} moved by {drift:.1f} standard deviations of "
-            "pretraining: the networks see inputs that they do not know; consider warm_start.normalizer: freeze."
+            f"Observation {feature('observations/drifted_feature', scaled)} moved by {drift:.1f} standard deviations "
+            "of pretraining: the networks see inputs that they do not know; consider warm_start.normalizer: freeze."
         )
     elif drift is not None:
         yield f"The observation statistics moved by at most {drift:.2f} standard deviations."
     shift = history.first("observations/shift")
     if shift is not None and shift > DRIFT:
         yield (
-            f"Where the pretrained agent acts, observation {feature('observations/shifted_feature')} lies {shift:.1f} "
-            "standard deviations from where it lay in the source task: consider to train the first layers."
+            f"Where the pretrained agent acts, observation {feature('observations/shifted_feature', features)} lies "
+            f"{shift:.1f} standard deviations from where it lay in the source task: consider to train the first layers."
         )
     shares = [history.last(f"observations/{name}") or 0.0 for name in ("clipped", "clipped_saved")]
     if max(shares) > CLIPPED:

@@ -30,6 +30,7 @@ from acclimate.evaluation.players import AgentPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED
 from acclimate.evaluation.slot import Slot
 from acclimate.parallel.fork import can_fork, fork
+from acclimate.tasks.actions import held
 from acclimate.tasks.task import Task
 
 SECONDS = 8.0
@@ -150,7 +151,7 @@ def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
             player, start, ended = AgentPlayer(agent, deterministic=True), True, False
             player.begin(0, seed)
             while not ended and len(actions) < limit:
-                actions.append(player.act([slot.observation], np.array([start]))[0])
+                actions.append(held(env.action_space, player.act([slot.observation], np.array([start]))[0]))
                 start, ended = False, slot.step(actions[-1])
     finally:
         env.close()

@@ -10,6 +10,8 @@ import torch
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
 from acclimate.nets.experience import Batch
+from acclimate.sb3.intake import tensors
+from acclimate.tasks.actions import held
 from acclimate.tasks.environment import blamed
 from acclimate.tasks.task import Task
 
@@ -34,7 +36,7 @@ def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
             observation, _ = env.reset(seed=seed)
             while len(rows) < steps:
                 action, _ = agent.predict(observation)
-                following, reward, terminated, truncated, _ = env.step(action)
+                following, reward, terminated, truncated, _ = env.step(held(env.action_space, action))
                 rows.append((observation, action, float(reward), following, bool(terminated)))
                 observation = env.reset()[0] if terminated or truncated else following
     finally:
@@ -57,8 +59,7 @@ def _tensors(agent: Agent, observations: tuple[Any, ...]) -> Any:
         stacked = np.stack(observations)
     if agent.normalizer is not None:
         stacked = agent.normalizer.normalize_obs(stacked)
-    tensors, _ = agent.model.policy.obs_to_tensor(stacked)
-    return tensors
+    return tensors(agent.model.policy, stacked)
 
 
 def _own_units(agent: Agent, actions: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from acclimate.errors import AcclimateError, TaskError
 from acclimate.evaluation.transitions import Transition, Transitions
+from acclimate.tasks.actions import held
 
 ENDLESS = 1_000_000
 """Steps after which an episode counts as one that never ends."""
@@ -38,6 +39,7 @@ class Slot:
         self.steps += 1
         # An environment may hand out one array and write the next observation into it.
         before = None if self.record is None else deepcopy(self.observation)
+        action = held(self.env.action_space, action)
         with self:
             self.observation, reward, terminated, truncated, _ = self.env.step(action)
             reward = float(reward)

@@ -16,7 +16,8 @@ class Batch:
     """Experience as tensors, one row for each step: what one update was computed from, or a rollout."""
 
     observations: Any
-    """What the networks read: a tensor, or a dict of them, normalised as the networks expect it."""
+    """What the networks read: a tensor, or a dict of them, normalised as the networks expect it; a Discrete one as a
+    column, (rows, 1)."""
     actions: Tensor | None = None
     """In the policy's own units: [-1, 1] where it squashes."""
     rewards: Tensor | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from acclimate.agents.agent import Agent
+from acclimate.diagnosis.observations import names
 from acclimate.diagnosis.sentences import diagnose
 from acclimate.evaluation.evaluate import Point
 from acclimate.evaluation.film import film
@@ -39,7 +40,8 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, *, s
         points=trained.record.points,
         pretrained=before.selection,
         source=source,
-        features=() if normalizer is None else normalizer.features,
+        features=names(agent.observation_space),
+        scaled=() if normalizer is None else normalizer.features,
     )
     return Report(
         agent=agent.origin.path or agent.algorithm,

@@ -7,9 +7,32 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import get_obs_shape, maybe_transpose
 from torch import Tensor
+
+
+def tensors(policy: BasePolicy, observations: Any) -> Any:
+    """Return a batch of scaled observations as the minibatches of a buffer have it.
+
+    What SB3's `obs_to_tensor` makes of a batch, except that a Discrete observation is a column, (rows, 1), whether it
+    comes from environments, (rows,), or from a buffer, which `obs_to_tensor` refuses. A dict has the space's order.
+
+    Args:
+        policy: reads them.
+        observations: an array, or a dict of them; images with their channels at either end.
+    """
+    space = policy.observation_space
+    if isinstance(space, Dict):
+        return {key: _tensor(observations[key], part, policy.device) for key, part in space.items()}
+    return _tensor(observations, space, policy.device)
+
+
+def _tensor(observations: Any, space: Space[Any], device: torch.device) -> Tensor:
+    turned = maybe_transpose(np.array(observations), space)
+    return torch.as_tensor(turned.reshape(-1, *get_obs_shape(space)), device=device)  # type: ignore[misc]
 
 
 class SB3Intake:
@@ -32,8 +55,7 @@ class SB3Intake:
     def observations(self, raw: Any) -> Any:
         """Return what the networks read."""
         normalize = self._model.get_vec_normalize_env()
-        tensors, _ = self._model.policy.obs_to_tensor(raw if normalize is None else normalize.normalize_obs(raw))
-        return tensors
+        return tensors(self._model.policy, raw if normalize is None else normalize.normalize_obs(raw))
 
     def actions(self, raw: Any) -> Tensor:
         """Return actions as a replay buffer holds them: in [-1, 1] where they are continuous."""

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from acclimate.nets.experience import Decision
 from acclimate.nets.net import Net
+from acclimate.sb3.intake import tensors
 from acclimate.tuning.composition import Composition
 
 
@@ -60,8 +61,7 @@ class Decisions:
             sampled: (environments, axes), as the buffer stores it; (environments,) if discrete.
         """
         policy = self._model.policy
-        observations, _ = policy.obs_to_tensor(self._model._last_obs)  # type: ignore[arg-type]
-        decision = self._decided(observations, torch.as_tensor(sampled, device=policy.device))
+        decision = self._decided(tensors(policy, self._model._last_obs), torch.as_tensor(sampled, device=policy.device))
         stored = decision.actions.cpu().numpy()
         if isinstance(self._model.action_space, Box):
             return policy.unscale_action(stored), stored

@@ -47,12 +47,19 @@ def check_spaces(agent: HasSpaces, task: World) -> None:
     bit float are the same; an image may have its channels first or last, as SB3 turns it.
 
     Raises:
-        SpaceMismatchError: if the spaces differ in kind, shape or number of choices; it names what and where.
+        SpaceMismatchError: if the spaces differ in kind, shape or number of choices, or do not count choices from 0; it
+            names what and where.
     """
     pairs = (
         ("observation", agent.observation_space, task.observation_space),
         ("action", agent.action_space, task.action_space),
     )
+    for name, ours, _ in pairs:
+        if late := next(started(name, ours), None):
+            raise SpaceMismatchError(
+                f"{task.describe()}: {late} does not count from 0, as Stable-Baselines3 does. Put the environment into "
+                f"gymnasium.wrappers.Transform{name.capitalize()}, which can take the start off, and train the agent there"
+            )
     found = [difference for name, ours, theirs in pairs for difference in mismatches(name, ours, theirs)]
     if found:
         hint = _hint(agent.observation_space, task.observation_space)
@@ -60,6 +67,15 @@ def check_spaces(agent: HasSpaces, task: World) -> None:
     for name, ours, theirs in pairs:
         for difference in bounds(name, ours, theirs):
             warnings.warn(f"{task.describe()}: {difference}", SpaceWarning, stacklevel=2)
+
+
+def started(name: str, space: gym.Space) -> Iterator[str]:
+    """Yield the parts of a space whose choices are not counted from 0, which SB3 reads as others or not at all."""
+    if isinstance(space, Dict):
+        for key, part in space.items():
+            yield from started(f"{name}.{key}", part)
+    elif isinstance(space, Discrete | MultiDiscrete) and np.any(space.start):
+        yield f"{name}: {space}"
 
 
 def mismatches(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:

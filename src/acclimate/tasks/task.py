@@ -19,6 +19,7 @@ from acclimate.errors import ConfigError, TaskError
 from acclimate.parallel.cores import processes
 from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
+from acclimate.tasks.actions import Held
 from acclimate.tasks.environment import Blamed, blamed, make_env, modern_id
 from acclimate.tasks.stagger import Staggered, first_episode, time_limit
 from acclimate.tasks.wrappers import Wrapper
@@ -270,7 +271,7 @@ class _Maker:
     def __call__(self) -> gym.Env:
         from stable_baselines3.common.monitor import Monitor
 
-        env: gym.Env = Blamed(self.task.make(), self.task.describe())
+        env: gym.Env = Blamed(Held(self.task.make()), self.task.describe())
         if self.place is not None:
             cut = first_episode(*self.place, time_limit(env))
             env = env if cut is None else Staggered(env, cut)

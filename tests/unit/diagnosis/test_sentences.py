@@ -37,6 +37,7 @@ def sentences(
             pretrained=played([10.0, 10.1]),
             source=source,
             features=KNOWN.features,
+            scaled=KNOWN.features,
         )
     )
 

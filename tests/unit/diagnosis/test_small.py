@@ -19,9 +19,9 @@ from acclimate.nets.outputs import Bernoulli, Categorical, Gaussian, Point, Valu
 
 def test_the_clipped_share() -> None:
     seen = torch.tensor([[10.0, 1.0], [-10.0, 2.0]])
-    assert observations.clipped(seen, 10.0) == 0.5
-    assert observations.clipped({"a": seen, "b": torch.zeros(2, 2)}, 10.0) == 0.25
-    assert observations.clipped(torch.zeros(1, 3, 84, 84), 10.0) is None
+    assert observations.clipped(seen, 10.0, None) == 0.5
+    assert observations.clipped({"a": seen, "b": torch.zeros(2, 2)}, 10.0, {"a": 0, "b": 0}) == 0.25
+    assert observations.clipped(torch.zeros(1, 3, 84, 84), 10.0, None) is None
 
 
 def test_the_shift_is_in_deviations_of_before() -> None:

@@ -17,6 +17,7 @@ from acclimate.engine.modules.policy import Modules
 from acclimate.engine.modules.prefix import PIECE
 from acclimate.engine.on_policy.collect import Rollout
 from acclimate.nets.net import Acting
+from acclimate.sb3 import intake
 from acclimate.seam.decisions import Decisions
 
 Array = NDArray[Any]
@@ -106,7 +107,7 @@ class ModuleRollout(Rollout):
 
     @torch.no_grad()
     def _values_at(self, observations: Any) -> Array:
-        seen = self._model.policy.obs_to_tensor(observations)[0]
+        seen = intake.tensors(self._model.policy, observations)
         return _numbers(self._modules.critic(self._modules.trunk(seen)))
 
 

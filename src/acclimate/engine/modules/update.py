@@ -20,6 +20,7 @@ from acclimate.engine.learning.replay import Sample
 from acclimate.engine.learning.trained import Trained
 from acclimate.engine.modules.extractor import Extractor, Observed
 from acclimate.engine.off_policy.update import OffPolicyUpdate
+from acclimate.sb3.intake import tensors
 from acclimate.tuning.tuner import Tuner
 
 Array = NDArray[Any]
@@ -52,7 +53,7 @@ class AutogradUpdate(OffPolicyUpdate):
 
     def seen(self, x: Array) -> Any:
         """Return observations as a policy's modules take them, images with the channels of a pixel side by side."""
-        tensor = self.model.policy.obs_to_tensor(x)[0]
+        tensor = tensors(self.model.policy, x)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
     def extractor(self, net: Any, flat: Flat, still: Callable[[list[Any]], bool]) -> Extractor:

@@ -1,0 +1,39 @@
+"""Actions in the type in which an environment's action space holds them.
+
+A policy puts out arrays, one row for each environment. Many environments look a discrete action up in a dict or a
+table, which an array without axes is no key of, and take a MultiBinary one as bits, which SB3 draws as floats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+
+_ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)
+
+
+def held(space: gym.Space[Any], action: Any) -> Any:
+    """Return an action as `space.sample()` would give it: a numpy scalar of a Discrete space, else an array.
+
+    Args:
+        space: where the action is of; actions of other kinds than Box, Discrete, MultiBinary and MultiDiscrete stay.
+        action: one action, of the space's shape or with axes of length one around it.
+
+    Example:
+        >>> {0: "left", 1: "right"}[held(Discrete(2), np.array(1))]
+        'right'
+    """
+    if not isinstance(space, _ARRAYS):
+        return action
+    return np.asarray(action, space.dtype).reshape(space.shape)[()]
+
+
+class Held(gym.ActionWrapper):
+    """Hands on each action in the type of the space."""
+
+    def action(self, action: Any) -> Any:
+        """Return it so."""
+        return held(self.action_space, action)
