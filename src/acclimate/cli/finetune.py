@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from acclimate.cli.group import RESUME, Command
+from acclimate.cli.here import named
 from acclimate.cli.options import (
     AGENT,
     TASK,
@@ -130,7 +131,7 @@ def source_task(flags: Mapping[str, Any], task: Task) -> Task | None:
 
     if flags.get("source_env") is None:
         return None
-    return dataclasses.replace(task, env=flags["source_env"], shifts=(), env_kwargs={})
+    return dataclasses.replace(task, env=named(flags["source_env"]), shifts=(), env_kwargs={})
 
 
 def tracking(flags: Mapping[str, Any]) -> Tracking | None:

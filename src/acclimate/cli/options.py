@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from acclimate.cli.here import named, see_modules
 from acclimate.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
     from acclimate.agents.load import load
     from acclimate.sb3.normalizer import Normalizer
 
+    if flags["trust"]:
+        see_modules()  # SB3's own loader imports the classes that the file names
+
     def read(normalizer: str | None) -> Agent:
         return load(
             flags["agent"],
@@ -131,7 +135,7 @@ def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
     wrappers = build(WRAPPERS, flags["wrappers"], "--wrapper") or from_zoo(config)
     kwargs = mapping(flags["env_kwargs"], "--env-kwargs")
     return Task(
-        flags["env"] or own_environment(agent),
+        named(flags["env"]) if flags["env"] else own_environment(agent),
         shifts=build(SHIFTS, flags["shifts"], "--shift"),
         env_kwargs=kwargs if flags["env"] else {**(config.get("env_kwargs") or {}), **kwargs},
         wrappers=wrappers,

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from acclimate.cli.group import Command
+from acclimate.cli.here import named
 from acclimate.cli.options import JSON, WORLD, build, mapping, print_json
 
 
@@ -23,7 +24,7 @@ def shifts(env: str, env_kwargs: Any, wrappers: Any, as_json: bool) -> None:
     from acclimate.tasks.task import Task
 
     task = Task(
-        env,
+        named(env),
         env_kwargs=mapping(env_kwargs, "--env-kwargs"),
         wrappers=build(WRAPPERS, wrappers, "--wrapper"),
     )

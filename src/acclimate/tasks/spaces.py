@@ -57,8 +57,8 @@ def check_spaces(agent: HasSpaces, task: World) -> None:
     for name, ours, _ in pairs:
         if late := next(started(name, ours), None):
             raise SpaceMismatchError(
-                f"{task.describe()}: {late} does not count from 0, as Stable-Baselines3 does. Put the environment into "
-                f"gymnasium.wrappers.Transform{name.capitalize()}, which can take the start off, and train the agent there"
+                f"{task.describe()}: {late} does not count from 0, as Stable-Baselines3 does. Put the environment "
+                f"into gymnasium.wrappers.Transform{name.capitalize()}, to count from 0, and train the agent there"
             )
     found = [difference for name, ours, theirs in pairs for difference in mismatches(name, ours, theirs)]
     if found:

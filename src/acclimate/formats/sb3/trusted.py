@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acclimate.errors import SourceError
+from acclimate.errors import AcclimateError, SourceError
 from acclimate.formats.sb3 import belonging, hyperparameters, live, sidecar
 from acclimate.formats.sb3 import read as sb3
 from acclimate.sb3 import vocabulary
@@ -51,8 +51,7 @@ def read(path: Path) -> Parts:
     except _FAILURES as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise SourceError(
-            f"{path}: SB3's own loader fails ({type(error).__name__}: {reason}); "
-            "install what the file needs, or load it without trust."
+            f"{path}: SB3's own loader fails ({type(error).__name__}: {reason}); {_way_out(error, path)}."
         ) from error
     origin = Origin(
         path=str(path),
@@ -61,6 +60,17 @@ def read(path: Path) -> Parts:
         config=sidecar.config(path),
     )
     return live.read(model, origin)
+
+
+def _way_out(error: Exception, path: Path) -> str:
+    """Return what may help; a file that names code of its own cannot be read without trust."""
+    try:
+        sb3.read(path)
+    except AcclimateError:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return f"run this in the folder that holds `{error.name}`, or put that folder on PYTHONPATH"
+        return "install what the file needs, in the versions that it was saved with"
+    return "load it without trust"
 
 
 def _algorithm(data: Mapping[str, Any], path: Path) -> str:
