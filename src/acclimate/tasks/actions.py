@@ -28,7 +28,8 @@ def held(space: gym.Space[Any], action: Any) -> Any:
     """
     if not isinstance(space, _ARRAYS):
         return action
-    return np.asarray(action, space.dtype).reshape(space.shape)[()]
+    array = np.asarray(action, space.dtype).reshape(space.shape)
+    return array[()] if isinstance(space, Discrete) else array
 
 
 class Held(gym.ActionWrapper):
