@@ -15,6 +15,7 @@ from tests.cli.test_errors import line_of
 
 WORLD = """
 import gymnasium as gym
+import jinja2
 from gymnasium.envs.classic_control import CartPoleEnv
 gym.register("Near-v0", entry_point="world_of_here:Near")
 
@@ -66,7 +67,7 @@ def own(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("form", ["script", "module"])
 def test_both_forms_see_the_folder_and_no_file_stands_for_a_library(folder: Path, tmp_path: Path, form: str) -> None:
-    for library in ("click", "gymnasium", "numpy", "yaml"):
+    for library in ("click", "gymnasium", "numpy", "jinja2"):
         (folder / f"{library}.py").write_text(f"raise SystemExit('{library} of the folder')\n")
     script = tmp_path / "acclimate"
     script.write_text("from acclimate.cli import main\nmain()\n")

@@ -36,7 +36,7 @@ def sentences(
             points=points or [],
             pretrained=played([10.0, 10.1]),
             source=source,
-            features=KNOWN.features,
+            features=("place", "speed"),
             scaled=KNOWN.features,
         )
     )
@@ -123,7 +123,7 @@ def test_a_healthy_run_raises_no_alarm() -> None:
         ({f"{LAYER}effective_rank": [20.0, 13.0]}, "lost rank (effective rank 20.0, now 13.0)"),
         ({f"{LAYER}stable_rank": [4.0, 2.0]}, "lost rank (stable rank 4.0, now 2.0)"),
         ({f"{LAYER}preactivation": [2.0, 9.0]}, "critic's layer `value_net.2` has grown 4.5 times"),
-        ({"observations__shift": [3.0], "observations__shifted_feature": [1.0]}, "observation 1 lies 3.0 standard"),
+        ({"observations__shift": [3.0], "observations__shifted_feature": [1.0]}, "observation speed lies 3.0 standard"),
         ({"observations__reward_scale": [0.01]}, "paid 0.01 times"),
         ({"observations__clipped": [0.02]}, "2.0% of the observations lie at the normaliser's bound"),
         ({"observations__clipped_saved": [0.5]}, "50.0% of the observations lie"),

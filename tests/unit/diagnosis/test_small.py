@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from acclimate.diagnosis import gradients as training
 from acclimate.diagnosis import observations, policy
 from acclimate.diagnosis.history import History
 from acclimate.nets.outputs import Bernoulli, Categorical, Gaussian, Point, Values
+from acclimate.sb3.intake import tensors
 
 # Observations
 
@@ -22,6 +26,41 @@ def test_the_clipped_share() -> None:
     assert observations.clipped(seen, 10.0, None) == 0.5
     assert observations.clipped({"a": seen, "b": torch.zeros(2, 2)}, 10.0, {"a": 0, "b": 0}) == 0.25
     assert observations.clipped(torch.zeros(1, 3, 84, 84), 10.0, None) is None
+
+
+def test_only_what_is_normalised_can_be_clipped() -> None:
+    """The number of a room and a raw image may well be beyond the bound."""
+    seen = {"room": torch.tensor([[12], [15]]), "speed": torch.tensor([[10.0], [1.0]])}
+    assert observations.clipped(seen, 10.0, {"speed": 0}) == 0.5
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1, 1, (2, 3)),
+        spaces.Discrete(4),
+        spaces.Dict(room=spaces.Discrete(4), gears=spaces.MultiDiscrete([2, 2]), speed=spaces.Box(-1, 1, (2,))),
+    ],
+    ids=["box", "discrete", "dict"],
+)
+def test_features_have_the_names_of_their_places(space: spaces.Space[Any]) -> None:
+    """As `flat` orders them: each feature in turn is the one that moves."""
+    policy = SimpleNamespace(observation_space=space, device="cpu")
+    sampled = [space.sample() for _ in range(6)]
+    if isinstance(space, spaces.Dict):
+        # Environments may give their parts in any order.
+        seen = tensors(policy, {key: np.stack([one[key] for one in sampled]) for key in reversed(space.spaces)})
+        sizes = {key: int(np.prod(part.shape)) for key, part in space.items()}
+        wanted = [f"{key}[{place}]" for key in seen for place in range(sizes[key])]
+    else:
+        seen = tensors(policy, np.stack(sampled))
+        wanted = [str(place) for place in range(int(np.prod(space.shape)))]
+    assert list(observations.names(space)) == wanted
+    assert observations.flat(seen).shape == (6, len(wanted))
+
+
+def test_pictures_have_no_names() -> None:
+    assert observations.names(spaces.Box(0, 255, (36, 36, 3), np.uint8)) == ()
 
 
 def test_the_shift_is_in_deviations_of_before() -> None:
