@@ -21,6 +21,7 @@ from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
 from acclimate.tasks.actions import Held
 from acclimate.tasks.environment import Blamed, blamed, make_env, modern_id
+from acclimate.tasks.late import Late
 from acclimate.tasks.stagger import Staggered, first_episode, time_limit
 from acclimate.tasks.wrappers import Wrapper
 
@@ -103,6 +104,7 @@ class Task:
         kind: Literal["auto", "dummy", "subproc"] = "dummy",
         monitor: str | os.PathLike[str] | None = None,
         stagger: bool = False,
+        late: bool = False,
     ) -> VecEnv:
         """Make a vector of environments for Stable-Baselines3, each in a Monitor, without a normaliser.
 
@@ -113,6 +115,7 @@ class Task:
                 measurement finds best; the numbers are the same.
             monitor: folder for `<i>.monitor.csv`, None for none.
             stagger: cut the first episodes at different times, where there is a time limit.
+            late: open a single environment when it is first reset, as perhaps no two of them may be open.
 
         Raises:
             TaskError: as `make` does.
@@ -132,7 +135,13 @@ class Task:
         _ = self._effective  # verified here once, and not in every process
         place = None if monitor is None else Path(monitor)
         makers = [
-            _Maker(self, seed + i, None if place is None else str(place / str(i)), (i, n) if stagger else None)
+            _Maker(
+                self,
+                seed + i,
+                None if place is None else str(place / str(i)),
+                (i, n) if stagger else None,
+                late and n == 1,
+            )
             for i in range(n)
         ]
         if kind == "auto" and (shares := processes(self.make, n)) > 1:
@@ -267,11 +276,15 @@ class _Maker:
     monitor: str | None
     place: tuple[int, int] | None
     """Which of how many environments that are to be out of step."""
+    late: bool
+    """Whether it is opened when it is first reset."""
 
     def __call__(self) -> gym.Env:
         from stable_baselines3.common.monitor import Monitor
 
-        env: gym.Env = Blamed(Held(self.task.make()), self.task.describe())
+        task = self.task
+        env: gym.Env = Late(task.make, task.observation_space, task.action_space) if self.late else task.make()
+        env = Blamed(Held(env), task.describe())
         if self.place is not None:
             cut = first_episode(*self.place, time_limit(env))
             env = env if cut is None else Staggered(env, cut)

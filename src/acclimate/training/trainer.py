@@ -79,6 +79,8 @@ def _learnt(ready: Ready, seen: Watch, *, ended: bool) -> tuple[Snapshot | None,
         with ready.seam:
             if not ended:
                 _learn(ready, seen)
+                if model.n_envs == 1:
+                    _close(model)  # it may be the only simulator there is, and what follows measures in one
                 _finish(ready, seen)
             last = _last(ready, seen)
             if last is None:

@@ -78,7 +78,7 @@ def warm_start(
     prior, recipe = as_algorithm(case.agent, plan.algorithm), case.recipe
     seed = training_seed(recipe) + seed_offset
     apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
-    venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart)
+    venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart, late=True)
     carried: list[Row] = []
     reset: list[Row] = []
     try:

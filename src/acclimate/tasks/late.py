@@ -1,0 +1,58 @@
+"""An environment that is there only while it is used, where perhaps no two may be: a simulator with one port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+
+
+class Late(gym.Env):
+    """Opens an environment when it is first reset or asked for anything but its spaces; closed, it opens it anew."""
+
+    def __init__(self, make: Callable[[], gym.Env], observation_space: gym.Space, action_space: gym.Space) -> None:
+        """Hold what makes it, and the spaces that it has."""
+        self.observation_space, self.action_space = observation_space, action_space
+        self._make = make
+        self._inner: gym.Env | None = None
+
+    def _opened(self) -> gym.Env:
+        if self._inner is None:
+            self._inner = self._make()
+        return self._inner
+
+    @property
+    def unwrapped(self) -> gym.Env:
+        """The bare environment, while it is open."""
+        return self if self._inner is None else self._inner.unwrapped
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        return self._opened().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take a step."""
+        return self._opened().step(action)
+
+    def render(self) -> Any:
+        """Render it."""
+        return self._opened().render()
+
+    def close(self) -> None:
+        """Close it, if it is open."""
+        if self._inner is not None:
+            self._inner.close()
+            self._inner = None
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """Return an attribute of the environment."""
+        return getattr(self, name) if hasattr(type(self), name) else self._opened().get_wrapper_attr(name)
+
+    def has_wrapper_attr(self, name: str) -> bool:
+        """Tell whether the environment has an attribute."""
+        return hasattr(type(self), name) or self._opened().has_wrapper_attr(name)
+
+    def set_wrapper_attr(self, name: str, value: Any, *, force: bool = True) -> bool:
+        """Set an attribute of the environment."""
+        return self._opened().set_wrapper_attr(name, value, force=force)
