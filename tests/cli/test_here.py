@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,15 @@ WORLD = """
 import gymnasium as gym
 import jinja2
 from gymnasium.envs.classic_control import CartPoleEnv
+WORDS = "no class"
 gym.register("Near-v0", entry_point="world_of_here:Near")
 
 class Near(CartPoleEnv):
     pass
+
+class Halved(gym.RewardWrapper):
+    def reward(self, reward):
+        return reward / 2
 """
 NETWORK = """
 import torch
@@ -90,6 +96,18 @@ def test_the_folder_is_seen_only_where_it_is_named(call: Call, folder: Path) -> 
 def test_the_flags_that_name_a_world(call: Call, folder: Path, agent: Path, called: Any, flag: str) -> None:
     assert call("finetune", agent, flag, "world_of_here:Near-v0", "--out", folder / "run").exit_code == 0
     assert (called.source or called.task).make().spec.name == "Near"
+
+
+def test_a_wrapper_of_the_folder(call: Call, folder: Path, agent: Path) -> None:
+    result = call("evaluate", agent, "--wrapper", "world_of_here:Halved", "--eval-episodes", 2, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["returns"] == [length / 2 for length in found["lengths"]]
+
+
+@pytest.mark.parametrize("place", ["world_of_here:Missing", "nowhere:Halved", "world_of_here:WORDS"])
+def test_a_wrapper_that_cannot_be(call: Call, folder: Path, agent: Path, place: str) -> None:
+    assert place in line_of(call("evaluate", agent, "--wrapper", place))
 
 
 def test_with_trust_a_network_of_the_folder_is_read(call: Call, own: Path, folder: Path) -> None:

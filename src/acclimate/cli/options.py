@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from acclimate.agents.agent import Agent
     from acclimate.registry import Registry
     from acclimate.tasks.task import Task
+    from acclimate.tasks.wrappers import Wrapper
+
+PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""`module:Class`; a registered name with its fields has an equals sign."""
 
 
 class Pair(click.ParamType):
@@ -57,7 +62,9 @@ AGENT = stack(
 )
 WORLD = stack(
     click.option("--env-kwargs", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of the environment."),
-    click.option("--wrapper", "wrappers", multiple=True, metavar="NAME", help="A wrapper, such as time_feature."),
+    click.option(
+        "--wrapper", "wrappers", multiple=True, metavar="NAME", help="Such as time_feature, or your module:Class."
+    ),
 )
 TASK = stack(
     click.option("--env", metavar="ID", help="Environment; without it the agent's own, in its current version."),
@@ -95,6 +102,16 @@ def build(registry: Registry, texts: Iterable[str], flag: str) -> tuple[Any, ...
     return tuple(registry.build(spec, flag) for spec in specs(texts))
 
 
+def build_wrappers(texts: Iterable[str]) -> tuple[Wrapper, ...]:
+    """Make the wrappers that --wrapper names, by their registered names or as `module:Class`."""
+    from acclimate.registry import WRAPPERS
+    from acclimate.tasks.own import Own
+
+    return tuple(
+        Own(named(text)) if PLACE.fullmatch(text) else build(WRAPPERS, [text], "--wrapper")[0] for text in texts
+    )
+
+
 def load_agent(flags: Mapping[str, Any]) -> Agent:
     """Load the agent that AGENT, --normalizer, --trust, --revision and --device name."""
     from acclimate.agents.load import load
@@ -127,12 +144,12 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
 
 def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
     """Make the task of the flags; what they leave out is as the agent's files say it was trained."""
-    from acclimate.registry import SHIFTS, WRAPPERS
+    from acclimate.registry import SHIFTS
     from acclimate.tasks.task import Task
     from acclimate.tasks.wrappers import from_zoo
 
     config = agent.origin.config
-    wrappers = build(WRAPPERS, flags["wrappers"], "--wrapper") or from_zoo(config)
+    wrappers = build_wrappers(flags["wrappers"]) or from_zoo(config)
     kwargs = mapping(flags["env_kwargs"], "--env-kwargs")
     return Task(
         named(flags["env"]) if flags["env"] else own_environment(agent),

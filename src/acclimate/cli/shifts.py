@@ -8,7 +8,7 @@ import click
 
 from acclimate.cli.group import Command
 from acclimate.cli.here import named
-from acclimate.cli.options import JSON, WORLD, build, mapping, print_json
+from acclimate.cli.options import JSON, WORLD, build_wrappers, mapping, print_json
 
 
 @click.command(cls=Command, short_help="List what can be changed in an environment.")
@@ -19,14 +19,13 @@ def shifts(env: str, env_kwargs: Any, wrappers: Any, as_json: bool) -> None:
     """List the shifts that an environment has, with their units."""
     import dataclasses
 
-    from acclimate.registry import WRAPPERS
     from acclimate.shifts import available
     from acclimate.tasks.task import Task
 
     task = Task(
         named(env),
         env_kwargs=mapping(env_kwargs, "--env-kwargs"),
-        wrappers=build(WRAPPERS, wrappers, "--wrapper"),
+        wrappers=build_wrappers(wrappers),
     )
     found = [dataclasses.asdict(info) for info in available(task)]
     if as_json:

@@ -133,17 +133,8 @@ class Task:
             except OSError as error:
                 raise ConfigError(f"cannot write {monitor} ({error.strerror}); choose another folder") from error
         _ = self._effective  # verified here once, and not in every process
-        place = None if monitor is None else Path(monitor)
-        makers = [
-            _Maker(
-                self,
-                seed + i,
-                None if place is None else str(place / str(i)),
-                (i, n) if stagger else None,
-                late and n == 1,
-            )
-            for i in range(n)
-        ]
+        files = [None if monitor is None else str(Path(monitor) / str(i)) for i in range(n)]
+        makers = [_Maker(self, seed + i, files[i], (i, n) if stagger else None, late=late and n == 1) for i in range(n)]
         if kind == "auto" and (shares := processes(self.make, n)) > 1:
             venv: VecEnv = ForkedVecEnv(makers, shares)
         else:
