@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,16 +18,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 
-from acclimate.errors import ConfigError, suggest
+from acclimate.errors import ConfigError, shown, suggest
+from acclimate.files.plain import read_yaml
 
 T = TypeVar("T")
 
 POSITIONAL = ""
 """The key under which `parse_spec` puts the value of `name=value`: it goes to the first field."""
 
-# YAML 1.1 reads `1e-3` as a string, because it wants a dot; people write it all the time.
+MOST: Mapping[Any, float] = {int: 2**53, float: sys.float_info.max}
+"""The largest size of a number in a field."""
+
+# Other readers of YAML take `1e-3` for text.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
@@ -64,7 +68,7 @@ def _plain(value: Any, path: str) -> Any:
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value):
         return _fields_out(value, path)
-    raise ConfigError(f"{path}: {value!r} cannot be written to a file; use plain data or a registered name")
+    raise ConfigError(f"{path}: {shown(value)} cannot be written to a file; use plain data or a registered name")
 
 
 def from_dict(cls: type[T], data: Any, *, path: str = "recipe") -> T:
@@ -92,7 +96,7 @@ def from_dict(cls: type[T], data: Any, *, path: str = "recipe") -> T:
     data = _named(data, fields, path)
     for key in data:
         if key not in fields:
-            raise ConfigError(f"{path}: no field `{key}`. {suggest(str(key), fields)}")
+            raise ConfigError(f"{path}: no field `{str(key)[:100]}`. {suggest(str(key), fields)}")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
@@ -109,7 +113,7 @@ def _named(data: Any, fields: Mapping[str, Any], path: str) -> dict[str, Any]:
     if isinstance(data, Mapping) and POSITIONAL not in data:
         return dict(data)
     if not fields:
-        raise ConfigError(f"{path}: takes no value, but has {data!r}; leave it out")
+        raise ConfigError(f"{path}: takes no value, but has {shown(data)}; leave it out")
     first = next(iter(fields))
     if not isinstance(data, Mapping):
         return {first: data}
@@ -134,7 +138,7 @@ def convert(kind: Any, value: Any, path: str) -> Any:
     if origin is typing.Literal:
         if any(value == choice and type(value) is type(choice) for choice in arguments):
             return value
-        raise ConfigError(f"{path}: {value!r} is no choice. {suggest(str(value), map(str, arguments))}")
+        raise ConfigError(f"{path}: {shown(value)} is no choice. {suggest(str(value), map(str, arguments))}")
     if origin in (tuple, list, Sequence):
         return _convert_sequence(origin, arguments, value, path)
     if origin in (dict, Mapping) or kind in (dict, Mapping):
@@ -161,12 +165,12 @@ def _convert_union(arms: tuple[Any, ...], value: Any, path: str) -> Any:
     structured = [arm for arm in rest if hasattr(arm, "from_config") or dataclasses.is_dataclass(arm)]
     if len(structured) == 1 and isinstance(value, (Mapping, str)):
         return convert(structured[0], value, path)
-    raise ConfigError(f"{path}: expected {' or '.join(map(_name, rest))}, not {value!r}")
+    raise ConfigError(f"{path}: expected {' or '.join(map(_name, rest))}, not {shown(value)}")
 
 
 def _convert_sequence(origin: Any, arguments: tuple[Any, ...], value: Any, path: str) -> Any:
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{path}: expected a list, not {value!r}")
+        raise ConfigError(f"{path}: expected a list, not {shown(value)}")
     if origin is tuple and arguments[-1:] != (Ellipsis,):
         if len(arguments) != len(value):
             raise ConfigError(f"{path}: expected {len(arguments)} values, not {len(value)}")
@@ -179,7 +183,7 @@ def _convert_sequence(origin: Any, arguments: tuple[Any, ...], value: Any, path:
 
 def _convert_mapping(arguments: tuple[Any, ...], value: Any, path: str) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{path}: expected a mapping, not {value!r}")
+        raise ConfigError(f"{path}: expected a mapping, not {shown(value)}")
     key_kind, item_kind = arguments or (Any, Any)
     return {convert(key_kind, key, path): convert(item_kind, item, f"{path}.{key}") for key, item in value.items()}
 
@@ -187,6 +191,9 @@ def _convert_mapping(arguments: tuple[Any, ...], value: Any, path: str) -> dict[
 def _convert_scalar(kind: Any, value: Any, path: str) -> Any:
     if isinstance(value, str) and kind in (int, float) and _NUMBER.fullmatch(value):
         value = float(value)
+    # No field means infinity, and none is counted beyond what a float holds exactly.
+    if kind in (int, float) and isinstance(value, (int, float)) and not abs(value) <= MOST[kind]:
+        raise ConfigError(f"{path}: {shown(value)} is not finite or too large; give a number up to {MOST[kind]:g}")
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
@@ -201,8 +208,8 @@ def _convert_scalar(kind: Any, value: Any, path: str) -> Any:
         choices = {str(member.value): member for member in kind}
         if str(value) in choices:
             return choices[str(value)]
-        raise ConfigError(f"{path}: {value!r} is no choice. {suggest(str(value), choices)}")
-    raise ConfigError(f"{path}: expected {_name(kind)}, not {value!r}")
+        raise ConfigError(f"{path}: {shown(value)} is no choice. {suggest(str(value), choices)}")
+    raise ConfigError(f"{path}: expected {_name(kind)}, not {shown(value)}")
 
 
 def _name(kind: Any) -> str:
@@ -212,12 +219,10 @@ def _name(kind: Any) -> str:
 
 
 def parse_scalar(text: str) -> Any:
-    """Read one YAML scalar or flow list from a flag; `1e-3` is a number. What is no YAML stays a string."""
-    if _NUMBER.fullmatch(text.strip()):
-        return float(text)
+    """Read one YAML scalar or flow list from a flag. What is no YAML stays a string."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return read_yaml(text)
+    except ValueError:
         return text
 
 

@@ -23,6 +23,9 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+SHOWN = 100
+"""Characters of a value that an error shows."""
+
 
 class AcclimateError(Exception):
     """Base of everything that Acclimate raises on purpose."""
@@ -77,6 +80,20 @@ def naming(method: str, role: str) -> Iterator[None]:
         raise SurgeryError(f"`{method}` on `{role}`: {error}") from error
 
 
+def shown(value: object) -> str:
+    """Return a value as an error shows it, whatever its size.
+
+    Example:
+        >>> len(shown("x" * 10_000))
+        100
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or what holds itself
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
 def suggest(name: str, options: Iterable[str]) -> str:
     """Return a hint for a mistyped name: the nearest option, or all of them.
 
@@ -84,7 +101,7 @@ def suggest(name: str, options: Iterable[str]) -> str:
         >>> suggest("rnak", ["rank", "alpha"])
         'Did you mean `rank`?'
     """
-    known = sorted(options)
+    known, name = sorted(options), name[:SHOWN]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"Did you mean `{near[0]}`?"

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from acclimate.config import from_dict, to_dict
-from acclimate.errors import ConfigError, suggest
+from acclimate.errors import ConfigError, shown, suggest
 
 
 class Registry:
@@ -97,10 +97,10 @@ class Registry:
             ((name, fields),) = value.items()
         else:
             raise ConfigError(
-                f"{path}: expected a {self.kind} as `name` or `{{name: {{field: value}}}}`, not {value!r}"
+                f"{path}: expected a {self.kind} as `name` or `{{name: {{field: value}}}}`, not {shown(value)}"
             )
         if name not in self:
-            raise ConfigError(f"{path}: no {self.kind} `{name}`. {suggest(str(name), self.names())}")
+            raise ConfigError(f"{path}: no {self.kind} `{str(name)[:100]}`. {suggest(str(name), self.names())}")
         fields = {} if fields is None else fields
         return from_dict(self.get(name), fields, path=f"{path}.{name}")
 

@@ -17,7 +17,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, shown
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _WRITTEN = re.compile(rf"\s*({_NUMBER})\s*(->|~>)\s*({_NUMBER})\s*(?:@\s*({_NUMBER})\s*)?")
@@ -71,7 +71,7 @@ class Schedule(ABC):
             return value
         match = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
         if match is None:
-            raise ConfigError(f"{path}: expected a number or a schedule such as `0.5->0.0`, not {value!r}")
+            raise ConfigError(f"{path}: expected a number or a schedule such as `0.5->0.0`, not {shown(value)}")
         start, arrow, end, fraction = match.groups()
         kind = Linear if arrow == Linear.arrow else Geometric
         try:

@@ -8,7 +8,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.agents.graft import graft
-from acclimate.errors import SourceError, UnsafeFileError
+from acclimate.errors import SourceError, SurgeryError, UnsafeFileError
 from acclimate.sb3.building import Bound
 from acclimate.sb3.optimizers import follow, load_state
 from acclimate.sb3.parts import Parts
@@ -31,7 +31,7 @@ def assemble(parts: Parts, *, device: str | torch.device = "cpu") -> tuple[BaseA
             graft(model, parts.methods)
     except UnsafeFileError:
         raise
-    except SourceError as error:
+    except (SourceError, SurgeryError) as error:
         raise SourceError(f"{where}: {error}") from error
     _load_weights(model, parts.weights, where)
     tried = [(name, load_state(follow(model, name), state)) for name, state in parts.optimizers.items()]

@@ -12,7 +12,7 @@ from acclimate.sb3.networks import find
 from acclimate.tuning.composition import Composition
 from acclimate.tuning.context import Context
 from acclimate.tuning.groups import added
-from acclimate.tuning.method import Method, Signals, chain
+from acclimate.tuning.method import Method, Signals, chain, stays
 
 
 def graft(model: BaseAlgorithm, methods: Sequence[Method]) -> None:
@@ -37,4 +37,4 @@ def graft(model: BaseAlgorithm, methods: Sequence[Method]) -> None:
 
 def kept(method: Method) -> tuple[Method, ...]:
     """Return the parts of a method that leave something in the networks they were kept in."""
-    return tuple(part for part in method.parts() if part.lasting and part.has("inject"))
+    return tuple(part for part in method.parts() if stays(part))

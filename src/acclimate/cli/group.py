@@ -33,7 +33,7 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the message on stderr, on one line."""
-        click.echo(f"acclimate: {' '.join(self.message.split())}", err=True)
+        click.echo(f"acclimate: {line(self.message)}", err=True)
 
 
 class Command(click.Command):
@@ -81,7 +81,12 @@ class Group(click.Group):
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning as one line, without the place in the code that a user cannot act on."""
-    click.echo(f"acclimate: note: {' '.join(str(message).split())}", err=True)
+    click.echo(f"acclimate: note: {line(str(message))}", err=True)
+
+
+def line(text: str) -> str:
+    """Return a text on one line, without what would steer a terminal: part of it may come from a file."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
 def debug_option() -> click.Option:

@@ -143,20 +143,40 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
 
 
 def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
-    """Make the task of the flags; what they leave out is as the agent's files say it was trained."""
+    """Make the task of the flags; what they leave out is as the agent's files say it was trained.
+
+    Raises:
+        ConfigError: if a flag is wrong, or the files say something that is not believed and no flag says instead.
+    """
     from acclimate.registry import SHIFTS
     from acclimate.tasks.task import Task
     from acclimate.tasks.wrappers import from_zoo
 
     config = agent.origin.config
-    wrappers = build_wrappers(flags["wrappers"]) or from_zoo(config)
+    wrappers = build_wrappers(flags["wrappers"])
     kwargs = mapping(flags["env_kwargs"], "--env-kwargs")
+    if not wrappers:
+        refuse_unread(agent, "--wrapper", "env_wrapper", "frame_stack")
+        wrappers = from_zoo(config)
+    if not flags["env"] and not kwargs:
+        refuse_unread(agent, "--env-kwargs", "env_kwargs")
     return Task(
         named(flags["env"]) if flags["env"] else own_environment(agent),
         shifts=build(SHIFTS, flags["shifts"], "--shift"),
         env_kwargs=kwargs if flags["env"] else {**(config.get("env_kwargs") or {}), **kwargs},
         wrappers=wrappers,
     )
+
+
+def refuse_unread(agent: Agent, flag: str, *names: str) -> None:
+    """Say that the agent's files told something of its environment that was not believed, and which flag says it.
+
+    Raises:
+        ConfigError: if they did.
+    """
+    for name, reason in agent.origin.unread:
+        if name in names:
+            raise ConfigError(f"the agent's files are not believed on {reason} ({flag})")
 
 
 def load_pair(flags: Mapping[str, Any]) -> tuple[Agent, Task]:
@@ -185,6 +205,7 @@ def own_environment(agent: Agent) -> str:
     """
     from acclimate.tasks.environment import modern_id
 
+    refuse_unread(agent, "--env", "env_id")
     if not agent.origin.env_id:
         raise ConfigError("the agent's file does not name its environment; give it with --env")
     name, note = modern_id(agent.origin.env_id)

@@ -18,15 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
-from acclimate.errors import ConfigError
+from acclimate.config import convert
+from acclimate.errors import ConfigError, shown
 from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
-from acclimate.evaluation.seeds import FINAL_SEED
+from acclimate.evaluation.seeds import FINAL_SEED, MOST_SEED
 from acclimate.evaluation.slot import Slot
 from acclimate.evaluation.transitions import Transitions
 from acclimate.statistics.bootstrap import paired_difference, stratified_bootstrap
 from acclimate.statistics.estimates import Estimate, Floats, iqm, mean
 from acclimate.tasks.spaces import SpaceWarning, check_spaces
 from acclimate.tasks.task import Task
+
+MOST_EPISODES = 1_000_000
+"""Of an evaluation: their returns are kept, and take part in a bootstrap."""
 
 
 class Summary(TypedDict):
@@ -80,11 +84,17 @@ class Evaluation:
 
         Raises:
             KeyError: A part is missing.
-            ValueError: One is malformed, or a TypeError.
+            ConfigError: One is malformed.
         """
-        counts = {name: np.asarray(data[name], dtype=np.int64) for name in ("lengths", "seeds")}
-        returns = np.asarray(data["returns"], dtype=np.float64)
-        return cls(returns=returns, deterministic=bool(data["deterministic"]), **counts)
+        returns = convert(tuple[float, ...], data["returns"], "returns")
+        counts = {name: convert(tuple[int, ...], data[name], name) for name in ("lengths", "seeds")}
+        if not returns or any(len(column) != len(returns) for column in counts.values()):
+            raise ConfigError("returns, lengths and seeds are not of the same episodes")
+        return cls(
+            returns=np.array(returns, dtype=np.float64),
+            deterministic=convert(bool, data["deterministic"], "deterministic"),
+            **{name: np.array(column, dtype=np.int64) for name, column in counts.items()},
+        )
 
     def minus(self, other: Evaluation) -> Estimate:
         """Return the mean difference to another agent's return on the same episodes, with its interval.
@@ -129,9 +139,11 @@ def evaluate(
         record: Gets every step, where the steps are to be learnt from.
 
     Raises:
+        ConfigError: If there are no such episodes.
         SpaceMismatchError: If the agent's spaces are not the task's.
         TaskError: If the environment raises, returns what is not finite, or never ends an episode.
     """
+    _check(episodes, seed, n_envs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
         check_spaces(agent, task)
@@ -141,7 +153,18 @@ def evaluate(
 
 def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n_envs: int = 8) -> Evaluation:
     """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
+    _check(episodes, seed, n_envs)
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
+
+
+def _check(episodes: int, seed: int, n_envs: int) -> None:
+    if episodes < 1 or n_envs < 1:
+        raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
+    if not 0 <= seed <= MOST_SEED - episodes or episodes > MOST_EPISODES:
+        raise ConfigError(
+            f"{shown(episodes)} episodes from seed {shown(seed)} on cannot be played; give at most {MOST_EPISODES}, "
+            f"and seeds from 0 to {MOST_SEED}"
+        )
 
 
 def _play(
@@ -153,8 +176,6 @@ def _play(
     deterministic: bool,
     record: Transitions | None = None,
 ) -> Evaluation:
-    if episodes < 1 or n_envs < 1:
-        raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
     width = min(n_envs, episodes)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     name = task.describe()

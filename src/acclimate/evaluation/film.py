@@ -25,15 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
-from acclimate.errors import TaskError
+from acclimate.errors import ConfigError, TaskError
 from acclimate.evaluation.players import AgentPlayer, isolated
-from acclimate.evaluation.seeds import FINAL_SEED
+from acclimate.evaluation.seeds import FINAL_SEED, MOST_SEED
 from acclimate.evaluation.slot import Slot
 from acclimate.parallel.fork import can_fork, fork
 from acclimate.tasks.actions import held
 from acclimate.tasks.task import Task
 
 SECONDS = 8.0
+LONGEST = 3_600.0
 FRAMES_PER_SECOND = 25
 """At most: an environment that is faster is filmed at a whole fraction of its own rate."""
 PATIENCE = 120.0
@@ -67,7 +68,14 @@ def record(
         path: Of the `.mp4`, written whole or not at all.
         seed: Of the episode; that of `evaluate`'s first by default.
         seconds: Length of the clip at most; longer episodes are cut there.
+
+    Raises:
+        ConfigError: There is no clip of such a length, or no such seed.
     """
+    if not 0 < seconds <= LONGEST or not 0 <= seed <= MOST_SEED:
+        raise ConfigError(
+            f"no clip of {seconds} s from seed {seed}: give up to {LONGEST:g} s, a seed up to {MOST_SEED}"
+        )
     return film(agent, task, path, seed=seed, seconds=seconds).end()
 
 

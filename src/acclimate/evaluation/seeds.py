@@ -24,3 +24,12 @@ TRAINING_SEED = 40_000
 """The training environments of seed 0."""
 EPISODES_PER_SEED = 1_000
 """How far the training environments of one seed lie from those of the next."""
+MOST_SEED = 2**32 - 1
+"""The largest seed that numpy's old generator takes, which Stable-Baselines3 and many environments draw from."""
+ROOM = 3 * 2**30
+"""Within so many the training environments of all seeds begin: what follows leaves resumed runs their new episodes."""
+
+
+def training_seed(seed: int) -> int:
+    """Return the first episode seed of the training environments of a run, apart from all evaluation seeds."""
+    return TRAINING_SEED + seed * EPISODES_PER_SEED % ROOM

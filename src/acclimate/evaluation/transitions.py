@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from acclimate.errors import SourceError
+from acclimate.errors import SourceError, UnsafeFileError
+from acclimate.files import arrays
 from acclimate.files.atomic import write_atomic
 
 _FIELDS = ("observation", "action", "reward", "following", "terminated", "truncated")
@@ -73,12 +73,14 @@ class Transitions:
         """
         found = cls()
         try:
-            with np.load(path, allow_pickle=False) as data:
-                columns = [_column(data, name) for name in _FIELDS]
+            data = arrays.read(path, lambda name: name.partition("/")[0] in _FIELDS)
+            columns = [_column(data, name) for name in _FIELDS]
+            if not all(np.isfinite(part).all() for part in data.values()):
+                raise ValueError("its numbers are not finite")
             for observation, action, reward, following, terminated, truncated in zip(*columns, strict=True):
                 step = Transition(observation, action, float(reward), following, bool(terminated), bool(truncated))
                 found.add(0, step)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except (OSError, UnsafeFileError, *arrays.BROKEN) as error:
             raise SourceError(
                 f"{path} cannot be read ({error}): the run is lost; start it anew in another folder."
             ) from error
@@ -87,9 +89,9 @@ class Transitions:
 
 def _column(data: Any, name: str) -> list[Any]:
     """Return one field of all steps, an observation of several parts as a dict."""
-    if name in data.files:
+    if name in data:
         return list(data[name])
-    parts = {key.partition("/")[2]: data[key] for key in data.files if key.startswith(f"{name}/")}
+    parts = {key.partition("/")[2]: data[key] for key in data if key.startswith(f"{name}/")}
     if not parts:
         raise KeyError(name)
     return [dict(zip(parts, values, strict=True)) for values in zip(*parts.values(), strict=True)]

@@ -6,7 +6,6 @@ Minari makes the environment that it names, which imports whatever that says. So
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from acclimate.errors import ConfigError, SourceError, SurgeryError, UnsafeFileError
+from acclimate.files.bounded import read_text
+from acclimate.files.plain import read_json
 
 Fits = Callable[[Space[Any], Space[Any]], bool]
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError)
@@ -100,7 +101,7 @@ def read(name: str, observation_space: Space[Any], action_space: Space[Any]) -> 
 def _check_description(folder: Path, name: str) -> None:
     """Refuse what Minari would have to make an environment for, or read by something else than HDF5."""
     try:
-        description = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+        description = read_json(read_text(folder / "metadata.json"))
         absent = [key for key in ("observation_space", "action_space") if not isinstance(description.get(key), str)]
         kind = description.get("data_format")
     except (OSError, ValueError, AttributeError) as error:

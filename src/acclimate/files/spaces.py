@@ -105,6 +105,8 @@ _READERS = {
     "MultiBinary": _multi_binary,
     "Dict": _dict,
 }
+# Bytes of the bounds of a Box; a coloured picture of 4K has 25 million.
+_MAX_BOX = 64 * 2**20
 # One-hot inputs: more than any agent has, little enough for memory.
 _MAX_SIZE = 10**6
 
@@ -158,15 +160,24 @@ def from_json(data: Mapping[str, Any], where: str = "space") -> spaces.Space:
                 _size(math.prod(size) if isinstance(size, list) else size, where)
                 return spaces.MultiBinary(size)
             case "Dict":
-                return spaces.Dict(OrderedDict((k, from_json(v, where)) for k, v in data["spaces"].items()))
+                return _dict_from_json(data["spaces"], where)
     except (KeyError, AssertionError, ValueError, TypeError, OverflowError, AttributeError) as error:
         raise SourceError(f"{where}: broken description of a space ({str(error)[:120]}); save it again.") from error
     raise SourceError(f"{where}: no kind of space `{str(data['kind'])[:40]}`; save the agent again.")
 
 
+def _dict_from_json(parts: Mapping[str, Any], where: str) -> spaces.Space:
+    if not 0 < len(parts) <= _MAX_KEYS or any(part["kind"] == "Dict" for part in parts.values()):
+        raise SourceError(f"{where}: no Dict of 1 to {_MAX_KEYS} flat spaces; save the agent again.")
+    # One number stands for all bounds of a Box: many of them are small in a file and large in memory.
+    if sum(math.prod(part["shape"]) for part in parts.values() if part["kind"] == "Box") > _MAX_BOX // 4:
+        raise UnsafeFileError(f"{where}: a Dict of {len(parts)} spaces that are larger than any observation; refused.")
+    return spaces.Dict(OrderedDict((key, from_json(part, where)) for key, part in parts.items()))
+
+
 def _box_from_json(data: Mapping[str, Any], where: str) -> spaces.Space:
     kind, shape = _named_dtype(data["dtype"], where), tuple(int(n) for n in data["shape"])
-    if min(shape, default=1) < 0 or math.prod(shape) > 64 * 10**6:
+    if len(shape) > 32 or min(shape, default=1) < 0 or math.prod(shape) * kind.itemsize > _MAX_BOX:
         raise UnsafeFileError(f"{where}: a Box of shape {str(shape)[:60]}; refused.")
     return make_box(_unpack(data["low"], shape, kind), _unpack(data["high"], shape, kind), kind)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import safetensors
@@ -20,13 +20,20 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
+from acclimate.config import convert
 from acclimate.errors import ConfigError, ExportError, SourceError, UnsafeFileError
+from acclimate.files import bounded
 from acclimate.files.atomic import atomic_folder
+from acclimate.files.bounded import MAX_TENSORS
+from acclimate.files.plain import read_json
 from acclimate.formats.saved import Saved
+from acclimate.formats.sb3 import hyperparameters
 from acclimate.registry import METHODS
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.sb3.parts import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
+from acclimate.tasks.claims import MAX_ITEMS, MAX_TEXT, believed, plain
+from acclimate.tuning.method import Method, stays
 
 FORMAT = "acclimate-bundle"
 VERSION = 1
@@ -116,10 +123,11 @@ def _arrays(normalizer: Normalizer) -> dict[str, np.ndarray]:
 _MAX_MANIFEST = 16 * 2**20
 
 
-_MAX_FILE = 2 * 2**30
+MAX_METHODS = 64
+"""Methods that the networks of one agent carry at most: each run that it is tuned by adds a few."""
 
 
-_BROKEN = (KeyError, TypeError, ValueError, AttributeError, safetensors.SafetensorError, RecursionError)
+_BROKEN = (ConfigError, KeyError, TypeError, ValueError, AttributeError, safetensors.SafetensorError, RecursionError)
 
 
 def read(folder: Path) -> tuple[Parts, Normalizer | None]:
@@ -130,7 +138,7 @@ def read(folder: Path) -> tuple[Parts, Normalizer | None]:
         SourceError: It is broken, or no bundle.
     """
     try:
-        manifest = json.loads(_bytes(folder / MANIFEST, _MAX_MANIFEST))
+        manifest = read_json(_bytes(folder / MANIFEST, _MAX_MANIFEST).decode())
         if manifest["format"] != FORMAT or manifest["version"] != VERSION:
             raise SourceError(f"{folder}: is no bundle of version {VERSION}; load the zip beside it.")
         files = {name: _verified(folder, name, manifest["files"]) for name in (WEIGHTS, STATE)}
@@ -140,13 +148,14 @@ def read(folder: Path) -> tuple[Parts, Normalizer | None]:
         if manifest["normalizer"] is not None:
             arrays = safetensors.numpy.load(_verified(folder, STATISTICS, manifest["files"]))
             normalizer = _normalizer(manifest["normalizer"], arrays)
+        blueprint, unread = _blueprint(manifest["blueprint"], folder)
         parts = Parts(
-            blueprint=Blueprint.from_json(manifest["blueprint"]),
+            blueprint=blueprint,
             weights=weights,
             optimizers={n: _optimizer(n, s, state) for n, s in manifest["optimizers"].items() if n in OPTIMIZERS},
             variables={n: state[f"variable/{n}"] for n in VARIABLES if f"variable/{n}" in state},
             counters={n: v for n, v in manifest["counters"].items() if _is_counter(n, v)},
-            origin=_origin(manifest["origin"], folder),
+            origin=_origin(manifest["origin"], folder, unread),
             methods=_methods(manifest.get("methods", []), folder),
         )
     except _BROKEN as error:
@@ -156,15 +165,15 @@ def read(folder: Path) -> tuple[Parts, Normalizer | None]:
 
 def _bytes(path: Path, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise UnsafeFileError(f"{path}: larger than {limit} bytes; refused.")
-        return path.read_bytes()
+        return bounded.read(path, limit)
+    except ValueError as error:
+        raise UnsafeFileError(f"{path}: {error}; refused.") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror or error}); load the zip beside it.") from error
 
 
 def _verified(folder: Path, name: str, files: Mapping[str, Any]) -> bytes:
-    data = _bytes(folder / name, _MAX_FILE)
+    data = _bytes(folder / name, MAX_TENSORS)
     if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
         raise UnsafeFileError(f"{folder / name}: is not the file that was written (its hash differs); copy it again.")
     return data
@@ -181,29 +190,62 @@ def _optimizer(name: str, scalars: Mapping[str, Any], tensors: Mapping[str, torc
 
 
 def _is_counter(name: str, value: Any) -> bool:
-    return (name in COUNTERS and type(value) is int) or (name in RATES and isinstance(value, (int, float)))
+    if name in COUNTERS:
+        return type(value) is int and 0 <= value < 2**53
+    return name in RATES and type(value) in (int, float) and abs(value) < 2**53
 
 
-def _methods(data: Any, folder: Path) -> tuple[Any, ...]:
+def _methods(data: Any, folder: Path) -> tuple[Method, ...]:
     """Make the methods that the networks carry, by their registered names."""
-    if not isinstance(data, list):
-        raise TypeError("methods is no list")
+    if not isinstance(data, list) or len(data) > MAX_METHODS:
+        raise TypeError(f"methods is no list of at most {MAX_METHODS}")
     try:
-        return tuple(METHODS.build(item, f"methods[{place}]") for place, item in enumerate(data))
+        methods = tuple(METHODS.build(plain(item, "method"), f"methods[{at}]") for at, item in enumerate(data))
     except ConfigError as error:
         raise SourceError(f"{folder}: its networks carry methods that are not known here: {error}") from error
+    for method in methods:
+        if not stays(method):
+            raise SourceError(f"{folder}: says that its networks carry `{method.name}`, which leaves nothing in them.")
+    return methods
 
 
-def _origin(data: Mapping[str, Any], folder: Path) -> Origin:
-    kept = {name: value for name, value in data.items() if name in Origin.__dataclass_fields__}
-    unread = tuple((str(name), str(reason)) for name, reason in kept.get("unread", ()))
-    return Origin(**{**kept, "path": str(folder), "unread": unread})
+def _blueprint(data: Mapping[str, Any], folder: Path) -> tuple[Blueprint, list[tuple[str, str]]]:
+    """Return how the agent is built, and which of its settings are not sound; SB3's own stand in for them."""
+    try:
+        described = Blueprint.from_json(data)
+        _ = described.policy_class
+    except SourceError as error:
+        raise type(error)(f"{folder}: {error}") from error
+    settings, unread = hyperparameters.sensible(described.algorithm, described.hyperparameters)
+    return dataclasses.replace(described, hyperparameters=settings), unread
 
 
-def _normalizer(settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> Normalizer:
-    keys, fields = settings["keys"], {name: value for name, value in settings.items() if name != "keys"}
-    if fields.get("norm_obs_keys") is not None:
-        fields["norm_obs_keys"] = tuple(fields["norm_obs_keys"])
+def _origin(data: Mapping[str, Any], folder: Path, unsound: Sequence[tuple[str, str]]) -> Origin:
+    """Return where the agent came from: each field as what it is, and of its environment what is believed."""
+    claims = believed(data.get("env_id"), data.get("config", {}))
+    texts = {name: convert(str | None, plain(data.get(name), name), name) for name in ("sha256", "revision")}
+    unread = convert(tuple[tuple[str, str], ...], data.get("unread", ()), "unread")
+    return Origin(
+        path=str(folder),
+        env_id=claims.env_id,
+        config=claims.config,
+        versions=convert(dict[str, str], plain(data.get("versions", {}), "versions"), "versions"),
+        steps=max(0, convert(int, data.get("steps", 0), "steps")),
+        unread=(*((n[:MAX_ITEMS], why[:MAX_TEXT]) for n, why in unread[:MAX_ITEMS]), *unsound, *claims.refused),
+        **texts,
+    )
+
+
+def _normalizer(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Normalizer:
+    """Make the normaliser: statistics from the arrays, numbers from the settings, each as what it is."""
+    keys, hints = convert(list[str] | None, settings["keys"], "keys"), get_type_hints(Normalizer)
+    fields = {
+        n: convert(hints[n], value, n) for n, value in settings.items() if n not in ("keys", "obs_mean", "obs_var")
+    }
+    for name, array in arrays.items():
+        least = 0.0 if name.startswith("obs_var") else -np.inf
+        if array.dtype.kind != "f" or not (np.isfinite(array).all() and (array >= least).all()):
+            raise ValueError(f"{name} holds what is no statistic")
     moments = {
         field: arrays[f"{field}/"] if keys is None else {key: arrays[f"{field}/{key}"] for key in keys}
         for field in ("obs_mean", "obs_var")

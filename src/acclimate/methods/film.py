@@ -19,7 +19,7 @@ from acclimate.nets.select import Select
 from acclimate.nets.surgery import reparameterise
 from acclimate.tuning.computed import ComputedInWeights
 from acclimate.tuning.context import Context
-from acclimate.tuning.method import Scales, Signals
+from acclimate.tuning.method import WIDEST, Scales, Signals
 
 
 class Generator(nn.Module):
@@ -108,8 +108,8 @@ class FiLM(ComputedInWeights):
         super().__post_init__()
         if not self.context or not all(math.isfinite(number) for number in self.context):
             raise ConfigError(f"film.context is {self.context}; give finite numbers that tell of the task")
-        if self.hidden < 1:
-            raise ConfigError(f"film.hidden is {self.hidden}; give 1 unit or more")
+        if not 1 <= self.hidden <= WIDEST:
+            raise ConfigError(f"film.hidden is {self.hidden}; give 1 to {WIDEST} units")
         if self.rate <= 0:
             raise ConfigError(f"film.rate is {self.rate}; give a factor above 0, or leave the method out")
 

@@ -16,7 +16,7 @@ from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import insert
 from acclimate.tuning.context import Context
-from acclimate.tuning.method import Method, Scales, Signals
+from acclimate.tuning.method import WIDEST, Method, Scales, Signals
 
 
 class Beside(nn.Module):
@@ -94,8 +94,8 @@ class Residual(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width < 1:
-            raise ConfigError(f"residual.width is {self.width}; give 1 or more")
+        if not 1 <= self.width <= WIDEST:
+            raise ConfigError(f"residual.width is {self.width}; give 1 to {WIDEST}")
         for field in ("scale", "rate"):
             if getattr(self, field) <= 0:
                 raise ConfigError(f"residual.{field} is {getattr(self, field)}; give a number above 0")

@@ -17,7 +17,7 @@ from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.nets.surgery import insert
 from acclimate.tuning.context import Context
-from acclimate.tuning.method import Method, Scales, Signals
+from acclimate.tuning.method import WIDEST, Method, Scales, Signals
 
 
 class Column(Beside):
@@ -66,8 +66,8 @@ class Side(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width < 1:
-            raise ConfigError(f"side.width is {self.width}; give 1 or more")
+        if not 1 <= self.width <= WIDEST:
+            raise ConfigError(f"side.width is {self.width}; give 1 to {WIDEST}")
         if self.rate <= 0:
             raise ConfigError(f"side.rate is {self.rate}; give a number above 0")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError, suggest
+from acclimate.sb3 import settings
 from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY
 
 ROLLOUT = 2048
@@ -37,21 +38,28 @@ def trainable_algorithm(agent: Agent) -> tuple[str, str | None]:
     )
 
 
-def check_overrides(algorithm: str, overrides: Mapping[str, Any]) -> None:
-    """Check hyperparameters against the signature of the algorithm's constructor.
+def checked_overrides(algorithm: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters as SB3 takes them, checked against the signature of the algorithm's constructor.
 
     Raises:
-        ConfigError: A name is not an argument, or is one that the warm start owns.
+        ConfigError: A name is not an argument, or is one that the warm start owns; or a value is none that it takes.
     """
-    known = set(inspect.signature(ALGORITHMS[algorithm].__init__).parameters)
-    owned = {"self", "policy", "env", "policy_kwargs", "device", "seed", "_init_setup_model", "tensorboard_log"}
-    for name in overrides:
+    defaults = settings.defaults(algorithm)
+    known = set(defaults)
+    owned = {"self", "policy", "env", "policy_kwargs", "device", "seed", "_init_setup_model"}
+    owned |= {"tensorboard_log", "verbose"}
+    for name, value in overrides.items():
         if name in owned & known:
             raise ConfigError(f"recipe.algorithm.{name} is set by the agent or the recipe itself: leave it out.")
         if name not in known:
             raise ConfigError(
                 f"recipe.algorithm: {algorithm.upper()} has no argument `{name}`. {suggest(name, known - owned)}"
             )
+        # What is no plain data comes from Python, where a schedule or a class of a buffer is as good as a number.
+        plain = value is None or isinstance(value, (bool, int, float, str, list, tuple, Mapping))
+        if plain and name not in settings.OBJECTS and (reason := settings.problem(name, value, defaults[name])):
+            raise ConfigError(f"recipe.algorithm.{name} {reason}.")
+    return {name: settings.number(name, value, defaults[name]) for name, value in overrides.items()}
 
 
 def _kept(saved: Mapping[str, Any], *names: str) -> dict[str, Any]:

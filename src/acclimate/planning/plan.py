@@ -14,7 +14,7 @@ from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
 from acclimate.planning import defaults
 from acclimate.planning.arguments import (
-    check_overrides,
+    checked_overrides,
     off_policy,
     on_policy,
     rollout_steps,
@@ -73,7 +73,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     choices: list[Choice] = [] if note is None else [Choice("algorithm", algorithm, note)]
     steps = _left(recipe, situation)
     n_envs = recipe.n_envs or (8 if algorithm in ON_POLICY else 1)
-    check_overrides(algorithm, recipe.algorithm)
+    asked = checked_overrides(algorithm, recipe.algorithm)
     saved = agent.blueprint.hyperparameters
     if recipe.mode == "continue":
         return _continued(algorithm, recipe, steps, n_envs, saved, choices)
@@ -88,7 +88,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     hyper = {"learning_rate": decide("learning rate", defaults.learning_rate(recipe, algorithm, saved, easy))}
     if algorithm in VALUE_BASED:
         hyper |= defaults.falling(decide("epsilon", defaults.epsilon(recipe)), saved)
-    hyper |= arguments(algorithm, steps, n_envs, saved, recipe.algorithm)
+    hyper |= arguments(algorithm, steps, n_envs, saved, asked)
     discrete = situation.entropy is not None and algorithm in ON_POLICY
     std, why = defaults.noise(recipe) if algorithm in NOISY else defaults.std(recipe, situation, easy)
     if std is not None or situation.std is not None:
@@ -136,7 +136,7 @@ def _continued(
         hyper["learning_rate"] = wanted.learning_rate
     if algorithm in VALUE_BASED and wanted.epsilon != "auto":
         hyper["exploration_initial_eps"] = wanted.epsilon
-    hyper.update(recipe.algorithm)
+    hyper.update(checked_overrides(algorithm, recipe.algorithm))
     for name in ("learning_rate", "clip_range"):
         if name in known and name not in hyper:
             default = known[name].default

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import inf, nextafter
+from math import nextafter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,19 @@ import yaml
 
 from acclimate.config import from_dict, to_dict
 from acclimate.errors import ConfigError
-from acclimate.evaluation.seeds import CHOOSING_SEED, FINAL_SEED, JUDGING_SEED, PROBE_SEED, SELECTION_SEED
+from acclimate.evaluation.seeds import CHOOSING_SEED, FINAL_SEED, JUDGING_SEED, MOST_SEED, PROBE_SEED, SELECTION_SEED
+from acclimate.files import bounded, plain
 from acclimate.files.atomic import write_atomic
+from acclimate.files.plain import MAX_YAML
 from acclimate.tuning.method import Method
 
 ABOVE_ZERO = nextafter(0.0, 1.0)
 BELOW_ONE = nextafter(1.0, 0.0)
+MOST = 10**12
+"""Of what is counted in steps; a year of the fastest training has a tenth of it."""
+MOST_ENVS = 10_000
+MOST_EPISODES = 5_000
+"""So many lie between the seeds of an evaluation and the next (`evaluation/seeds`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +89,7 @@ class Recipe:
     steps: int = 100_000
     """Target environment steps, the probe's and the warm-ups' included."""
     seed: int = 0
-    """Seed of exploration, minibatches and training environments."""
+    """Seed of exploration, minibatches and training environments, below 2^32."""
     mode: Literal["adapt", "continue"] = "adapt"
     """`adapt` to a changed world, or `continue` the old training with its counters and schedules."""
     warm_start: WarmStart = field(default_factory=WarmStart)
@@ -113,22 +120,23 @@ class Recipe:
         """
         evaluation, warm_start = self.evaluation, self.warm_start
         ranges: tuple[tuple[str, Any, float, float], ...] = (
-            ("steps", self.steps, 1, inf),
-            ("n_envs", self.n_envs, 1, inf),
+            ("steps", self.steps, 1, MOST),
+            ("seed", self.seed, 0, MOST_SEED),
+            ("n_envs", self.n_envs, 1, MOST_ENVS),
             ("averaging", self.averaging, 0, BELOW_ONE),
-            ("evaluation.points", evaluation.points, 1, inf),
-            ("evaluation.freq", evaluation.freq, 1, inf),
+            ("evaluation.points", evaluation.points, 1, MOST_EPISODES),
+            ("evaluation.freq", evaluation.freq, 1, MOST),
             ("evaluation.episodes", evaluation.episodes, 1, CHOOSING_SEED - SELECTION_SEED),
             ("evaluation.judging_episodes", evaluation.judging_episodes, 1, PROBE_SEED - JUDGING_SEED),
             ("evaluation.final_episodes", evaluation.final_episodes, 2, SELECTION_SEED - FINAL_SEED),
-            ("evaluation.n_envs", evaluation.n_envs, 1, inf),
-            ("warm_start.std", warm_start.std, ABOVE_ZERO, inf),
-            ("warm_start.learning_rate", warm_start.learning_rate, ABOVE_ZERO, inf),
-            ("warm_start.tie", warm_start.tie, 0, inf),
-            ("warm_start.critic_warmup", warm_start.critic_warmup, 0, inf),
-            ("warm_start.prior_steps", warm_start.prior_steps, 0, inf),
+            ("evaluation.n_envs", evaluation.n_envs, 1, MOST_ENVS),
+            ("warm_start.std", warm_start.std, ABOVE_ZERO, MOST),
+            ("warm_start.learning_rate", warm_start.learning_rate, ABOVE_ZERO, MOST),
+            ("warm_start.tie", warm_start.tie, 0, MOST),
+            ("warm_start.critic_warmup", warm_start.critic_warmup, 0, MOST),
+            ("warm_start.prior_steps", warm_start.prior_steps, 0, MOST),
             ("warm_start.epsilon", warm_start.epsilon, 0, 1),
-            ("warm_start.probe_episodes", warm_start.probe_episodes, 0, inf),
+            ("warm_start.probe_episodes", warm_start.probe_episodes, 0, MOST_EPISODES),
         )
         for name, value, low, high in ranges:
             if value is not None and not isinstance(value, str) and not low <= value <= high:
@@ -174,23 +182,24 @@ class Recipe:
 
 def _words(low: float, high: float) -> str:
     least = "above 0" if low == ABOVE_ZERO else f"of {low:g} or more"
-    most = {inf: "", BELOW_ONE: " and below 1"}.get(high, f" and at most {high:g}")
+    most = " and below 1" if high == BELOW_ONE else f" and at most {high:.10g}"
     return least + most
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping from a file with the safe loader.
+    """Read a YAML mapping of plain data from a file.
 
     Raises:
         ConfigError: The file is missing, is not YAML, or is not a mapping.
     """
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = plain.read_yaml(bounded.read_text(Path(path), 4 * MAX_YAML))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}; give the path of a recipe's YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise ConfigError(f"{path} is not YAML ({line}); see the `recipe.yaml` of any run for the form.") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is not YAML of plain data ({error}); see the `recipe.yaml` of any run for the form."
+        ) from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of recipe fields.")
     return data

@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
+from acclimate.config import convert
 from acclimate.errors import ConfigError, suggest
 from acclimate.evaluation.evaluate import Evaluation, Point
 from acclimate.statistics.bootstrap import forgetting
@@ -175,17 +176,20 @@ class Findings:
             raise ConfigError(f"report.json: format {data.get('format')!r} is not 1; write it again with this version")
         known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
         try:
-            known["target"] = _read_measured(known["target"])
-            known["source"] = _read_measured(known["source"]) if known.get("source") else None
-            known["curve"] = tuple(Point(int(at["steps"]), _read_evaluation(at)) for at in known["curve"])
-            for name in ("carried", "reset", "choices"):
-                known[name] = tuple(tuple(map(str, row)) for row in known[name])
-            known["diagnosis"], known["notes"] = tuple(known["diagnosis"]), tuple(known["notes"])
-            return cls(**known)
+            ready = {
+                "target": _read_measured(known["target"]),
+                "source": _read_measured(known["source"]) if known.get("source") else None,
+                "curve": tuple(
+                    Point(convert(int, at["steps"], "steps"), _read_evaluation(at)) for at in known["curve"]
+                ),
+            }
+            hints = get_type_hints(cls)
+            plain = {name: convert(hints[name], known[name], name) for name in known.keys() - ready.keys()}
+            return cls(**plain, **ready)
         except KeyError as error:
             hint = suggest(str(error.args[0]), data)
             raise ConfigError(f"report.json: field {error} is missing; {hint}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError, ConfigError) as error:
             raise ConfigError(f"report.json: a field is malformed ({error}); run the fine-tuning again") from error
 
 
@@ -213,6 +217,10 @@ def _read_measured(data: Mapping[str, Any]) -> Measured:
 
 def _read_evaluation(data: Mapping[str, Any]) -> Evaluation:
     return Evaluation.from_json({**data, "seeds": data["episode_seeds"]})
+
+
+def _read_point(data: Mapping[str, Any]) -> Point:
+    return Point(convert(int, data["steps"], "steps"), _read_evaluation(data))
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:

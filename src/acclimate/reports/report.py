@@ -16,6 +16,8 @@ from rich.table import Table
 
 from acclimate.errors import ConfigError
 from acclimate.files.atomic import write_atomic
+from acclimate.files.bounded import read_text
+from acclimate.files.plain import read_json
 from acclimate.reports import wording
 from acclimate.reports.findings import Findings, Point
 
@@ -79,12 +81,15 @@ def read(path: str | PathLike[str]) -> Report:
     path = Path(path)
     path = path / "report.json" if path.is_dir() else path
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(read_text(path))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not a readable report ({error}); give the folder of a finished run") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds {type(data).__name__}, not a report; give the folder of a finished run")
-    return Report.from_json(data)
+    try:
+        return Report.from_json(data)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def evaluations(curve: tuple[Point, ...]) -> bytes:

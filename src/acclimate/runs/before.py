@@ -8,13 +8,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Dict
+
+from acclimate.config import from_dict
+from acclimate.errors import ConfigError
 from acclimate.evaluation.evaluate import Evaluation
+from acclimate.evaluation.seeds import FINAL_SEED, SELECTION_SEED
 from acclimate.evaluation.transitions import Transitions
 from acclimate.files.atomic import write_atomic
 from acclimate.planning.case import Case
 from acclimate.planning.probe import Situation, probe
 from acclimate.runs.episodes import Episodes
-from acclimate.runs.folder import PROBED, read_json
+from acclimate.runs.folder import PROBED, lost, read_json
 from acclimate.sb3.vocabulary import OFF_POLICY
 
 _FILE = "before.json"
@@ -56,8 +63,32 @@ class Before:
         Raises:
             SourceError: A file is missing or damaged.
         """
-        before = cls.from_json(read_json(folder / _FILE))
+        data = read_json(folder / _FILE)
+        with lost(folder / _FILE):
+            before = cls.from_json(data)
         return replace(before, probed=Transitions.read(folder / PROBED)) if probed else before
+
+    def check(self, case: Case) -> None:
+        """Check that it is of a case.
+
+        Raises:
+            ConfigError: It is of other episodes or of another world.
+        """
+        plan = case.recipe.evaluation
+        found = {"target": self.target, "selection": self.selection, "source": self.source}
+        wanted = {"target": plan.final_episodes, "selection": plan.episodes, "source": plan.final_episodes}
+        seeds = {"target": FINAL_SEED, "selection": SELECTION_SEED, "source": FINAL_SEED}
+        if (self.source is None) != (case.source is None):
+            raise ConfigError("one of the run and its measurements has a source world, the other none")
+        for name, played in found.items():
+            if played is not None and played.seeds.tolist() != list(range(seeds[name], seeds[name] + wanted[name])):
+                raise ConfigError(f"{name} is not of the episodes of this run")
+        space = case.agent.observation_space
+        for step in self.probed or ():
+            if not (_fits(step.observation, space) and _fits(step.following, space)):
+                raise ConfigError(f"{PROBED} holds observations of another world")
+            if np.shape(step.action) != case.agent.action_space.shape:
+                raise ConfigError(f"{PROBED} holds actions of another world")
 
     def to_json(self) -> dict[str, Any]:
         """Return the measurements as JSON-able data."""
@@ -73,11 +104,18 @@ class Before:
         """Read what `to_json` returned."""
         source = data["source"]
         return cls(
-            Situation(**data["situation"]),
+            from_dict(Situation, data["situation"], path="situation"),
             Evaluation.from_json(data["target"]),
             None if source is None else Evaluation.from_json(source),
             Evaluation.from_json(data["selection"]),
         )
+
+
+def _fits(seen: Any, space: Space[Any]) -> bool:
+    """Tell whether an observation is of the shapes of a space; an image may have its channels first or last."""
+    if isinstance(space, Dict):
+        return isinstance(seen, dict) and all(key in seen and _fits(seen[key], part) for key, part in space.items())
+    return not isinstance(seen, dict) and sorted(np.shape(seen)) == sorted(space.shape or ())
 
 
 def look(case: Case, folder: Path | None, *, resume: bool) -> Before:
@@ -95,7 +133,10 @@ def look(case: Case, folder: Path | None, *, resume: bool) -> Before:
     """
     off_policy = case.agent.algorithm in OFF_POLICY
     if folder is not None and resume and Before.is_in(folder):
-        return Before.read(folder, probed=off_policy)
+        before = Before.read(folder, probed=off_policy)
+        with lost(folder):
+            before.check(case)
+        return before
     probed = Transitions() if off_policy else None
     situation = probe(case, record=probed)
     play = Episodes(case)

@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from acclimate.errors import ConfigError, SourceError
+from acclimate.errors import ConfigError, SourceError, shown
+from acclimate.files import arrays, bounded, plain
 from acclimate.files.atomic import write_atomic
 from acclimate.planning.recipe import Recipe
 from acclimate.training.checkpoint import CHECKPOINT
@@ -63,8 +64,9 @@ class RunFolder:
         known = self.path / "run.json"
         if resume and known.exists():
             found = read_json(known)
-            # A run of an older version goes on with what its recipe meant: the defaults of fields that came later.
-            found["recipe"] = Recipe.from_dict(found["recipe"]).to_dict()
+            with lost(known):
+                # A run of an older version goes on with what its recipe meant: the defaults of fields that came later.
+                found["recipe"] = Recipe.from_dict(found["recipe"]).to_dict()
             _check_same(found, json.loads(json.dumps(mine)), self.path)
             self._sweep()
             return
@@ -105,17 +107,31 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def read_json(path: Path) -> Any:
-    """Return what one of the run's own files holds.
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping that one of the run's own files holds.
 
     Raises:
         SourceError: It is damaged.
     """
+    with lost(path):
+        data = plain.read_json(bounded.read_text(path))
+        if not isinstance(data, dict):
+            raise ValueError(f"it holds {shown(data)}, no mapping")
+        return data
+
+
+@contextlib.contextmanager
+def lost(path: Path) -> Iterator[None]:
+    """Turn whatever is wrong with a file that a run cannot go on without into an error that says so.
+
+    Raises:
+        SourceError: Something was.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        yield
+    except (OSError, ConfigError, *arrays.BROKEN) as error:
         raise SourceError(
-            f"{path} cannot be read ({error}): the run is lost; start it anew in another folder."
+            f"{path} cannot be read ({str(error)[:200]}): the run is lost; start it anew in another folder."
         ) from error
 
 

@@ -31,7 +31,9 @@ _BUILD_ERRORS = (
     AssertionError,
     NotImplementedError,
     RuntimeError,
-    OverflowError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
     MemoryError,
 )
 
@@ -62,7 +64,7 @@ class Blueprint:
             return vocabulary.ALGORITHMS[self.algorithm]
         except KeyError:
             hint = suggest(self.algorithm, vocabulary.ALGORITHMS)
-            raise SourceError(f"no algorithm `{self.algorithm}`. {hint}") from None
+            raise SourceError(f"no algorithm `{self.algorithm[:100]}`. {hint}") from None
 
     @property
     def policy_class(self) -> type[BasePolicy]:
@@ -75,7 +77,8 @@ class Blueprint:
             return self.policy
         aliases = self.algorithm_class.policy_aliases
         if self.policy not in aliases:
-            raise SourceError(f"`{self.algorithm}` has no policy `{self.policy}`. {suggest(self.policy, aliases)}")
+            hint = suggest(self.policy, aliases)
+            raise SourceError(f"`{self.algorithm}` has no policy `{self.policy[:100]}`. {hint}")
         return aliases[self.policy]
 
     def arguments(self) -> dict[str, Any]:

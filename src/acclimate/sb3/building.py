@@ -6,6 +6,7 @@ compiler to do so. That takes longer than all else in loading an agent.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -59,12 +60,22 @@ class Bound(TorchFunctionMode):
         super().__init__()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do what is asked, and count what `torch.empty` sets aside."""
-        result = func(*args, **(kwargs or {}))
-        # Every layer starts as `torch.empty`, whose pages cost nothing until they are written.
-        if func is torch.empty:
-            self.elements -= result.numel()
+        """Count what a tensor would take before it is made."""
+        kwargs = kwargs or {}
+        if func in _MAKERS:
+            self.elements -= _asked(args[1:] if func in _OF_ANOTHER else args, kwargs)
             self.tensors -= 1
             if self.elements < 0 or self.tensors < 0:
                 raise UnsafeFileError(f"{self.where}: describes a network far larger than its weights; refused.")
-        return result
+        return func(*args, **kwargs)
+
+
+_OF_ANOTHER = frozenset([torch.Tensor.new_empty, torch.Tensor.new_zeros, torch.Tensor.new_ones])
+_MAKERS = _OF_ANOTHER | {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}
+"""What networks are made of, all with a size in front; another way to a tensor has its numbers already."""
+
+
+def _asked(args: Any, kwargs: Mapping[str, Any]) -> int:
+    """Return how many elements a size, one argument or several, stands for."""
+    size = kwargs.get("size", args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args)
+    return math.prod(int(n) for n in size if isinstance(n, int)) if isinstance(size, (tuple, list)) else int(size)

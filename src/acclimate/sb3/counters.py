@@ -24,9 +24,10 @@ def counters_of(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
-    """Put counters back."""
-    for name, count in counters.items():
-        setattr(model, name, count)
+    """Put counters back, those that the model has."""
+    for name in KEPT:
+        if name in counters and hasattr(model, name):
+            setattr(model, name, counters[name])
 
 
 def carry_counters(before: BaseAlgorithm, model: BaseAlgorithm) -> None:

@@ -7,11 +7,10 @@ environment, never updates itself and never holds a pickle.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
@@ -232,53 +231,3 @@ def _unmoved(*_: Any) -> None:
 def save_vec_normalize(normalize: VecNormalize | None) -> Normalizer | None:
     """Return the statistics of a training normaliser as they stand now."""
     return None if normalize is None else Normalizer.from_vec_normalize(normalize)
-
-
-def normalizer_state(normalizer: Normalizer | None) -> dict[str, Any] | None:
-    """Return a normaliser's moving statistics as tensors."""
-    if normalizer is None:
-        return None
-    moving = {name: getattr(normalizer, name) for name in _MOVING}
-    return {name: _tensors(value) for name, value in moving.items()}
-
-
-_MOVING = ("obs_mean", "obs_var", "obs_count", "ret_mean", "ret_var", "ret_count")
-
-
-def restore_normalizer(wrapper: VecNormalize, state: dict[str, Any]) -> None:
-    """Put moving statistics back into SB3's wrapper."""
-    wrapper.ret_rms.mean, wrapper.ret_rms.var = state["ret_mean"].numpy(), state["ret_var"].numpy()
-    wrapper.ret_rms.count = float(state["ret_count"])
-    if not wrapper.norm_obs:
-        return
-    for key, statistics in _by_key(wrapper.obs_rms):
-        for field in ("mean", "var", "count"):
-            value = state[f"obs_{field}"]
-            value = value if key is None else value[key]
-            setattr(statistics, field, float(value) if field == "count" else value.numpy())
-
-
-def read_normalizer(state: dict[str, Any] | None, like: Normalizer | None) -> Normalizer | None:
-    """Return a normaliser with these statistics and the constants of another."""
-    if state is None or like is None:
-        return None
-    return replace(like, **{name: _arrays(value, scalar=name in _SCALARS) for name, value in state.items()})
-
-
-_SCALARS = ("obs_count", "ret_mean", "ret_var", "ret_count")
-
-
-def _by_key(statistics: Any) -> list[tuple[str | None, Any]]:
-    return list(statistics.items()) if isinstance(statistics, dict) else [(None, statistics)]
-
-
-def _tensors(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tensors(part) for key, part in value.items()}
-    return torch.as_tensor(np.asarray(value, dtype=np.float64))
-
-
-def _arrays(value: Any, *, scalar: bool) -> Any:
-    if isinstance(value, dict):
-        return {key: _arrays(part, scalar=scalar) for key, part in value.items()}
-    return float(value) if scalar else value.numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -67,6 +68,40 @@ def fit(optimizer: Optimizer, state: Any) -> dict[str, Any] | str:
         if entries:
             fresh["state"][position] = entries
     return fresh
+
+
+def check_state(saved: Any, optimizer: Optimizer, what: str) -> None:
+    """Check that an optimizer can load a whole state from a file, with the settings of its groups.
+
+    Raises:
+        ValueError: It is one of other parameters or of another kind of optimizer.
+    """
+    fitted = fit(optimizer, saved)
+    if isinstance(fitted, str):
+        raise ValueError(f"{what}: {fitted}")
+    own = optimizer.state_dict()["param_groups"]
+    known = {index for group in own for index in group["params"]}
+    if len(saved["param_groups"]) != len(own) or not saved["state"].keys() <= known:
+        raise ValueError(f"{what}: its groups are others")
+    for held, group in zip(saved["param_groups"], own, strict=True):
+        if held.keys() != group.keys() or held["params"] != group["params"]:
+            raise ValueError(f"{what}: its groups are others")
+        for name, value in group.items():
+            if not _is_setting(held[name], value):
+                raise ValueError(f"{what}: its `{name}` is no setting of such an optimizer")
+
+
+def _is_setting(held: Any, now: Any) -> bool:
+    """Tell whether a group's setting may take the place of another."""
+    if isinstance(now, (tuple, list)):
+        return type(held) is type(now) and len(held) == len(now) and all(map(_is_setting, held, now))
+    if type(now) in (int, float):
+        return type(held) in (int, float) and 0.0 <= held < math.inf
+    if isinstance(now, torch.Tensor):
+        return isinstance(held, torch.Tensor) and held.shape == now.shape and held.dtype == now.dtype
+    if now is None:
+        return held is None or isinstance(held, bool)
+    return type(held) is type(now)
 
 
 def _fits(key: Any, value: Any, parameter: torch.Tensor) -> bool:

@@ -35,6 +35,7 @@ from acclimate.nets.experience import Batch
 from acclimate.nets.net import View
 from acclimate.sb3.networks import find
 from acclimate.sb3.optimizers import follow, optimizers
+from acclimate.sb3.saved import check_saved
 from acclimate.seam.decisions import Decisions, mark_acting
 from acclimate.seam.minibatches import refuse_untappable, tapped
 from acclimate.seam.subclass import Engine, reached
@@ -205,6 +206,7 @@ class Seam:
         """
         self.tuner.load_state_dict(data["tuner"])
         try:
+            check_saved(self.model, data["parameters"], data["variables"])
             # An optimizer keeps the very tensors that it is given.
             parameters = copy.deepcopy(dict(data["parameters"]))
             self.model.set_parameters(parameters, exact_match=True, device=self.model.device)

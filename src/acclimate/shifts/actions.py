@@ -125,7 +125,7 @@ class ActionDelay(Shift):
     neutral: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        finite("steps", self.steps, least=0)
+        finite("steps", self.steps, least=0, most=10_000)
 
     def current(self, env: gym.Env) -> str:
         """Describe what is there now."""

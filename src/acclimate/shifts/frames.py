@@ -44,7 +44,7 @@ class FrameSkip(Shift):
     neutral: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        finite("times", self.times, least=1)
+        finite("times", self.times, least=1, most=10_000)
 
     def current(self, env: gym.Env) -> str:
         """Describe what is there now."""

@@ -12,8 +12,14 @@ from gymnasium.envs.registration import parse_env_id
 
 from acclimate.errors import AcclimateError, TaskError
 
+MAX_WORDS = 400
+"""Characters of another library's error that are shown."""
 _PACKAGES = {"ALE": "ale_py", "MinAtar": "minatar"}
 """Namespaces of ids whose package registers them only once it is imported."""
+
+
+_SAID = (gym.error.Error, ImportError, TypeError, ValueError, AssertionError, OSError)
+"""What Gymnasium and the constructors of environments raise where an id or an argument is wrong."""
 
 
 def make_env(
@@ -42,9 +48,9 @@ def make_env(
         if package := _PACKAGES.get(parse_env_id(env)[0] or ""):
             importlib.import_module(package)
     try:
-        with _without_model_warnings(env):
+        with _without_model_warnings(env), blamed(name, passing=_SAID):
             return gym.make(env, **arguments)
-    except (gym.error.Error, ImportError, TypeError, ValueError, AssertionError, OSError) as error:
+    except _SAID as error:
         raise TaskError(f"cannot make the environment {name}: {_line(error)}{_modern(env)}") from error
 
 
@@ -86,9 +92,9 @@ def _modern(env_id: str) -> str:
 
 
 @contextlib.contextmanager
-def blamed(name: str) -> Iterator[None]:
-    """Turn whatever an environment raises into a TaskError that names it; our own errors pass."""
-    blame = _Blame(name)
+def blamed(name: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn whatever an environment raises into a TaskError that names it; our own errors and `passing` do not."""
+    blame = _Blame(name, passing)
     with blame:
         yield
 
@@ -112,11 +118,11 @@ class Blamed(gym.Wrapper):
 
 
 class _Blame(contextlib.AbstractContextManager[None]):
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, passing: tuple[type[Exception], ...] = ()) -> None:
+        self._name, self._passing = name, (AcclimateError, *passing)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, AcclimateError):
+        if isinstance(error, Exception) and not isinstance(error, self._passing):
             raise TaskError(
                 f"the environment {self._name} raised {type(error).__name__}: {_line(error)}; mend it or its arguments"
             ) from error
@@ -125,7 +131,7 @@ class _Blame(contextlib.AbstractContextManager[None]):
 def _line(error: Exception) -> str:
     """Put an exception's words on one line."""
     words = " ".join(str(error).split())
-    return words or type(error).__name__
+    return words[:MAX_WORDS] or type(error).__name__
 
 
 @contextlib.contextmanager

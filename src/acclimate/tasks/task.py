@@ -20,6 +20,7 @@ from acclimate.parallel.cores import processes
 from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
 from acclimate.tasks.actions import Held
+from acclimate.tasks.claims import arguments, environment_id
 from acclimate.tasks.environment import Blamed, blamed, make_env, modern_id
 from acclimate.tasks.late import Late
 from acclimate.tasks.stagger import Staggered, first_episode, time_limit
@@ -191,7 +192,7 @@ class Task:
         Args:
             value: what stands in the file.
             path: where it stands, for errors.
-            trust: whether an id with a module part, which imports code, may be used.
+            trust: whether an id or an argument with a module part, which imports code, may be used.
 
         Raises:
             ConfigError: if a field cannot be used.
@@ -199,12 +200,9 @@ class Task:
         if isinstance(value, cls):
             return value
         fields = {"env": value} if isinstance(value, str) else dict(convert(Mapping[str, Any], value, path))
-        env = convert(str, fields.get("env", ""), f"{path}.env")
-        if ":" in env and not trust:
-            raise ConfigError(
-                f"{path}.env: `{env}` imports code, which a file may not ask for; "
-                "give it on the command line or in Python, or trust the file"
-            )
+        if not trust:
+            checks = {"env": environment_id, "env_kwargs": arguments}
+            fields |= {name: check(fields[name], f"{path}.{name}") for name, check in checks.items() if name in fields}
         return from_dict(cls, fields, path=path)
 
     modern_id = staticmethod(modern_id)

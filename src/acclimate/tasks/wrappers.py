@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.envs.registration import parse_env_id
 from gymnasium.spaces import Box
 
+from acclimate.config import convert
 from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import WRAPPERS
 
@@ -52,6 +53,16 @@ class Wrapper:
         if not isinstance(wrapper, cls):
             raise ConfigError(f"{path}: expected {cls.__name__}, not {wrapper!r}")
         return wrapper
+
+
+def within(name: str, value: float, least: float, most: float) -> None:
+    """Check that a field lies in its range.
+
+    Raises:
+        ConfigError: if it does not.
+    """
+    if not least <= value <= most:
+        raise ConfigError(f"`{name}` is {value}; give a number from {least} to {most}")
 
 
 class _Stacked(gym.Wrapper):
@@ -98,8 +109,7 @@ class FrameStack(Wrapper):
     name: ClassVar[str] = "frame_stack"
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ConfigError(f"`frames` is {self.frames}; give at least 1")
+        within("frames", self.frames, 1, 1_000)
 
     def apply(self, env: gym.Env) -> gym.Env:
         """Stack the frames."""
@@ -123,6 +133,9 @@ class TimeFeature(Wrapper):
     """Whether to show all of the time as left, always."""
 
     name: ClassVar[str] = "time_feature"
+
+    def __post_init__(self) -> None:
+        within("max_steps", self.max_steps, 1, 2**53)
 
     def apply(self, env: gym.Env) -> gym.Env:
         """Append the time."""
@@ -158,6 +171,12 @@ class Atari(Wrapper):
     """Chance that the last action is executed again ("sticky actions")."""
 
     name: ClassVar[str] = "atari"
+
+    def __post_init__(self) -> None:
+        within("noop_max", self.noop_max, 0, 10_000)
+        within("frame_skip", self.frame_skip, 1, 1_000)
+        within("screen_size", self.screen_size, 1, 4_096)
+        within("action_repeat_probability", self.action_repeat_probability, 0, 1)
 
     def apply(self, env: gym.Env) -> gym.Env:
         """Preprocess the frames."""
@@ -233,11 +252,11 @@ def from_zoo(config: Mapping[str, Any], path: str = "config.yml") -> tuple[Wrapp
     """
     named = config.get("env_wrapper") or ()
     wrappers = []
-    for entry in [named] if isinstance(named, (str, Mapping)) else named:
-        place, fields = next(iter(entry.items())) if isinstance(entry, Mapping) else (entry, {})
-        if place not in _ZOO:
+    for entry in [named] if isinstance(named, (str, Mapping)) else convert(list[Any], named, f"{path}: env_wrapper"):
+        place, fields = next(iter(entry.items())) if isinstance(entry, Mapping) and entry else (entry, {})
+        if not isinstance(place, str) or place not in _ZOO:
             raise ConfigError(
-                f"{path}: env_wrapper: `{place}` is not on the list ({', '.join(_ZOO)}); "
+                f"{path}: env_wrapper: `{str(place)[:100]}` is not on the list ({', '.join(_ZOO)}); "
                 "pass a callable environment with that wrapper in Python"
             )
         wrappers.append(WRAPPERS.build({_ZOO[place]: fields or {}}, f"{path}: env_wrapper"))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-from acclimate.errors import SourceError
+from acclimate.errors import ConfigError, SourceError, TrainingError
+from acclimate.files import arrays, bounded
+from acclimate.files import tensors as tensor_files
 from acclimate.files.atomic import atomic_folder, recover_folder
-
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, BadZipFile)
+from acclimate.files.bounded import MAX_TENSORS
+from acclimate.files.plain import read_json
+from acclimate.formats.sb3.replay import is_known
 
 
 @dataclass
@@ -48,18 +51,30 @@ def read(run: Path) -> Checkpoint | None:
     recover_folder(folder)
     if not folder.exists():
         return None
+    with damaged(run):
+        progress = read_json(bounded.read_text(folder / "progress.json"))
+        tensors = tensor_files.read(bounded.read(folder / "state.pt", MAX_TENSORS), where=str(folder / "state.pt"))
+        if not isinstance(progress, dict) or not isinstance(tensors, dict):
+            raise ValueError("no mapping of fields")
+        kept = folder / "replay.npz"
+        return Checkpoint(progress, tensors, arrays.read(kept, is_known) if kept.exists() else None)
+
+
+@contextmanager
+def damaged(run: Path | None) -> Iterator[None]:
+    """Turn whatever is wrong with what lies in a run's checkpoint into an error that says what to do.
+
+    Raises:
+        SourceError: Something was.
+    """
     try:
-        progress = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-        tensors = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        replay = None
-        if (folder / "replay.npz").exists():
-            with np.load(folder / "replay.npz", allow_pickle=False) as data:
-                replay = {name: data[name] for name in data.files}
-    except _UNREADABLE as error:
+        yield
+    except (OSError, ConfigError, SourceError, TrainingError, IndexError, *arrays.BROKEN) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        folder = CHECKPOINT if run is None else run / CHECKPOINT
         raise SourceError(
-            f"{folder} cannot be read ({type(error).__name__}): remove that folder, and the run starts anew."
+            f"{folder} cannot be used ({reason}): remove that folder, and the run starts anew."
         ) from error
-    return Checkpoint(progress, tensors, replay)
 
 
 def random_state() -> dict[str, Any]:
@@ -72,9 +87,16 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random(state: dict[str, Any]) -> None:
-    """Put the global random states back."""
+    """Put the global random states back.
+
+    Raises:
+        ValueError: They are none; or a `TypeError`, `KeyError` or `RuntimeError`.
+    """
     torch.set_rng_state(state["torch"])
     kind, keys, position, has_gauss, cached = state["numpy"]
+    # The generator reads there without a look.
+    if not 0 <= int(position) <= len(keys):
+        raise ValueError(f"its random state stands at place {position}")
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,13 +45,18 @@ def to_json(points: Iterable[Point]) -> list[dict[str, Any]]:
     ]
 
 
-def from_json(data: Iterable[Mapping[str, Any]], like: Evaluation) -> list[Point]:
+def from_json(data: Sequence[Mapping[str, Any]], like: Evaluation) -> list[Point]:
     """Read what `to_json` returned.
 
     Args:
         data: of the measurements.
         like: the pretrained agent's episodes on the same seeds.
+
+    Raises:
+        ValueError: One is of another number of episodes.
     """
+    if any(len(point["returns"]) != len(like.returns) for point in data):
+        raise ValueError(f"a measurement is not of {len(like.returns)} episodes")
     return [
         Point(
             point["steps"],

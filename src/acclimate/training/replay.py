@@ -125,8 +125,13 @@ def replay_state(model: BaseAlgorithm) -> dict[str, np.ndarray] | None:
 
 
 def restore_replay(model: BaseAlgorithm, state: dict[str, np.ndarray]) -> None:
-    """Refill a replay buffer."""
+    """Refill a replay buffer.
+
+    Raises:
+        ValueError: The arrays are not those of this buffer.
+    """
     buffer = model.replay_buffer  # type: ignore[attr-defined]
+    _check(state, replay_state(model) or {}, buffer.buffer_size)
     buffer.pos, buffer.full = int(state["pos"]), bool(state["full"])
     for name, values in state.items():
         if name in ("pos", "full"):
@@ -134,3 +139,15 @@ def restore_replay(model: BaseAlgorithm, state: dict[str, np.ndarray]) -> None:
         attribute, _, key = name.partition("/")
         stored = getattr(buffer, attribute)
         (stored[key] if key else stored)[: len(values)] = values
+
+
+def _check(state: dict[str, np.ndarray], own: dict[str, np.ndarray], size: int) -> None:
+    if state.keys() != own.keys() or state["pos"].ndim or state["full"].ndim:
+        raise ValueError(f"its arrays are not {', '.join(own)}")
+    pos, length = int(state["pos"]), size if state["full"] else int(state["pos"])
+    if not 0 <= pos <= size:
+        raise ValueError(f"it goes on at place {pos} of {size}")
+    for name in own.keys() - {"pos", "full"}:
+        held, wanted = state[name], own[name]
+        if len(held) != length or held.shape[1:] != wanted.shape[1:] or not _fits(held, wanted):
+            raise ValueError(f"its {name} are {len(held)} of {_kind(held)}")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from acclimate.nets.alike import check_tensors
 from acclimate.sb3.counters import counters_of, set_counters
-from acclimate.sb3.normalizer import normalizer_state, read_normalizer, restore_normalizer, save_vec_normalize
+from acclimate.sb3.moving import normalizer_state, read_normalizer, restore_normalizer
+from acclimate.sb3.normalizer import save_vec_normalize
 from acclimate.training import record as records
-from acclimate.training.checkpoint import Checkpoint, random_state, restore_random
+from acclimate.training.checkpoint import Checkpoint, damaged, random_state, restore_random
+from acclimate.training.job import Job
+from acclimate.training.progress import check
 from acclimate.training.ready import Ready
 from acclimate.training.record import Snapshot
 from acclimate.training.replay import replay_state, restore_replay
@@ -47,10 +53,30 @@ def state_of(ready: Ready, watch: Watch, *, trained: bool) -> Checkpoint:
     return Checkpoint(progress, tensors, None if trained else replay_state(model))
 
 
+def checked(saved: Checkpoint, job: Job) -> int:
+    """Check what a checkpoint says in JSON before any of it is used, and return at which step it was taken.
+
+    Raises:
+        SourceError: A field is not what it should be.
+    """
+    with damaged(job.folder):
+        steps = check(saved.progress, "progress.json")["steps"]
+        if steps > job.plan.steps:
+            raise ValueError(f"taken at step {steps} of {job.plan.steps}")
+        return steps
+
+
 def restore(ready: Ready, saved: Checkpoint) -> None:
-    """Put back what a checkpoint holds of all that learns; what looks on takes its part when it is made."""
+    """Put back what a checkpoint holds of all that learns; what looks on takes its part when it is made.
+
+    Raises:
+        ValueError: A part is not that of this run; or what reading the wrong kind of a value raises.
+        TrainingError: It is of other methods.
+    """
     started, tensors, record = ready.started, saved.tensors, ready.record
     ready.seam.load_state_dict(tensors["seam"])
+    if (started.normalize is None) != (tensors["normalizer"] is None):
+        raise ValueError("one of the run and its checkpoint has a normaliser, the other none")
     if started.normalize is not None:
         restore_normalizer(started.normalize, tensors["normalizer"])
     if saved.replay is not None:
@@ -58,9 +84,19 @@ def restore(ready: Ready, saved: Checkpoint) -> None:
     restore_random(tensors["random"])
     started.model.num_timesteps = ready.clock.start + ready.clock.steps_before
     set_counters(started.model, saved.progress["counters"])
-    best, lower = tensors["best"], saved.progress["best_lower"]
+    lower = saved.progress["best_lower"]
     record.points = records.from_json(saved.progress["points"], like=ready.job.pretrained)
     record.best_lower = -np.inf if lower is None else float(lower)
-    if best is not None:
-        normalizer = read_normalizer(best["normalizer"], started.prior.normalizer)
-        record.best = Snapshot(best["steps"], best["policy"], normalizer)
+    record.best = _best(ready, tensors["best"])
+
+
+def _best(ready: Ready, saved: Any) -> Snapshot | None:
+    """Return the best snapshot, whose weights are those of the policy."""
+    if saved is None:
+        return None
+    if type(saved["steps"]) is not int:
+        raise ValueError("the best snapshot was taken at no step")
+    check_tensors(saved["policy"], ready.started.model.policy.state_dict(), "best")
+    return Snapshot(
+        saved["steps"], saved["policy"], read_normalizer(saved["normalizer"], ready.started.prior.normalizer)
+    )

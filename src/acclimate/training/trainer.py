@@ -18,7 +18,7 @@ from acclimate.training.clock import Clock
 from acclimate.training.job import Job, Trained
 from acclimate.training.ready import Ready
 from acclimate.training.record import Snapshot
-from acclimate.training.resume import restore, state_of
+from acclimate.training.resume import checked, restore, state_of
 from acclimate.training.warm_start import warm_start
 from acclimate.training.watch import Watch, callbacks, watch
 
@@ -29,8 +29,9 @@ def train(job: Job, saved: Checkpoint | None = None) -> Trained:
     Raises:
         TaskError: The environment raised.
         SurgeryError: A method cannot be applied.
+        SourceError: The checkpoint is damaged, or of another run.
     """
-    offset = saved.progress["steps"] if saved else 0
+    offset = checked(saved, job) if saved else 0
     started = warm_start(job.case, job.plan, seed_offset=offset, probed=job.probed)
     if job.probed is not None:
         job.probed.clear()  # they are in the replay buffer now
@@ -39,7 +40,8 @@ def train(job: Job, saved: Checkpoint | None = None) -> Trained:
         opened.callback(_close, started.model)
         ready = Ready.of(job, started, clock)
         if saved:
-            restore(ready, saved)
+            with checkpoint.damaged(job.folder):
+                restore(ready, saved)
         engine = attach(ready.seam, type(started.model), job.case.recipe.engine)
         if saved:
             job.listeners.say(f"resumed at step {offset} of {job.plan.steps}; the environments start new episodes")

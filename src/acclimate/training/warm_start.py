@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from acclimate.agents.agent import Agent
 from acclimate.agents.graft import graft
 from acclimate.errors import AcclimateError, SourceError
-from acclimate.evaluation.seeds import EPISODES_PER_SEED, TRAINING_SEED
+from acclimate.evaluation.seeds import training_seed
 from acclimate.evaluation.transitions import Transitions
 from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan
@@ -50,11 +50,6 @@ class WarmStarted:
         return self.prior.around(self.model, normalizer=save_vec_normalize(self.normalize))
 
 
-def training_seed(recipe: Recipe) -> int:
-    """Return the first episode seed of the training environments, apart from all evaluation seeds."""
-    return TRAINING_SEED + recipe.seed * EPISODES_PER_SEED
-
-
 def warm_start(
     case: Case,
     plan: Plan,
@@ -76,7 +71,7 @@ def warm_start(
         SourceError: The pretrained weights do not fit the model (a policy class that was changed).
     """
     prior, recipe = as_algorithm(case.agent, plan.algorithm), case.recipe
-    seed = training_seed(recipe) + seed_offset
+    seed = training_seed(recipe.seed) + seed_offset
     apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
     venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart, late=True)
     carried: list[Row] = []

@@ -22,7 +22,7 @@ from acclimate.training.callbacks.prefill import PriorFirst
 from acclimate.training.callbacks.progress import ProgressBar
 from acclimate.training.callbacks.saving import Saving
 from acclimate.training.callbacks.selection import Selection
-from acclimate.training.checkpoint import Checkpoint
+from acclimate.training.checkpoint import Checkpoint, damaged
 from acclimate.training.ready import Ready
 
 CHECKPOINT_SECONDS = 20.0
@@ -58,7 +58,8 @@ def watch(ready: Ready, saved: Checkpoint | None, opened: ExitStack) -> Watch:
     averaging = Averaging(job.plan.averaging)
     averaging.init_callback(model)
     if saved:
-        averaging.load_state(saved.tensors["average"])
+        with damaged(folder):
+            averaging.load_state(saved.tensors["average"])
     seen = saved.progress.get("signals") if saved else None
     looks = diagnosing(job, ready.started, ready.seam, seen, log.values, lambda: ready.clock.trained)
     looks.init_callback(model)

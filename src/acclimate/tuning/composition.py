@@ -252,4 +252,7 @@ class Composition:
                 f"the checkpoint is of the methods {theirs}, not {ours}; resume with the recipe it was made by"
             )
         for part, item in zip(self.parts, data, strict=True):
-            part.states.update(unpack(item["states"], parameters, part.states))
+            states = unpack(item["states"], parameters, part.states)
+            if not isinstance(states, dict) or states.keys() != part.states.keys():
+                raise TrainingError(f"the checkpoint's states of `{part.method.name}` are of other networks")
+            part.states.update(states)

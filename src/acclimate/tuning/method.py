@@ -14,13 +14,14 @@ every `init`, training, every `fold` in reverse.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, shown
 from acclimate.nets.experience import Batch, Decision
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs
@@ -59,6 +60,10 @@ class Signals:
 
 
 Scales = Mapping[Parameter, float]
+MOST = 10**9
+"""The largest count in a field: of steps, updates or states."""
+WIDEST = 2**16
+"""Units of a layer that a method adds, at most: memory for it is taken when it is put in."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,9 +202,18 @@ class Method:
         return method
 
     def __post_init__(self) -> None:
-        """Accept a pattern, or several, for `on`."""
+        """Accept a pattern, or several, for `on`, and no number that is none.
+
+        Raises:
+            ConfigError: a number is not finite, or a count beyond any network or run.
+        """
         if not isinstance(self.on, Select):
             object.__setattr__(self, "on", Select.from_config(self.on, f"{self.name}.on"))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            most = MOST if isinstance(value, int) else sys.float_info.max
+            if isinstance(value, int | float) and not abs(value) <= most:
+                raise ConfigError(f"{self.name}.{field.name} is {shown(value)}; give a number of up to {most:g}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -247,3 +261,8 @@ def chain(*methods: Method) -> Method:
             raise ConfigError(f"chain: {method!r} is no method; make one, such as `KLToPrior()`")
     flat = tuple(part for method in methods for part in method.parts())
     return flat[0] if len(flat) == 1 else Chain(methods=flat)
+
+
+def stays(method: Method) -> bool:
+    """Tell whether a method leaves something in the networks that it is kept in."""
+    return method.lasting and method.has("inject")

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import TrainingError
+from acclimate.nets.alike import check_tensor
 
 _BY_PARAMETER = "by parameter"
 _TUPLE = "tuple"
@@ -67,9 +68,15 @@ def unpack(data: Any, parameters: Sequence[Parameter], fresh: Any = None) -> Any
         data: what `pack` returned.
         parameters: those of the networks, in the same order.
         fresh: the state that `init` returned here; what is made anew is taken from it.
+
+    Raises:
+        ValueError: A tensor is of another shape or type than the fresh one; or a `LookupError`, for other parameters.
     """
+    if isinstance(data, Tensor) and isinstance(fresh, Tensor) and fresh.numel():
+        check_tensor(data, fresh, "the state of a method")
     if isinstance(data, list):
         return [unpack(item, parameters, part) for item, part in zip(data, _items(fresh, len(data)), strict=True)]
+    known = fresh if isinstance(fresh, Mapping) else {}
     if not isinstance(data, dict):
         return data.clone() if isinstance(data, torch.Tensor) else data
     if set(data) == {_REMADE}:
@@ -77,8 +84,8 @@ def unpack(data: Any, parameters: Sequence[Parameter], fresh: Any = None) -> Any
     if set(data) == {_TUPLE}:
         return tuple(unpack(data[_TUPLE], parameters, fresh))
     if set(data) == {_BY_PARAMETER}:
-        return {parameters[place]: unpack(value, parameters) for place, value in data[_BY_PARAMETER].items()}
-    known = fresh if isinstance(fresh, Mapping) else {}
+        kept = {parameters[place]: value for place, value in data[_BY_PARAMETER].items()}
+        return {parameter: unpack(value, parameters, known.get(parameter)) for parameter, value in kept.items()}
     return {key: unpack(value, parameters, known.get(key)) for key, value in data.items()}
 
 

@@ -10,6 +10,7 @@ Adam's moments would still move it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -216,14 +217,18 @@ class Tuner:
         Raises:
             TrainingError: if they are of other methods or other networks.
         """
-        if len(data["scales"]) != len(self.parameters):
+        scales, charged, signals = data["scales"], data["charged"], data["signals"]
+        known = {field.name for field in dataclasses.fields(self.signals)}
+        numbers = [*scales, charged, *(value for value in signals.values() if value is not None)]
+        sound = all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+        if len(scales) != len(self.parameters) or not sound or min(*scales, charged) < 0 or not signals.keys() <= known:
             raise TrainingError("the checkpoint is of another agent or recipe; resume with its own")
         self.composition.load_state_dict(data["methods"], self.parameters)
-        for name, value in data["signals"].items():
+        for name, value in signals.items():
             setattr(self.signals, name, value)
-        self.context.charged = data["charged"]
+        self.context.charged = charged
         # Those that the optimizers were saved with: methods are asked again when the next rollout begins.
-        self.apply(dict(zip(self.parameters, data["scales"], strict=True)))
+        self.apply(dict(zip(self.parameters, scales, strict=True)))
 
     def _before(self, groups: Groups) -> None:
         self.signals.learning_rate = groups.learning_rate

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acclimate.errors import ConfigError
-from acclimate.planning.arguments import MINIBATCH, check_overrides, rollout_length, rollout_steps, whole_rollouts
+from acclimate.planning.arguments import MINIBATCH, checked_overrides, rollout_length, rollout_steps, whole_rollouts
 
 
 @given(steps=st.integers(16, 300_000), n_envs=st.sampled_from([1, 2, 3, 4, 8]))
@@ -50,6 +50,6 @@ def test_the_steps_between_updates(algorithm: str, arguments: dict[str, Any], le
 )
 def test_overrides_are_checked(name: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_overrides("ppo", {name: 1})
+        checked_overrides("ppo", {name: 1})
     assert said in str(caught.value)
-    check_overrides("ppo", {"gamma": 0.9})
+    checked_overrides("ppo", {"gamma": 0.9})

@@ -153,7 +153,7 @@ def test_a_bundle_whose_methods_were_changed(run: Run, methods: object, error: t
 def test_a_bundle_cannot_ask_for_more_memory_than_its_weights(run: Run, tmp_path: Path) -> None:
     folder = run.agent.save(tmp_path / "bundle")
     path = folder / "manifest.json"
-    methods = ["lora", {"residual": {"width": 10**9}}]
+    methods = ["lora", *[{"residual": {"width": 2**16}}] * 20]
     path.write_text(json.dumps({**json.loads(path.read_text()), "methods": methods}))
     with pytest.raises(SourceError, match="far larger than its weights"):
         load(folder)

@@ -138,7 +138,7 @@ def test_wrong_wrappers() -> None:
         ConfigError, match=r"task\.wrappers\[0\]: no wrapper `time_featrue`\. Did you mean `time_feature`"
     ):
         Task.from_config({"env": "Pendulum-v1", "wrappers": ["time_featrue"]})
-    with pytest.raises(ConfigError, match="`frames` is 0; give at least 1"):
+    with pytest.raises(ConfigError, match="`frames` is 0; give a number from 1 to 1000"):
         FrameStack(0)
     with pytest.raises(ConfigError, match="x: expected Atari, not FrameStack"):
         Atari.from_config("frame_stack", "x")

@@ -179,7 +179,7 @@ def test_points_round_trip() -> None:
     assert (back.steps, back.evaluation.returns.tolist(), back.evaluation.lengths.tolist()) == (7, [1.5, 2.0], [3, 4])
     assert back.evaluation.seeds.tolist() == [0, 1]
     # Checkpoints of 0.1.0 held a bound that nobody read.
-    assert from_json([{"steps": 7, "returns": [1.5], "lengths": [3], "lower": None}], like)[0].steps == 7
+    assert from_json([{"steps": 7, "returns": [1.5, 2.0], "lengths": [3, 4], "lower": None}], like)[0].steps == 7
 
 
 @pytest.mark.parametrize(

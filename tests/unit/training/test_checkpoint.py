@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from acclimate.errors import SourceError
-from acclimate.sb3.normalizer import Normalizer, normalizer_state, read_normalizer, restore_normalizer
+from acclimate.sb3.moving import normalizer_state, read_normalizer, restore_normalizer
+from acclimate.sb3.normalizer import Normalizer
 from acclimate.training import checkpoint
 from acclimate.training.checkpoint import Checkpoint
 from acclimate.training.replay import replay_state, restore_replay
@@ -19,11 +20,11 @@ from tests.world import agent, model, task
 
 def test_it_round_trips(tmp_path: Path) -> None:
     checkpoint.write(Checkpoint({"steps": 1}, {"a": torch.ones(2)}), tmp_path)
-    checkpoint.write(Checkpoint({"steps": 2}, {"a": torch.zeros(2)}, {"b": np.arange(3)}), tmp_path)
+    checkpoint.write(Checkpoint({"steps": 2}, {"a": torch.zeros(2)}, {"rewards": np.arange(3)}), tmp_path)
     back = checkpoint.read(tmp_path)
     assert back.progress == {"steps": 2}
     assert torch.equal(back.tensors["a"], torch.zeros(2))
-    assert back.replay["b"].tolist() == [0, 1, 2]
+    assert back.replay["rewards"].tolist() == [0, 1, 2]
     assert checkpoint.read(tmp_path / "elsewhere") is None
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
@@ -31,7 +32,7 @@ def test_it_round_trips(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["progress.json", "state.pt", "replay.npz"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "noise"])
 def test_damage_is_a_clear_error(name: str, damage: str, tmp_path: Path) -> None:
-    checkpoint.write(Checkpoint({"steps": 1}, {"a": torch.ones(200)}, {"b": np.arange(300)}), tmp_path)
+    checkpoint.write(Checkpoint({"steps": 1}, {"a": torch.ones(200)}, {"rewards": np.arange(300)}), tmp_path)
     path = tmp_path / "checkpoint" / name
     whole = path.read_bytes()
     path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "noise": b"\x80\x04K\x01." * 40}[damage])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.sb3 import vocabulary
+from acclimate.sb3 import settings
 
 _MARKS = {"ppo": ("n_epochs", "clip_range"), "trpo": ("cg_max_steps", "line_search_max_iter")}
 # Arguments that are not settings of the training, or that a caller decides.
@@ -30,8 +30,6 @@ _SKIPPED = frozenset(
         "rollout_buffer_kwargs",
     ]
 )
-_MINIMUM = {"gradient_steps": -1, "sde_sample_freq": -1, "learning_starts": 0, "alive_bonus_offset": -(2**53)}
-_TEXT = {"ent_coef": re.compile(r"auto(_\d+(\.\d+)?)?"), "target_entropy": re.compile(r"auto")}
 _CONSTANT = re.compile(r"ConstantSchedule\(val=([-+.\deE]{1,40})\)")
 
 
@@ -53,45 +51,40 @@ def algorithm(candidates: Sequence[str], data: Mapping[str, Any], kwargs: Mappin
 
 def read(name: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Return the algorithm's arguments that are plain and sensible, and why the others were not taken."""
-    found: dict[str, Any] = {}
-    unread: list[tuple[str, str]] = []
-    for argument, parameter in inspect.signature(vocabulary.ALGORITHMS[name].__init__).parameters.items():
-        stored = "_stats_window_size" if argument == "stats_window_size" else argument
-        if argument in _SKIPPED or stored not in data:
-            continue
-        value, reason = _setting(argument, data[stored], parameter.default)
-        if reason:
-            unread.append((argument, reason))
-        elif value is not None or parameter.default is None:
-            found[argument] = value
+    stored = {"stats_window_size": "_stats_window_size"}
+    given = {key: data[place] for key in settings.defaults(name) if (place := stored.get(key, key)) in data}
+    found, unread = sensible(name, {key: _constant(value) for key, value in given.items()})
     if name == "a2c":
         # A2C adds RMSprop by itself unless told not to; a file that uses it names it in its policy_kwargs.
         found["use_rms_prop"] = False
     return found, unread
 
 
-def _setting(name: str, value: Any, default: Any) -> tuple[Any, str]:
-    """Return a setting and an empty reason, or None and why it is not taken."""
-    if isinstance(value, dict):
-        constant = _CONSTANT.fullmatch(str(value.get("value_schedule", "")))
-        if constant is None:
-            return None, "pickled, and never decoded; the default is used unless a recipe sets it"
-        try:
-            value = float(constant[1])
-        except ValueError:
-            return None, "not a number"
-    if value is None or isinstance(value, str):
-        fits = value is None or (name in _TEXT and _TEXT[name].fullmatch(value))
-        return (value, "") if fits else (None, "not a number")
-    if name == "train_freq" and isinstance(value, (list, tuple)):
-        fits = len(value) == 2 and type(value[0]) is int and value[0] >= 1 and value[1] in ("step", "episode")
-        return (list(value), "") if fits else (None, "no frequency")
-    if isinstance(default, bool) or isinstance(value, bool):
-        return (value, "") if isinstance(value, bool) and isinstance(default, bool) else (None, "not a number")
-    if not isinstance(value, (int, float)) or not abs(value) <= 2**53:
-        return None, "not a finite number"
-    if type(default) is int or name == "n_top":
-        if value != int(value) or value < _MINIMUM.get(name, 1):
-            return None, f"{value} is out of range"
-        return int(value), ""
-    return value, ""
+def sensible(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return those of an algorithm's arguments that a file may decide and that are sound, and why others are not taken.
+
+    Args:
+        name: of the algorithm.
+        given: by the names of its constructor; none of a caller's, and no object, is taken.
+    """
+    found: dict[str, Any] = {}
+    unread: list[tuple[str, str]] = []
+    for argument, default in settings.defaults(name).items():
+        if argument in _SKIPPED or argument not in given:
+            continue
+        value = given[argument]
+        if isinstance(value, dict):
+            unread.append((argument, "pickled, and never decoded; the default is used unless a recipe sets it"))
+        elif reason := settings.problem(argument, value, default):
+            unread.append((argument, reason))
+        else:
+            found[argument] = settings.number(argument, value, default)
+    return found, unread
+
+
+def _constant(value: Any) -> Any:
+    """Return the number of a constant schedule, which its text tells; anything else as it is."""
+    constant = _CONSTANT.fullmatch(str(value.get("value_schedule", ""))) if isinstance(value, dict) else None
+    with contextlib.suppress(ValueError):
+        return value if constant is None else float(constant[1])
+    return value

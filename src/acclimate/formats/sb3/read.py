@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from acclimate.files import numbers as numpy_records
 from acclimate.files import pickles as inert
 from acclimate.files import tensors
 from acclimate.files.pickles import Made, Token
+from acclimate.files.plain import read_json
 from acclimate.files.spaces import from_record
 from acclimate.formats.sb3 import archive, belonging, hyperparameters, sidecar
 from acclimate.formats.sb3 import legacy as layout
@@ -48,6 +48,7 @@ def read(path: Path) -> Parts:
     stored = {name: tensors.read(content, where=f"{path}[{name}]") for name, content in members.items() if _pth(name)}
     weights = tensors.state_dict(stored["policy.pth"], where=f"{path}[policy.pth]")
     blueprint, weights = layout.modernize(blueprint, weights)
+    claims = sidecar.claims(path)
     variables = stored.get("pytorch_variables.pth", stored.get("tensors.pth")) or {}
     return Parts(
         blueprint=blueprint,
@@ -61,12 +62,12 @@ def read(path: Path) -> Parts:
         origin=Origin(
             path=str(path),
             sha256=_sha256(path),
-            env_id=sidecar.env_id(path),
+            env_id=claims.env_id,
             versions=_versions(members),
             steps=data["num_timesteps"] if _is_count(data.get("num_timesteps")) else 0,
-            unread=tuple(unread),
+            unread=(*unread, *claims.refused),
             normalized=belonging.said(blueprint.algorithm, data),
-            config=sidecar.config(path),
+            config=claims.config,
         ),
     )
 
@@ -82,8 +83,8 @@ def _pth(name: str) -> bool:
 
 def _json(raw: bytes, path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
+        data = read_json(raw.decode())
+    except ValueError as error:
         raise SourceError(f"{path}: its `data` is no JSON ({str(error)[:80]}); save the agent again.") from error
     if not isinstance(data, dict):
         raise SourceError(f"{path}: its `data` is no JSON object; save the agent again.")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import mmap
 import zipfile
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from acclimate.errors import SourceError, UnsafeFileError
-from acclimate.files import numbers
+from acclimate.files import arrays, numbers
 from acclimate.files import pickles as inert
+from acclimate.files.arrays import Fields
 from acclimate.files.pickles import Made
 
 NAMES = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -22,10 +21,6 @@ NAMES = ("observations", "next_observations", "actions", "rewards", "dones", "ti
 _SB3 = "stable_baselines3.common.buffers."
 _BUFFERS = frozenset(_SB3 + name for name in ("ReplayBuffer", "DictReplayBuffer", "NStepReplayBuffer"))
 _HINDSIGHT = "stable_baselines3.her.her_replay_buffer.HerReplayBuffer"
-_BROKEN = (KeyError, ValueError, TypeError, AttributeError, OverflowError, EOFError, RuntimeError, zipfile.BadZipFile)
-
-# A field's name and what makes its array; made one after another, so that not all are there if one is refused.
-Fields = Iterator[tuple[str, Callable[[], Any]]]
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -40,28 +35,30 @@ def read(path: Path) -> dict[str, np.ndarray]:
         SourceError: It is absent or broken, or a kind of buffer that is not carried over.
     """
     where = str(path)
+    if path.exists() and not path.is_file():
+        raise SourceError(f"{where}: is no file; check the path.")
     try:
         # Reads of a mapped file end where the file ends, whatever length the file claims.
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:2] == b"PK":
                 with zipfile.ZipFile(file) as archive:
-                    return _arrays(_zipped(archive, len(data), where), len(data), where)
+                    return _arrays(arrays.fields(archive, len(data), where, is_known), len(data), where)
             return _arrays(_pickled(inert.stream(data, where=where), where), len(data), where)
     except OSError as error:
         raise SourceError(f"{where}: cannot be read ({error.strerror or error}); check the path.") from error
-    except _BROKEN as error:
+    except arrays.BROKEN as error:
         raise SourceError(f"{where}: broken replay buffer ({str(error)[:80]}); save it again.") from error
 
 
+def is_known(name: str) -> bool:
+    """Return whether an array of this name belongs to a buffer's filled part."""
+    return name.partition("/")[0] in (*NAMES, "pos", "full")
+
+
 def _arrays(fields: Fields, room: int, where: str) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    for name, make in fields:
-        found[name] = make()
-        # One block of bytes can be named many times over.
-        room -= found[name].nbytes
-        if room < 0:
-            raise UnsafeFileError(f"{where}: its arrays are larger than the file; refused.")
-        if found[name].dtype.kind == "f" and not np.isfinite(found[name]).all():
+    found = arrays.made(fields, room, where)
+    for name, part in found.items():
+        if part.dtype.kind == "f" and not np.isfinite(part).all():
             raise SourceError(f"{where}: its {name} are not finite; give a buffer of an earlier checkpoint.")
     pos, full = int(found.pop("pos")), bool(found.pop("full"))
     found.setdefault("timeouts", np.zeros_like(found["dones"]))
@@ -95,26 +92,3 @@ def _pickled(record: Any, where: str) -> Fields:
                 yield f"{name}/{key}", partial(numbers.array, value, f"{where}[{name}][{str(key)[:40]}]")
         elif part is not None:
             yield name, partial(numbers.array, part, f"{where}[{name}]")
-
-
-def _zipped(archive: zipfile.ZipFile, size: int, where: str) -> Fields:
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if name.partition("/")[0] not in (*NAMES, "pos", "full") or info.compress_type != zipfile.ZIP_STORED:
-            raise UnsafeFileError(f"{where}: member {info.filename[:80]!r} is of no checkpoint's replay.npz; refused.")
-        if max(info.file_size, info.compress_size) > size:
-            raise UnsafeFileError(
-                f"{where}: member {info.filename[:80]!r} claims more bytes than the file has; refused."
-            )
-        yield name, partial(_npy, archive, info, where)
-
-
-def _npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.ndarray:
-    """Return the array of one uncompressed member, never larger than its bytes."""
-    raw = archive.read(info)
-    stream = io.BytesIO(raw)
-    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, fortran, kind = header[np.lib.format.read_magic(stream)](stream)
-    if kind.kind not in "biuf":
-        raise UnsafeFileError(f"{where}: {info.filename[:80]} holds no plain numbers; refused.")
-    return np.frombuffer(raw, kind, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from acclimate.files import bounded
+from acclimate.files.plain import MAX_YAML, Loader, read_yaml
 from acclimate.sb3 import vocabulary
+from acclimate.tasks.claims import Claims, believed
 
-_MAX_YAML = 256 * 1024
+CONFIG, ARGUMENTS, KWARGS = "config.yml", "args.yml", "env_kwargs.yml"
 _ENV_ID = re.compile(r"(?:[\w-]+/)?[A-Za-z][\w.-]*?-v\d+")
 _CHECKPOINT = re.compile(r"(?P<prefix>.+)_(?P<steps>\d+)_steps")
 NORMALIZERS = ("vecnormalize.pkl", "vec_normalize.pkl")
-_HINTS = frozenset(
-    [
-        "env_wrapper",
-        "vec_env_wrapper",
-        "frame_stack",
-        "normalize",
-        "env_kwargs",
-        "n_timesteps",
-        "policy",
-        "n_envs",
-        "learning_rate",
-        "clip_range",
-        "train_freq",
-    ]
-)
 
 
 def folders(path: Path) -> list[Path]:
@@ -50,14 +39,16 @@ def normalizer(path: Path) -> Path | None:
     return next((folder / name for folder in folders(path) for name in NORMALIZERS if (folder / name).is_file()), None)
 
 
-def config(path: Path) -> dict[str, Any]:
-    """Return what a ``config.yml`` beside a zip says about its environment, as plain values."""
-    found = {key: value for key, value in _first(path, "config.yml").items() if key in _HINTS}
-    arguments = _first(path, "args.yml")
-    env_kwargs = _first(path, "env_kwargs.yml") or arguments.get("env_kwargs")
-    if isinstance(env_kwargs, dict) and env_kwargs:
-        found["env_kwargs"] = env_kwargs
-    return found
+def claims(path: Path) -> Claims:
+    """Return what the files beside a zip, or its name, say of its environment, as far as it is believed."""
+    unreadable: list[tuple[str, str]] = []
+    config, arguments, kwargs = (_first(path, name, unreadable) for name in (CONFIG, ARGUMENTS, KWARGS))
+    given = kwargs or arguments.get("env_kwargs")
+    hints = config if not given else {**config, "env_kwargs": given}
+    # A field that is there and empty is one that was not given.
+    found = believed(arguments.get("env") or None, {name: value for name, value in hints.items() if value != {}})
+    refused = (*unreadable, *found.refused)
+    return replace(found, env_id=found.env_id or _env_in_name(path), refused=refused)
 
 
 def normalized(settings: Mapping[str, Any]) -> bool | None:
@@ -72,14 +63,6 @@ def normalized(settings: Mapping[str, Any]) -> bool | None:
     return bool(normalize)
 
 
-def env_id(path: Path) -> str | None:
-    """Return the id of the environment an agent was trained on, from files beside it or from its name."""
-    named = _first(path, "args.yml").get("env")
-    if isinstance(named, str) and _ENV_ID.fullmatch(named):
-        return named
-    return _env_in_name(path)
-
-
 def _env_in_name(path: Path) -> str | None:
     for name in (path.stem, path.parent.name):
         bare = re.sub(rf"^({'|'.join(sorted(vocabulary.ALGORITHMS, key=len, reverse=True))})[-_]", "", name)
@@ -88,15 +71,21 @@ def _env_in_name(path: Path) -> str | None:
     return None
 
 
-def _first(path: Path, name: str) -> dict[str, Any]:
-    for folder in folders(path):
-        if (folder / name).is_file():
-            return read_yaml(folder / name)
-    return {}
+def _first(path: Path, name: str, unreadable: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the nearest file of this name as a mapping; empty where it is none, and then said in `unreadable`."""
+    place = next((folder / name for folder in folders(path) if (folder / name).is_file()), None)
+    if place is None:
+        return {}
+    try:
+        found = read_yaml(bounded.read_text(place, 4 * MAX_YAML), _Inert)
+    except (OSError, ValueError) as error:
+        unreadable.append((name, str(error)[:200]))
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-class _Inert(yaml.SafeLoader):
-    """A safe loader to which Python's own tags are data: an ordered mapping, or nothing."""
+class _Inert(Loader):
+    """A loader to which Python's own tags are data: an ordered mapping, or nothing."""
 
 
 def _ordered(loader: _Inert, node: yaml.Node) -> Any:
@@ -115,18 +104,3 @@ def _pairs(items: Any) -> Iterator[tuple[str, Any]]:
 
 _Inert.add_constructor("tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _ordered)
 _Inert.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: None)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a zoo's YAML file as a mapping of plain values; empty where it is none.
-
-    Such a file is a hint: what cannot be read of it is left out, and nothing in it is executed.
-    """
-    try:
-        if path.stat().st_size > _MAX_YAML:
-            return {}
-        # An instance of its own loader class: nothing is registered globally.
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Inert)
-    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -53,11 +53,14 @@ def read(path: Path) -> Parts:
         raise SourceError(
             f"{path}: SB3's own loader fails ({type(error).__name__}: {reason}); {_way_out(error, path)}."
         ) from error
+    # The code in a zip is vouched for; what lies beside it still names no module.
+    claims = sidecar.claims(path)
     origin = Origin(
         path=str(path),
-        env_id=sidecar.env_id(path),
+        env_id=claims.env_id,
         normalized=belonging.said(algorithm, data),
-        config=sidecar.config(path),
+        config=claims.config,
+        unread=claims.refused,
     )
     return live.read(model, origin)
 

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from acclimate.errors import SourceError, UnsafeFileError
-from acclimate.files import numbers
+from acclimate.files import bounded, numbers
 from acclimate.files import pickles as inert
 from acclimate.files.pickles import Made
 from acclimate.sb3.normalizer import Normalizer
@@ -28,9 +28,9 @@ def read(path: Path) -> Normalizer:
     """
     where = str(path)
     try:
-        if path.stat().st_size > inert.MAX_BYTES:
-            raise UnsafeFileError(f"{where}: larger than any normaliser ({inert.MAX_BYTES} bytes); refused.")
-        data = path.read_bytes()
+        data = bounded.read(path, inert.MAX_BYTES)
+    except ValueError as error:
+        raise UnsafeFileError(f"{where}: no normaliser ({error}); refused.") from error
     except OSError as error:
         raise SourceError(f"{where}: cannot be read ({error.strerror or error}); check the path.") from error
     record = inert.read(data, where=where)

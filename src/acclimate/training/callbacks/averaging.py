@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from acclimate.nets.alike import check_tensors
 from acclimate.nets.copies import copied, swap
 from acclimate.sb3.counters import updates_of
 
@@ -68,8 +69,16 @@ class Averaging(BaseCallback):
         return {"weights": self.average, "taken": self.taken}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
-        self.average, self.taken = state["weights"], int(state["taken"])
+        """Go on where `state` was taken.
+
+        Raises:
+            ValueError: It is of another policy.
+        """
+        if state["weights"]:  # a run that had ended when it was resumed took none
+            check_tensors(state["weights"], self.model.policy.state_dict(), "average")
+        if type(state["taken"]) is not int or state["taken"] < 0:
+            raise ValueError("the average holds no number of updates")
+        self.average, self.taken = state["weights"], state["taken"]
 
     def update(self) -> None:
         """Take in the weights, if an update has changed them since the last time."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 
 from stable_baselines3.common.callbacks import BaseCallback
+
+from acclimate.errors import SourceError
+from acclimate.files.plain import read_json
 
 
 class MonitorFile(BaseCallback):
@@ -23,12 +27,15 @@ class MonitorFile(BaseCallback):
             path: Where to write.
             env_id: Written to the header.
             rows: Episodes to keep of an earlier file; None starts anew.
+
+        Raises:
+            SourceError: The earlier file is no monitor's.
         """
         super().__init__()
         self.rows = rows or 0
         if rows is not None and path.exists():
-            kept = path.read_text(encoding="utf-8").splitlines()[: 2 + rows]
-            start = json.loads(kept[0][1:])["t_start"]
+            kept = path.read_text(encoding="utf-8", errors="replace").splitlines()[: 2 + rows]
+            start = _start(kept[:1], path)
             text = "\n".join(kept) + "\n"
         else:
             start = time.time()
@@ -52,3 +59,12 @@ class MonitorFile(BaseCallback):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _start(head: list[str], path: Path) -> float:
+    """Return when a file was begun, which its first line says."""
+    try:
+        start = float(read_json(head[0][1:])["t_start"])
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise SourceError(f"{path} has no first line of SB3's monitor: remove that file, its rows are lost.") from error
+    return start if math.isfinite(start) else time.time()
