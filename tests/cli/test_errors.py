@@ -77,6 +77,28 @@ def test_a_recipe_that_cannot_be(call: Call, agent: Path, tmp_path: Path, flags:
     assert not out.exists(), "something was written"
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+@pytest.mark.parametrize("command", ["evaluate", "watch", "finetune", "demo"])
+def test_a_seed_out_of_range(call: Call, agent: Path, tmp_path: Path, command: str, seed: int) -> None:
+    out = tmp_path / "out"
+    given = () if command == "demo" else (agent,)
+    written = () if command == "evaluate" else ("--out", out)
+    result = call(command, *given, "--seed", seed, *written)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("acclimate: ")]
+    assert result.exit_code == 2
+    assert len(lines) == 1
+    assert f"seed is {seed}; give a whole number from 0 to 4294967295" in lines[0]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("seed", ["true", "1.5", "-1", "4294967296", "one"])
+def test_a_seed_in_a_recipe_that_is_none(call: Call, agent: Path, tmp_path: Path, seed: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"seed: {seed}\n")
+    said = line_of(call("finetune", agent, "--recipe", recipe, "--out", tmp_path / "run"))
+    assert "recipe.seed" in said
+
+
 @pytest.mark.skipif(os.name == "nt", reason="folders of POSIX")
 def test_a_folder_that_cannot_be(call: Call, agent: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from acclimate.cli import main
 
 HEAVY = ("torch", "numpy", "gymnasium", "stable_baselines3", "yaml", "matplotlib")
 
@@ -27,6 +30,15 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
 )
 def test_nothing_heavy_is_imported_before_a_command_runs(args: tuple[str, ...]) -> None:
     assert json.loads(run(*args).stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("name", ["", *main.commands])
+def test_help_has_no_marks_of_its_making(name: str) -> None:
+    shown = CliRunner().invoke(main, [*name.split(), "--help"], terminal_width=80).output
+    assert shown.startswith("Usage: ")
+    assert not set("\\\b") & set(shown)
+    if name == "finetune":
+        assert "acclimate finetune ppo-Hopper-v3.zip --shift gravity=1.5 -n 100000 --out runs/heavy" in shown
 
 
 def test_module_form() -> None:

@@ -68,7 +68,11 @@ TRACK = stack(
 )
 
 
-@click.command(cls=Command, short_help="Adapt an agent to a changed world.")
+# After a backspace click leaves a paragraph's lines as they are.
+EXAMPLE = "\b\nacclimate finetune ppo-Hopper-v3.zip --shift gravity=1.5 -n 100000 --out runs/heavy"
+
+
+@click.command(cls=Command, short_help="Adapt an agent to a changed world.", epilog=EXAMPLE)
 @AGENT
 @TASK
 @RECIPE
@@ -76,11 +80,7 @@ TRACK = stack(
 @TRACK
 @click.pass_context
 def finetune(context: click.Context, **flags: Any) -> None:
-    r"""Fine-tune AGENT to a changed world, and report what was gained there and lost at home.
-
-    \b
-    acclimate finetune ppo-Hopper-v3.zip --shift gravity=1.5 -n 100000 --out runs/heavy
-    """
+    """Fine-tune AGENT to a changed world, and report what was gained there and lost at home."""
     agent = load_agent(flags)
     task = make_task(flags, agent)
     recipe = read_recipe(flags)

@@ -21,7 +21,7 @@ from acclimate.agents.agent import Agent
 from acclimate.config import convert
 from acclimate.errors import ConfigError, shown
 from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
-from acclimate.evaluation.seeds import FINAL_SEED, MOST_SEED
+from acclimate.evaluation.seeds import FINAL_SEED, check_seed
 from acclimate.evaluation.slot import Slot
 from acclimate.evaluation.transitions import Transitions
 from acclimate.statistics.bootstrap import paired_difference, stratified_bootstrap
@@ -139,7 +139,7 @@ def evaluate(
         record: Gets every step, where the steps are to be learnt from.
 
     Raises:
-        ConfigError: If there are no such episodes.
+        ConfigError: If a number is out of its range.
         SpaceMismatchError: If the agent's spaces are not the task's.
         TaskError: If the environment raises, returns what is not finite, or never ends an episode.
     """
@@ -160,11 +160,9 @@ def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n
 def _check(episodes: int, seed: int, n_envs: int) -> None:
     if episodes < 1 or n_envs < 1:
         raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
-    if not 0 <= seed <= MOST_SEED - episodes or episodes > MOST_EPISODES:
-        raise ConfigError(
-            f"{shown(episodes)} episodes from seed {shown(seed)} on cannot be played; give at most {MOST_EPISODES}, "
-            f"and seeds from 0 to {MOST_SEED}"
-        )
+    if episodes > MOST_EPISODES:
+        raise ConfigError(f"{shown(episodes)} episodes are too many; give at most {MOST_EPISODES}")
+    check_seed(seed, "seed")
 
 
 def _play(

@@ -6,6 +6,11 @@ a range of its own, and may play as many episodes as lie between it and the next
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
+from acclimate.errors import ConfigError
+
 FINAL_SEED = 10_000
 """The final evaluation, which nothing before it has seen; also what `evaluate` and films begin with."""
 SELECTION_SEED = 20_000
@@ -33,3 +38,14 @@ ROOM = 3 * 2**30
 def training_seed(seed: int) -> int:
     """Return the first episode seed of the training environments of a run, apart from all evaluation seeds."""
     return TRAINING_SEED + seed * EPISODES_PER_SEED % ROOM
+
+
+def check_seed(seed: Any, where: str) -> int:
+    """Return a seed that numpy, torch and Gymnasium all take.
+
+    Raises:
+        ConfigError: It is no whole number, or out of range; the message begins with `where`.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"{where} is {seed!r}; give a whole number from 0 to {MOST_SEED}.")
+    return int(seed)

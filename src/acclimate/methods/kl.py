@@ -14,7 +14,7 @@ from acclimate.nets.outputs import Outputs, Policy, as_policy, divergence
 from acclimate.nets.prior_states import draw, keep
 from acclimate.nets.select import Select
 from acclimate.nets.slopes import Slopes, divergence_slopes
-from acclimate.schedule import Schedule, at, span
+from acclimate.schedule import Linear, Schedule, at, span
 from acclimate.tuning.context import Context
 from acclimate.tuning.method import Method, Signals
 
@@ -40,10 +40,11 @@ class KLToPrior(Method):
     name: ClassVar[str] = "kl"
     family: ClassVar[str] = "regularisation"
 
-    weight: float | Schedule = 0.5
+    weight: float | Schedule = Linear(0.5, 0.0)
     """Strength of the tie. Higher: nearer to what the pretrained policy does, slower adaptation. The PPO clip
-    does not bound what it adds, so watch the approximate KL. A schedule such as `0.5->0.0` lets go over the
-    run; it counts environment steps, not minibatches, so it does not depend on epochs or batch size."""
+    does not bound what it adds, so watch the approximate KL. The default lets go over the run, a number such as
+    0.5 never does. A schedule counts environment steps, not minibatches, so it does not depend on epochs or
+    batch size."""
     direction: Literal["forward", "reverse"] = "forward"
     """`forward` keeps every action alive that the prior takes; `reverse` keeps the policy to some of them."""
     states: Literal["visited", "source", "target"] = "visited"

@@ -128,8 +128,8 @@ def tie(recipe: Recipe, easy: bool) -> tuple[float, str]:
     return 0.0, "the prior is not a teacher in this world"
 
 
-def critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
-    """Decide for how many steps the actor waits for its critic."""
+def critic_warmup(recipe: Recipe, algorithm: str, steps: int, rollout: int) -> tuple[int, str]:
+    """Decide for how many steps the actor waits for its critic, of `steps` with an update after each `rollout`."""
     wanted = recipe.warm_start.critic_warmup
     if wanted != "auto":
         if wanted and algorithm in VALUE_BASED:
@@ -140,6 +140,8 @@ def critic_warmup(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]
         return int(wanted), "asked for"
     if algorithm in ON_POLICY:
         wait = min(WARMUP_ROLLOUTS * ROLLOUT, int(WARMUP_SHARE * steps))
+        if wait < rollout:
+            return wait, f"no update falls into it: the first follows {rollout} steps, too large a share of a short run"
         return wait, "the actor waits while its critic learns what the changed world pays"
     return 0, "a critic alone on few samples of one policy did lasting harm off-policy"
 

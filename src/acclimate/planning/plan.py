@@ -95,9 +95,10 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", defaults.temperature(recipe, situation, easy), shown=discrete)
     filled = defaults.prior_fill(recipe, algorithm, steps, situation.steps)
+    length = rollout_steps(algorithm, hyper)
     return Plan(
         algorithm=algorithm,
-        steps=whole_rollouts(steps, n_envs, rollout_steps(algorithm, hyper)),
+        steps=whole_rollouts(steps, n_envs, length),
         n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=recipe.warm_start.normalizer,
@@ -105,7 +106,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         temperature=temperature,
         tie=decide("tie to the prior", defaults.tie(recipe, easy)),
         prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
-        critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm, steps)),
+        critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm, steps, n_envs * length)),
         averaging=decide("averaging of weights", defaults.averaging(recipe, algorithm)),
         choices=tuple(choices),
     )
@@ -145,6 +146,7 @@ def _continued(
     if recipe.n_envs is None:
         n_envs = max(1, min(n_envs, steps // length))
     std = None if isinstance(wanted.std, str) else float(wanted.std)
+    held, _ = defaults.critic_warmup(recipe, algorithm, steps, n_envs * length)
     return Plan(
         algorithm=algorithm,
         steps=whole_rollouts(steps, n_envs, length),
@@ -154,7 +156,7 @@ def _continued(
         std=defaults.noise(recipe)[0] if algorithm in NOISY else std,
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
-        critic_warmup=0 if wanted.critic_warmup == "auto" else defaults.critic_warmup(recipe, algorithm, steps)[0],
+        critic_warmup=0 if wanted.critic_warmup == "auto" else held,
         prior_steps=0 if wanted.prior_steps == "auto" else defaults.prior_fill(recipe, algorithm, steps, 0)[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),

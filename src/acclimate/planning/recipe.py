@@ -12,7 +12,14 @@ import yaml
 
 from acclimate.config import from_dict, to_dict
 from acclimate.errors import ConfigError
-from acclimate.evaluation.seeds import CHOOSING_SEED, FINAL_SEED, JUDGING_SEED, MOST_SEED, PROBE_SEED, SELECTION_SEED
+from acclimate.evaluation.seeds import (
+    CHOOSING_SEED,
+    FINAL_SEED,
+    JUDGING_SEED,
+    PROBE_SEED,
+    SELECTION_SEED,
+    check_seed,
+)
 from acclimate.files import bounded, plain
 from acclimate.files.atomic import write_atomic
 from acclimate.files.plain import MAX_YAML
@@ -116,12 +123,11 @@ class Recipe:
         """Check what types cannot say.
 
         Raises:
-            ConfigError: A count is out of its range.
+            ConfigError: A count or the seed is out of its range.
         """
         evaluation, warm_start = self.evaluation, self.warm_start
         ranges: tuple[tuple[str, Any, float, float], ...] = (
             ("steps", self.steps, 1, MOST),
-            ("seed", self.seed, 0, MOST_SEED),
             ("n_envs", self.n_envs, 1, MOST_ENVS),
             ("averaging", self.averaging, 0, BELOW_ONE),
             ("evaluation.points", evaluation.points, 1, MOST_EPISODES),
@@ -141,6 +147,7 @@ class Recipe:
         for name, value, low, high in ranges:
             if value is not None and not isinstance(value, str) and not low <= value <= high:
                 raise ConfigError(f"recipe.{name} is {value}; give a number {_words(low, high)}.")
+        check_seed(self.seed, "recipe.seed")
         if warm_start.replay_buffer is not None and self.mode != "continue":
             raise ConfigError(
                 f"recipe.warm_start.replay_buffer is given, but recipe.mode is `{self.mode}`: old transitions are "

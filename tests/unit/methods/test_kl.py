@@ -12,7 +12,7 @@ from acclimate.methods.kl import KLToPrior
 from acclimate.nets.experience import Batch
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
-from acclimate.tuning.method import chain
+from acclimate.tuning.method import Signals, chain
 from tests.cases import agent, batch, context
 
 
@@ -145,3 +145,10 @@ def test_where_it_does_not_apply() -> None:
 def test_numbers_out_of_range(field: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=rf"kl\.{next(iter(field))}"):
         KLToPrior(**field)
+
+
+def test_a_tie_lets_go_unless_it_is_told_to_hold() -> None:
+    """What its text recommends is its default."""
+    ends = Signals(progress=0.0), Signals(progress=1.0)
+    assert [KLToPrior().idle(signals) for signals in ends] == [False, True]
+    assert [KLToPrior(weight=0.5).idle(signals) for signals in ends] == [False, False]

@@ -137,3 +137,12 @@ def test_the_probes_steps_are_part_of_what_fills_the_buffer() -> None:
         found = made(given, {**HARD, "steps": probed}, steps=steps)
         assert found.prior_steps == left
     assert made(given, {"steps": 400}, steps=10_000, warm_start={"prior_steps": 17}).prior_steps == 17
+
+
+@pytest.mark.parametrize(("steps", "waits"), [(20_000, False), (100_000, True)])
+def test_a_warm_up_that_no_update_falls_into_is_not_called_one(steps: int, waits: bool) -> None:
+    """The first update follows a rollout: where that is longer, the actor does not wait, and nobody says so."""
+    found = made(agent("ppo", steps=0), HARD, steps=steps)
+    rollout = found.n_envs * found.hyperparameters["n_steps"]
+    assert (found.critic_warmup >= rollout) == waits
+    assert ("the actor waits" in why(found, "critic warm-up")) == waits

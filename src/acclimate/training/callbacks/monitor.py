@@ -10,6 +10,7 @@ from pathlib import Path
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.errors import SourceError
+from acclimate.files.atomic import write_atomic
 from acclimate.files.plain import read_json
 
 
@@ -40,7 +41,7 @@ class MonitorFile(BaseCallback):
         else:
             start = time.time()
             text = "#" + json.dumps({"t_start": start, "env_id": env_id}) + "\nr,l,t\n"
-        path.write_text(text, encoding="utf-8")
+        write_atomic(path, text)
         self._start = start
         self._file = path.open("a", encoding="utf-8")
 
