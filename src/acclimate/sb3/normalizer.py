@@ -52,8 +52,12 @@ class Normalizer:
     norm_obs_keys: tuple[str, ...] | None = None
 
     @classmethod
-    def identity(cls, space: spaces.Space) -> Normalizer:
+    def identity(cls, space: spaces.Space, keys: tuple[str, ...] | None = None) -> Normalizer:
         """Return a normaliser that has seen nothing yet, as a new ``VecNormalize`` starts.
+
+        Args:
+            space: Of the observations.
+            keys: The parts of a Dict that are normalised; all that can be by default.
 
         Raises:
             SourceError: The space is not one that can be normalised.
@@ -62,6 +66,7 @@ class Normalizer:
         if shapes is None:
             raise SourceError(f"a {type(space).__name__} space has no statistics; only Box and Dict of Box have.")
         if isinstance(shapes, dict):
+            shapes = {key: shape for key, shape in shapes.items() if keys is None or key in keys}
             return cls(
                 obs_mean={key: np.zeros(shape) for key, shape in shapes.items()},
                 obs_var={key: np.ones(shape) for key, shape in shapes.items()},

@@ -121,7 +121,7 @@ def _normalizer(
         return None
     chosen = saved
     if plan.normalizer == "fresh":
-        empty = Normalizer.identity(venv.observation_space)
+        empty = Normalizer.identity(venv.observation_space, saved.norm_obs_keys)
         statistics = {name: getattr(empty, name) for name in ("obs_mean", "obs_var", "obs_count")}
         chosen = replace(saved, **statistics)
     wrapped = chosen.vec_normalize(venv, training=True, norm_reward=saved.norm_reward)

@@ -132,6 +132,26 @@ def test_from_the_probe_to_the_report(algorithm: type[BaseAlgorithm], kind: str,
         assert tuple(again.normalizer.obs_mean) == keys
 
 
+def test_fresh_statistics_are_of_the_same_parts() -> None:
+    """One Box is normalised, the other is not."""
+    rooms = {"kind": "parts", "continuous": False}
+    space = spaces.Dict(**PARTS, camera=spaces.Box(0.0, 255.0, (2,), np.float32))
+
+    class Seeing(Rooms):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.observation_space = space
+
+        def _seen(self) -> Any:
+            return {**super()._seen(), "camera": np.full(2, 50.0 * self.room, np.float32)}
+
+    venv = VecNormalize(DummyVecEnv([lambda: Seeing(**rooms)]), norm_obs_keys=["speed"])
+    agent = load(PPO("MultiInputPolicy", venv, device="cpu", policy_kwargs={"net_arch": [8]}, **ARGUMENTS["ppo"]))
+    started = {"normalizer": "fresh"}
+    run = finetune(agent, Task(Seeing, env_kwargs=rooms), recipe(steps=400, warm_start=started), progress=False)
+    assert tuple(run.agent.normalizer.obs_mean) == ("speed",)
+
+
 METHODS: dict[str, Method] = {
     "kl": KLToPrior(weight=0.5),
     "bc": BC(stored=32),
