@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         DivergenceError,
         ExportError,
         GuardRefusal,
+        MisfitError,
         SourceError,
         SpaceMismatchError,
         SurgeryError,
@@ -167,6 +168,7 @@ __all__ = [
     "MaskVelocity",
     "Mass",
     "Method",
+    "MisfitError",
     "Mixout",
     "Offline",
     "Plateau",
@@ -214,7 +216,7 @@ __all__ = [
 _EXPORTS = {
     "agents.agent": "Agent",
     "tuning.attach": "attach",
-    "errors": "AcclimateError ConfigError DivergenceError ExportError GuardRefusal SourceError "
+    "errors": "AcclimateError ConfigError DivergenceError ExportError GuardRefusal MisfitError SourceError "
     "SpaceMismatchError SurgeryError TaskError TrainingError UnsafeFileError",
     "evaluation.evaluate": "Evaluation evaluate",
     "runs.finetune": "Run finetune",

@@ -11,7 +11,8 @@
       SurgeryError           a method that cannot be applied to a network
       TrainingError          training that cannot go on
         DivergenceError      ... because it left the numbers or collapsed
-      ExportError            an agent that cannot be written in the wanted format
+      ExportError            an agent that cannot be written
+        MisfitError          ... in a format that cannot hold it
       GuardRefusal           an observation the guard does not let through
 
 A message says what is wrong, where, and what to do instead, on one line.
@@ -64,7 +65,11 @@ class DivergenceError(TrainingError):
 
 
 class ExportError(AcclimateError):
-    """Raised when an agent cannot be written in the wanted format."""
+    """Raised when an agent cannot be written."""
+
+
+class MisfitError(ExportError):
+    """Raised when a format cannot hold an agent."""
 
 
 class GuardRefusal(AcclimateError):  # noqa: N818 (a refusal is no fault)

@@ -131,6 +131,36 @@ def test_an_interrupt_says_how_to_go_on(
     assert str(tmp_path / "run") in result.stderr
 
 
+def test_an_error_says_how_to_go_on(call: Call, agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import acclimate.runs.finetune  # noqa: F401
+
+    def broken(*_: Any, **__: Any) -> None:
+        error = SourceError("the file is damaged")
+        error.add_note("With --resume the run goes on.")
+        raise error
+
+    monkeypatch.setattr(sys.modules["acclimate.runs.finetune"], "finetune", broken)
+    result = call("finetune", agent, "--env", "CartPole-v1", "--out", tmp_path / "run")
+    assert line_of(result) == "acclimate: the file is damaged. With --resume the run goes on."
+
+
+def test_code_that_was_asked_for_may_lie_in_the_current_folder(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script `acclimate` finds it as `python -m acclimate` does, but never before what is installed."""
+    lines = ("import gymnasium as gym", "gym.register('Here-v0', 'gymnasium.envs.classic_control:CartPoleEnv')")
+    (tmp_path / "here_alone.py").write_text("\n".join(lines))
+    (tmp_path / "rich.py").write_text("raise SystemExit('not what is installed')")
+    script = "import sys; sys.path = [p for p in sys.path if p]; from acclimate.cli import main; main()"
+    command = [sys.executable, "-P", "-c", script, "evaluate", str(agent), "--eval-episodes", "2", "--env"]
+    done = [
+        subprocess.run([*command, env], cwd=tmp_path, capture_output=True, text=True, check=False)
+        for env in ("here_alone:Here-v0", "Here-v0")
+    ]
+    assert [each.returncode for each in done] == [0, 2], done
+    assert "mean return" in done[0].stdout
+
+
 def test_a_reader_that_has_had_enough_is_no_error() -> None:
     """`acclimate methods kl | head -1`, without a shell: the pipe is closed before anything is written."""
     reading, writing = os.pipe()

@@ -23,7 +23,10 @@ def test_a_finished_run_loads_and_acts_as_it_did() -> None:
     seen = np.array([[0.1, 0.2, -0.05, 0.3], [0.0, -1.0, 0.1, 1.0]], np.float32)
     assert agent.predict(seen, deterministic=True)[0].tolist() == [0, 1]
     assert agent.values(seen) == pytest.approx([2.807724, 1.7460955], rel=1e-5)
-    assert read(OLD / "ppo" / "finished").method == "kl+channel"
+    report = read(OLD / "ppo" / "finished")
+    assert report.method == "kl+channel"
+    assert report.steps_measured is None
+    assert "steps of measuring" not in str(report)
 
 
 def test_a_bundle_with_methods_in_it_loads_and_acts_as_it_did() -> None:

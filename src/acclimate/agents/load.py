@@ -12,6 +12,7 @@ from acclimate.agents.agent import Agent
 from acclimate.formats import readers
 from acclimate.formats.sb3 import belonging
 from acclimate.formats.sb3.belonging import Belonging
+from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer
 
 
@@ -50,6 +51,17 @@ def load(
     if chosen is None:
         return Agent.of(parts, None, device)
     return Agent.of(parts.normalized_by(chosen.path) if chosen.path else parts, chosen.normalizer, device)
+
+
+def load_like(blueprint: Blueprint, path: Path, *, device: str | torch.device = "cpu") -> Agent:
+    """Return the agent in a zip that is built like one at hand: no class is asked of the file, nothing is executed.
+
+    Raises:
+        SourceError: It cannot be read, or holds another network's weights.
+    """
+    found = readers.like(blueprint, path)
+    beside = found.beside()
+    return Agent.of(found.parts, None if beside is None else beside.normalizer, device)
 
 
 def _chosen(normalizer: Any, found: readers.Found) -> Belonging | None:

@@ -73,7 +73,8 @@ class Group(click.Group):
         except (AcclimateError, OSError) as error:
             if ctx.meta.get(DEBUG):
                 raise
-            raise Failure(str(error)) from error
+            said = (str(error), *getattr(error, "__notes__", ()))
+            raise Failure(" ".join(f"{each.rstrip('.')}." for each in said) if len(said) > 1 else said[0]) from error
         except KeyboardInterrupt:
             click.echo(f"\nacclimate: stopped. {ctx.meta.get(RESUME, '')}".rstrip(), err=True)
             ctx.exit(130)

@@ -8,7 +8,7 @@ the agent's observation normaliser stays as it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +73,11 @@ class Evaluation:
             "seeds": 1,
         }
 
+    @property
+    def steps(self) -> int:
+        """Environment steps that playing them took."""
+        return int(self.lengths.sum())
+
     def to_json(self) -> dict[str, Any]:
         """Return the episodes as JSON-able data."""
         arrays = {name: getattr(self, name).tolist() for name in ("returns", "lengths", "seeds")}
@@ -116,6 +121,11 @@ class Point:
     evaluation: Evaluation
 
 
+def measured(points: Iterable[Point]) -> int:
+    """Return the environment steps that measurements took."""
+    return sum(point.evaluation.steps for point in points)
+
+
 def evaluate(
     agent: Agent,
     task: Task,
@@ -143,7 +153,7 @@ def evaluate(
         SpaceMismatchError: If the agent's spaces are not the task's.
         TaskError: If the environment raises, returns what is not finite, or never ends an episode.
     """
-    _check(episodes, seed, n_envs)
+    seed = _checked(episodes, seed, n_envs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
         check_spaces(agent, task)
@@ -153,16 +163,17 @@ def evaluate(
 
 def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n_envs: int = 8) -> Evaluation:
     """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
-    _check(episodes, seed, n_envs)
+    seed = _checked(episodes, seed, n_envs)
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
 
 
-def _check(episodes: int, seed: int, n_envs: int) -> None:
+def _checked(episodes: int, seed: int, n_envs: int) -> int:
+    """Return the seed."""
     if episodes < 1 or n_envs < 1:
         raise ConfigError(f"evaluation needs at least one episode and one environment, got {episodes} and {n_envs}")
     if episodes > MOST_EPISODES:
         raise ConfigError(f"{shown(episodes)} episodes are too many; give at most {MOST_EPISODES}")
-    check_seed(seed, "seed")
+    return check_seed(seed, "seed")
 
 
 def _play(

@@ -40,20 +40,21 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     it as `.<name>.old`; `recover_folder` puts it back.
 
     Raises:
-        ConfigError: if the place cannot be written.
+        ConfigError: if the place cannot be written, or is full before all of it is.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
         yield temporary
         recover_folder(path)
         if path.exists():
+            # A kill just after the last exchange has left the one before.
+            shutil.rmtree(_old(path), ignore_errors=True)
             os.rename(path, _old(path))
         os.rename(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if path.exists():

@@ -6,6 +6,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,6 +43,21 @@ def read(data: bytes, *, where: str) -> Any:
         raise SourceError(f"{where}: broken tensors ({_first_line(error)}); copy or download it again.") from error
     except (MemoryError, OverflowError, RecursionError, AssertionError, UnicodeError) as error:
         raise SourceError(f"{where}: broken tensors ({type(error).__name__}); copy it again.") from error
+
+
+def write(value: Any, path: Path) -> None:
+    """Write tensors and plain containers of them.
+
+    Raises:
+        OSError: The disk is full, say; torch itself calls that a `RuntimeError` about positions.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(value, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def state_dict(value: Any, *, where: str) -> dict[str, torch.Tensor]:

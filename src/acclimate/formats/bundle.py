@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from acclimate.config import convert
-from acclimate.errors import ConfigError, ExportError, SourceError, UnsafeFileError
+from acclimate.errors import ConfigError, ExportError, MisfitError, SourceError, UnsafeFileError
 from acclimate.files import bounded
 from acclimate.files.atomic import atomic_folder
 from acclimate.files.bounded import MAX_TENSORS
@@ -49,7 +49,8 @@ def save(agent: Saved, folder: Path) -> Path:
     """Write the agent's bundle as `folder`, whole or not at all, and return it.
 
     Raises:
-        ExportError: It holds a class that is no data, or the folder cannot be written.
+        MisfitError: It holds a class that is no data, or a method that has no name.
+        ExportError: The folder cannot be written, or a ConfigError.
     """
     parts = agent.parts()
     state, scalars = _flatten(parts.optimizers)
@@ -60,9 +61,8 @@ def save(agent: Saved, folder: Path) -> Path:
     manifest = {
         "format": FORMAT,
         "version": VERSION,
-        "blueprint": parts.blueprint.to_json(),
+        **_named(parts),
         "origin": dataclasses.asdict(parts.origin),
-        "methods": [METHODS.config(method) for method in parts.methods],
         "counters": dict(parts.counters),
         "optimizers": scalars,
         "normalizer": None if agent.normalizer is None else _settings(agent.normalizer),
@@ -74,9 +74,18 @@ def save(agent: Saved, folder: Path) -> Path:
                 safetensors.numpy.save_file(arrays, temporary / name)
             manifest["files"] = {name: _fingerprint(temporary / name) for name in contents}
             (temporary / MANIFEST).write_bytes(json.dumps(manifest, indent=2, default=str).encode())
-    except OSError as error:
-        raise ExportError(f"{folder}: cannot be written ({error.strerror or error}); choose another.") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ExportError(f"{folder}: cannot be written ({error}); choose another.") from error
     return folder
+
+
+def _named(parts: Parts) -> dict[str, Any]:
+    """Return the blueprint and the methods as data."""
+    try:
+        methods = [METHODS.config(method) for method in parts.methods]
+        return {"blueprint": parts.blueprint.to_json(), "methods": methods}
+    except (ConfigError, SourceError) as error:
+        raise MisfitError(str(error)) from error
 
 
 def _numbers(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from acclimate.formats import bundle, hub, kinds
 from acclimate.formats.sb3 import belonging, live, trusted
 from acclimate.formats.sb3 import read as sb3
 from acclimate.formats.sb3.belonging import Belonging
+from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.sb3.parts import Parts
 
@@ -40,6 +41,16 @@ def read(source: str | Path | BaseAlgorithm, *, trust: bool = False, revision: s
         SourceError: It cannot be read.
     """
     return next(found for reader in READERS if (found := reader(source, trust, revision)) is not None)
+
+
+def like(blueprint: Blueprint, path: Path) -> Found:
+    """Return what is in a zip of an agent that is known to be built so.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    parts = sb3.read(path, blueprint)
+    return Found(parts, lambda: belonging.beside(path, parts))
 
 
 def _live(source: Any, trust: bool, revision: str | None) -> Found | None:

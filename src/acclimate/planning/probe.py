@@ -53,6 +53,8 @@ class Situation:
     """At this temperature of its softmax the entropy would be `OPEN_ENTROPY`; None where it is at least that."""
     source_length: float | None = None
     """Mean episode length in the source world, in steps."""
+    source_steps: int = 0
+    """Steps spent in the source world, by the agent and by chance; not charged."""
     target_length: float | None = None
     """Mean episode length in the target world, in steps."""
 
@@ -165,5 +167,7 @@ def probe(case: Case, *, record: Transitions | None = None) -> Situation:
         on_source = evaluate(agent, source, **plan)
         found["source_return"] = float(on_source.returns.mean())
         found["source_length"] = float(on_source.lengths.mean())
-        found["random_return"] = float(evaluate_random(source, **plan).returns.mean())
+        by_chance = evaluate_random(source, **plan)
+        found["random_return"] = float(by_chance.returns.mean())
+        found["source_steps"] = on_source.steps + by_chance.steps
     return Situation(**found)

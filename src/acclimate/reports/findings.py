@@ -58,6 +58,9 @@ class Findings:
     """Target environment steps asked for."""
     steps_charged: int
     """Environment steps spent: training, probe, warm-ups and a method's own rollouts."""
+    steps_measured: int | None = None
+    """Environment steps that trained nothing: of all episodes that measured, and of the diagnosis. Films are left out,
+    and so is what a resumed run played twice. None in reports of before they were counted."""
     wall_seconds: float
     trainable_parameters: int
     total_parameters: int
@@ -86,6 +89,8 @@ class Findings:
     """Whether a normaliser is saved beside the tuned agent."""
     stock: bool = True
     """Whether it is a stock network, in a zip; otherwise the bundle alone holds it."""
+    foreign: bool = False
+    """Whether it is built of a class of the user's own, which is imported from its zip with trust alone."""
     notes: tuple[str, ...] = ()
     """What is missing from this report, and why."""
 

@@ -33,22 +33,23 @@ COPY = """document.addEventListener("click", function (event) {
 });"""
 
 
-def html(findings: Findings, folder: Path | None = None) -> str:
+def html(findings: Findings, folder: Path | None = None, *, charts: bool = True) -> str:
     """Return the self-contained page.
 
     Args:
         findings: Of the run.
         folder: Where `before.mp4` and `after.mp4` are, if there are clips.
+        charts: Whether the page has them.
     """
     # The policy is the second lock: even a page with a hole could fetch nothing.
     allowed = base64.b64encode(hashlib.sha256(COPY.encode()).digest()).decode()
-    charts = {
+    pictures = {
         f"{name}_{size}": _data("image/png", chart.draw(findings, theme=theme, narrow=size == "narrow"))
         for name, theme in (("light", chart.LIGHT), ("dark", chart.DARK))
-        for size in ("wide", "narrow")
+        for size in (("wide", "narrow") if charts else ())
     }
     page = _templates(escape=True).get_template("report.html.j2")
-    return page.render(_context(findings), script=COPY, script_hash=allowed, charts=charts, clips=_clips(folder))
+    return page.render(_context(findings), script=COPY, script_hash=allowed, charts=pictures, clips=_clips(folder))
 
 
 def markdown(findings: Findings) -> str:

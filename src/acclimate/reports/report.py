@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from acclimate.files.bounded import read_text
 from acclimate.files.plain import read_json
 from acclimate.reports import wording
 from acclimate.reports.findings import Findings, Point
+from acclimate.reports.parts import Parts
 
 WIDTH = 100
 
@@ -43,33 +44,49 @@ class Report(Findings):
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") if line else "" for line in lines)
 
-    def write(self, folder: str | PathLike[str]) -> Path:
-        """Write `report.json`, `report.md`, `report.html`, `curve.png` and `evaluations.npz`.
+    def write(self, folder: str | PathLike[str], parts: Parts | None = None) -> Report:
+        """Write `report.md`, `report.html`, `curve.png`, `evaluations.npz` and, last, `report.json`.
 
-        Each is written whole or not at all. The page holds `before.mp4` and `after.mp4` where they are.
+        Each is written whole or not at all. The page holds `before.mp4` and `after.mp4` where they are. One that cannot
+        be made costs a note; `report.json` alone has to be there.
+
+        Args:
+            folder: Made if it is not there.
+            parts: Holds notes on what is missing already.
 
         Returns:
-            The HTML page.
+            The report with the notes.
 
         Raises:
-            ConfigError: If the folder cannot be written.
+            ConfigError: If the folder or `report.json` cannot be written.
         """
-        from acclimate.reports import chart  # a training run has no use for what draws, before its end
-        from acclimate.reports import pages as report_html
+        # A training run has no use for what draws, before its end.
+        from acclimate.reports import chart, pages
 
-        folder = Path(folder)
+        folder, parts, drawn = Path(folder), parts or Parts(), False
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from error
-        write_atomic(folder / "report.json", json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
-        write_atomic(folder / "report.md", report_html.markdown(self))
-        write_atomic(folder / "curve.png", chart.draw(self))
+        with parts.trying("curve.png"):
+            write_atomic(folder / "curve.png", chart.draw(self))
+            drawn = True
         if self.curve:
-            write_atomic(folder / "evaluations.npz", evaluations(self.curve))
-        page = folder / "report.html"
-        write_atomic(page, report_html.html(self, folder))
-        return page
+            with parts.trying("evaluations.npz"):
+                write_atomic(folder / "evaluations.npz", evaluations(self.curve))
+        noted = self._with(parts)
+        with parts.trying("report.md"):
+            write_atomic(folder / "report.md", pages.markdown(noted))
+        with parts.trying("report.html"):
+            write_atomic(folder / "report.html", pages.html(noted, folder, charts=drawn))
+        noted = self._with(parts)
+        # What JSON does not know is a note on a recipe or a situation, and better as text than as the end of a run.
+        data = json.dumps(noted.to_json(), indent=1, allow_nan=False, default=str)
+        write_atomic(folder / "report.json", f"{data}\n")
+        return noted
+
+    def _with(self, parts: Parts) -> Report:
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *parts.notes))))
 
 
 def read(path: str | PathLike[str]) -> Report:

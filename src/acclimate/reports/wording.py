@@ -136,6 +136,7 @@ def costs(findings: Findings) -> list[tuple[str, str]]:
     share = findings.trainable_parameters / max(findings.total_parameters, 1)
     table = [
         ("steps charged", f"{findings.steps_charged:,} of {findings.steps:,} asked for"),
+        *_measuring(findings),
         ("time", duration(findings.wall_seconds)),
         (
             "parameters trained",
@@ -148,6 +149,16 @@ def costs(findings: Findings) -> list[tuple[str, str]]:
         table.append(("worst dip while training", f"{figure(dip, sign=True)}{after}"))
         table.append(("mean return while training", figure(findings.auc)))
     return table
+
+
+def _measuring(findings: Findings) -> list[tuple[str, str]]:
+    """Return what measuring cost beside the steps charged, where it was counted."""
+    steps = findings.steps_measured
+    if steps is None:
+        return []
+    times = steps / max(findings.steps_charged, 1)
+    beside = f", {figure(times)} times as many" if times > 1 else ""
+    return [("steps of measuring", f"{steps:,}, not charged{beside}")]
 
 
 def signals(findings: Findings) -> list[tuple[str, str, str]]:
@@ -173,6 +184,8 @@ def usage(findings: Findings) -> list[tuple[str, str]]:
         'agent = ac.load("agent.zip")  # its normaliser is found beside it\n'
         "action, _ = agent.predict(observation, deterministic=True)  # raw observations"
     )
+    if findings.foreign:
+        ours = ours.replace('("agent.zip")', '("agent.zip", trust=True)')
     if not findings.stock:
         return [("With Acclimate", ours.replace('"agent.zip")  # its', '"bundle")  # its'))]
     if not findings.normalized:

@@ -1,8 +1,8 @@
-"""The report of a run, put together and written down."""
+"""The report of a run, put together, and its films."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +12,8 @@ from acclimate.diagnosis.sentences import diagnose
 from acclimate.evaluation.evaluate import Point
 from acclimate.evaluation.film import film
 from acclimate.evaluation.seeds import FINAL_SEED
-from acclimate.formats import bundle
 from acclimate.planning.case import Case
+from acclimate.reports.parts import Parts
 from acclimate.reports.report import Report
 from acclimate.runs.before import Before
 from acclimate.runs.folder import environment
@@ -21,7 +21,7 @@ from acclimate.runs.judging import Verdict
 from acclimate.training.job import Trained
 
 
-def account(case: Case, before: Before, trained: Trained, verdict: Verdict, *, seconds: float) -> Report:
+def account(case: Case, before: Before, trained: Trained, verdict: Verdict, parts: Parts, *, seconds: float) -> Report:
     """Return the report of a run.
 
     Args:
@@ -29,20 +29,11 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, *, s
         before: What was measured first.
         trained: What came of the training.
         verdict: What is kept.
+        parts: Gets a note of what cannot be made.
         seconds: Of this run, without those that it resumed.
     """
     agent, kept, job = case.agent, verdict.kept, trained.job
-    source, normalizer = verdict.measured.get("source"), agent.normalizer
     keeps: Literal["tuned", "pretrained"] = "pretrained" if verdict.chosen is None else "tuned"
-    sentences = diagnose(
-        before.situation,
-        trained.signals,
-        points=trained.record.points,
-        pretrained=before.selection,
-        source=source,
-        features=names(agent.observation_space),
-        scaled=() if normalizer is None else normalizer.features,
-    )
     return Report(
         agent=agent.origin.path or agent.algorithm,
         algorithm=kept.algorithm,
@@ -52,45 +43,61 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, *, s
         seed=case.recipe.seed,
         steps=case.recipe.steps,
         steps_charged=trained.steps_charged,
+        steps_measured=before.steps_measured + trained.steps_measured + verdict.steps,
         wall_seconds=trained.seconds_before + seconds,
         trainable_parameters=trained.trainable_parameters,
         total_parameters=trained.total_parameters,
         target=verdict.measured["target"],
-        source=source,
+        source=verdict.measured.get("source"),
         kept=keeps,
         judged=case.recipe.evaluation.judging_episodes,
         carried=trained.started.carried,
         reset=trained.started.reset,
         choices=(*job.plan.why(), ("engine", *trained.engine), ("kept", keeps, verdict.why)),
         situation=before.situation.to_json(),
-        diagnosis=tuple(sentences),
+        diagnosis=_diagnosed(case, before, trained, verdict, parts),
         signals=trained.signals.to_json(),
         curve=(Point(0, before.selection), *trained.record.points),
         recipe=case.recipe.to_dict(),
         environment=environment(),
         normalized=kept.normalizer is not None,
         stock=not kept.methods,
-        notes=() if trained.diverged is None else (trained.diverged,),
+        foreign=not kept.blueprint.is_data,
+        notes=tuple(_notes(trained)),
     )
 
 
-def write(folder: Path, case: Case, kept: Agent, report: Report) -> Report:
-    """Write the agent, the films and the report into a run's folder, and return the report with what is missing there.
+def _diagnosed(case: Case, before: Before, trained: Trained, verdict: Verdict, parts: Parts) -> tuple[str, ...]:
+    normalizer = case.agent.normalizer
+    with parts.trying("diagnosis"):
+        sentences = diagnose(
+            before.situation,
+            trained.signals,
+            points=trained.record.points,
+            pretrained=before.selection,
+            source=verdict.measured.get("source"),
+            features=names(case.agent.observation_space),
+            scaled=() if normalizer is None else normalizer.features,
+        )
+        return tuple(sentences)
+    return ()
 
-    Raises:
-        ExportError: The agent cannot be written.
-        ConfigError: The report cannot be written.
-    """
-    if not kept.methods:
-        kept.save(folder / "agent.zip")
-    bundle.save(kept, folder / "bundle")
-    who = {"before": case.agent, "after": kept}
-    films = [film(agent, case.task, folder / f"{when}.mp4", seed=FINAL_SEED) for when, agent in who.items()]
-    clips = [each.end() for each in films]
-    notes = tuple(dict.fromkeys(clip.reason for clip in clips if clip.reason))
-    if kept.methods:
-        names = " and ".join(dict.fromkeys(f"`{method.name}`" for method in kept.methods if not method.foldable))
-        notes += (f"no agent.zip: {names} in its networks cannot end as a stock network; load the bundle",)
-    report = dataclasses.replace(report, notes=(*report.notes, *notes))
-    report.write(folder)
-    return report
+
+def _notes(trained: Trained) -> Iterator[str]:
+    """Yield what the training itself could not keep."""
+    if trained.resumed:
+        at = ", ".join(f"{steps:,}" for steps in trained.resumed)
+        yield f"resumed at training step {at}: episodes began anew there, so a run without a break has other numbers"
+    if trained.diverged is not None:
+        yield trained.diverged
+
+
+def film_both(case: Case, kept: Agent, folder: Path, parts: Parts) -> None:
+    """Film an episode of the pretrained agent and one of the kept agent, at the same time."""
+    films = []
+    for when, agent in {"before": case.agent, "after": kept}.items():
+        with parts.trying(f"{when}.mp4"):
+            films.append(film(agent, case.task, folder / f"{when}.mp4", seed=FINAL_SEED))
+    for each in films:
+        with parts.trying("film"):
+            parts.note(*filter(None, [each.end().reason]))

@@ -41,6 +41,12 @@ class Before:
     probed: Transitions | None = None
     """The probe's steps in the changed world, for algorithms that can learn from them."""
 
+    @property
+    def steps_measured(self) -> int:
+        """Environment steps that this took, but for those of the probe that are charged."""
+        played = (self.target, self.selection, *(() if self.source is None else (self.source,)))
+        return self.situation.source_steps + sum(each.steps for each in played)
+
     @staticmethod
     def is_in(folder: Path) -> bool:
         """Return whether a run's folder holds one."""

@@ -11,18 +11,20 @@ import numpy as np
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 from acclimate.agents.agent import Agent
-from acclimate.agents.load import load
-from acclimate.errors import AcclimateError, ConfigError
+from acclimate.errors import ConfigError
 from acclimate.planning.case import Case
 from acclimate.planning.plan import make_plan
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
+from acclimate.reports.parts import Parts
 from acclimate.reports.report import Report, read
-from acclimate.runs.account import account, write
+from acclimate.runs import keeping
+from acclimate.runs.account import account, film_both
 from acclimate.runs.before import look
 from acclimate.runs.folder import RunFolder
 from acclimate.runs.judging import judge
-from acclimate.runs.tracking import Tracking
+from acclimate.runs.measuring import foreseen
+from acclimate.runs.tracking import Tracking, mirrored
 from acclimate.tasks.spaces import check_spaces
 from acclimate.tasks.task import Task
 from acclimate.training import checkpoint
@@ -69,6 +71,7 @@ def finetune(
 
     Raises:
         ConfigError: The recipe cannot be used, or the folder cannot be written.
+        ExportError: No form of file can hold what the run would end with, or a full disk took the tuned agent.
         SpaceMismatchError: The agent's spaces are not the task's.
         TaskError: The environment raised.
     """
@@ -83,37 +86,39 @@ def finetune(
     make_plan(agent, recipe, Situation())  # refuses what cannot be tuned before anything is written
     case, listeners = Case(agent, task, source, recipe), Listeners(callback, progress, say or silent)
     if out is not None:
-        return _in_folder(case, listeners, RunFolder(Path(out)), track, resume=resume)
+        with RunFolder(Path(out)).claimed(recipe, case.identity(), resume=resume) as folder:
+            return _in_folder(case, listeners, folder, track, resume=resume)
     if track is not None:
         raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
-    kept, report = _tuned(case, listeners, None, resume=resume)
+    kept, report = _tuned(case, listeners, None, Parts(), resume=resume)
     return Run(kept, report, None)
 
 
 def _in_folder(case: Case, listeners: Listeners, folder: RunFolder, track: Tracking | None, *, resume: bool) -> Run:
-    path = folder.path
-    folder.open(case.recipe, case.identity(), resume=resume)
+    path, parts = folder.path, Parts()
     if resume and folder.is_finished:
-        return Run(load(path), read(path), path)
-    try:
-        tracked = None if track is None else track.start(path, case.recipe.to_dict())
-        kept, report = _tuned(case, listeners, path, resume=resume)
-        report = write(path, case, kept, report)
-    except AcclimateError:
-        folder.abandon()
-        raise
-    if tracked is not None:
-        tracked.finish()
-    return Run(kept, report, path)
+        report = read(path)
+        return Run(keeping.read(path, case, report.algorithm), report, path)
+    for note in keeping.rehearse(case, path):
+        listeners.say(f"note: {note}")
+    with mirrored(track, path, case.recipe.to_dict(), parts):
+        kept, report = _tuned(case, listeners, path, parts, resume=resume)
+        film_both(case, kept, path, parts)
+    return Run(kept, report.write(path, parts), path)
 
 
-def _tuned(case: Case, listeners: Listeners, folder: Path | None, *, resume: bool) -> tuple[Agent, Report]:
-    """Look, train and judge; return the agent that is kept and the report."""
+def _tuned(
+    case: Case, listeners: Listeners, folder: Path | None, parts: Parts, *, resume: bool
+) -> tuple[Agent, Report]:
+    """Look, train and judge; write the agent that is kept, and return it and the report."""
     begun = time.perf_counter()
     saved = checkpoint.read(folder) if folder is not None and resume else None
     before = look(case, folder, resume=resume)
     plan = make_plan(case.agent, case.recipe, before.situation)
-    job = Job(case, plan, before.selection, before.situation.steps, before.probed, folder, listeners)
+    measuring = foreseen(case, plan, before)
+    job = Job(case, plan, before.selection, before.situation.steps, before.probed, measuring, folder, listeners)
     trained = train(job, saved)
     verdict = judge(case, before, trained)
-    return verdict.kept, account(case, before, trained, verdict, seconds=time.perf_counter() - begun)
+    if folder is not None:
+        parts.note(*keeping.write(verdict.kept, folder))
+    return verdict.kept, account(case, before, trained, verdict, parts, seconds=time.perf_counter() - begun)

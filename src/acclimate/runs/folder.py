@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ from acclimate.errors import ConfigError, SourceError, shown
 from acclimate.files import arrays, bounded, plain
 from acclimate.files.atomic import write_atomic
 from acclimate.planning.recipe import Recipe
-from acclimate.training.checkpoint import CHECKPOINT
+from acclimate.training import checkpoint
 
 PACKAGES = ("acclimate", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "mujoco", "box2d", "numpy")
 
@@ -34,7 +35,9 @@ BEGINNINGS = (
     "events.out.tfevents.*",
 )
 """What lies in a folder before the first checkpoint."""
-RESULTS = ("agent.zip", "vecnormalize.pkl", "bundle", "report.json")
+RESULTS = ("agent.zip", "vecnormalize.pkl", "vec_normalize.pkl", "bundle", "report.json")
+HALF_WRITTEN = (".*.tmp", ".*.mp4")
+"""What a killed run was writing: files, folders and films."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,41 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether a run ended here with its report, of which the page is written last."""
-        return (self.path / "report.html").exists()
+        """Whether a run ended here: report.json, which says what of the rest is missing, is written last."""
+        return (self.path / "report.json").exists()
+
+    @contextlib.contextmanager
+    def claimed(self, recipe: Recipe, identity: dict[str, Any], *, resume: bool) -> Iterator[RunFolder]:
+        """Hold the folder for a run, and leave it fit for the next one whatever is raised.
+
+        Before the first checkpoint there is nothing to go on with, and the folder is free again; an interrupt leaves
+        what was measured. Afterwards the error carries a note that says how to go on.
+
+        Args:
+            recipe: As for `open`.
+            identity: As for `open`.
+            resume: As for `open`.
+        """
+        self.open(recipe, identity, resume=resume)
+        try:
+            with self._full_disk():
+                yield self
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self.abandon()
+            if (self.path / "run.json").exists() and not self.is_finished:
+                error.add_note(f"With --resume (resume=True) the same run goes on in {self.path}, where it stood.")
+            raise
+
+    @contextlib.contextmanager
+    def _full_disk(self) -> Iterator[None]:
+        """Give a full disk a name, whoever wrote: TensorBoard's thread and the monitor have only a number for it."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise ConfigError(f"cannot write {self.path} ({error.strerror}): make room there.") from error
 
     def open(self, recipe: Recipe, identity: dict[str, Any], *, resume: bool) -> None:
         """Claim the folder for a run, or check that the run to resume is this one.
@@ -64,11 +100,11 @@ class RunFolder:
         known = self.path / "run.json"
         if resume and known.exists():
             found = read_json(known)
-            with lost(known):
-                # A run of an older version goes on with what its recipe meant: the defaults of fields that came later.
-                found["recipe"] = Recipe.from_dict(found["recipe"]).to_dict()
+            # A run of an older version goes on with what its recipe meant: the defaults of fields that came later.
+            found = _filled(found, {"recipe": json.loads(json.dumps(Recipe().to_dict()))})
             _check_same(found, json.loads(json.dumps(mine)), self.path)
             self._sweep()
+            self._describe(recipe)
             return
         if known.exists():
             raise ConfigError(
@@ -86,13 +122,18 @@ class RunFolder:
             raise ConfigError(
                 f"cannot make {self.path} ({error.strerror}): choose a folder that can be made."
             ) from error
+        for half in self.path.glob(".run.json.*.tmp"):
+            half.unlink()
         write_atomic(known, json.dumps(mine, indent=2))
-        recipe.save(self.path / "recipe.yaml")
-        write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2))
+        try:
+            self._describe(recipe)
+        except ConfigError:
+            self.abandon()
+            raise
 
     def abandon(self) -> None:
         """Take back what a run wrote that failed before its first checkpoint: there is nothing to go on with."""
-        if (self.path / CHECKPOINT).exists():
+        if self.is_finished or checkpoint.is_in(self.path):
             return
         self._sweep()
         for pattern in BEGINNINGS:
@@ -101,9 +142,16 @@ class RunFolder:
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
+    def _describe(self, recipe: Recipe) -> None:
+        """Write for people and other programs what the run is, where a kill has not left that already."""
+        if not (self.path / "recipe.yaml").exists():
+            recipe.save(self.path / "recipe.yaml")
+        if not (self.path / "environment.json").exists():
+            write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2))
+
     def _sweep(self) -> None:
         """Remove what was being written when a run was killed."""
-        for path in self.path.glob(".*.tmp"):
+        for path in (found for pattern in HALF_WRITTEN for found in self.path.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -153,6 +201,19 @@ def _check_writable(folder: Path) -> None:
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"cannot write {folder}: {existing} is not a folder you may write to; choose another --out.")
+
+
+def _filled(known: Any, defaults: Mapping[str, Any]) -> Any:
+    """Return nested data with the defaults of what it lacks."""
+    if not isinstance(known, dict):
+        return known
+    return {
+        **defaults,
+        **{
+            key: _filled(value, defaults[key]) if isinstance(defaults.get(key), dict) else value
+            for key, value in known.items()
+        },
+    }
 
 
 def _check_same(known: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:

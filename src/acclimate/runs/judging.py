@@ -19,6 +19,17 @@ from acclimate.training.record import Snapshot
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Whether a tuned agent is kept."""
+
+    better: bool
+    why: str
+    """What decided."""
+    steps: int = 0
+    """Environment steps that judging took."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What is kept, and the final episodes."""
 
@@ -30,6 +41,8 @@ class Verdict:
     """What decided."""
     measured: Mapping[str, Measured]
     """The final episodes by the names of the worlds."""
+    steps: int
+    """Environment steps that choosing, judging and the final episodes took."""
 
 
 def judge(case: Case, before: Before, trained: Trained) -> Verdict:
@@ -38,36 +51,38 @@ def judge(case: Case, before: Before, trained: Trained) -> Verdict:
     The end of training is played before the chosen agent is made of its model, which changes that for good.
     """
     play = Episodes(case)
-    found, last = choose(trained, play), trained.last
-    better, why = (False, "training left no agent to judge") if found is None else surely_better(case, trained, found)
-    chosen = found if better else None
+    (found, choosing), last = choose(trained, play), trained.last
+    judged = Judged(False, "training left no agent to judge") if found is None else surely_better(case, trained, found)
+    chosen = found if judged.better else None
     same = chosen is not None and chosen is last
     ends = {} if last is None or same else play.together(play.everywhere(lambda: trained.show(last)))
     kept = _kept(case, trained, chosen)
     after = {} if chosen is None else play.together(play.everywhere(lambda: kept))
-    return Verdict(kept, chosen, why, measured(before, after, ends, same=same))
+    steps = choosing + judged.steps + sum(each.steps for each in (*ends.values(), *after.values()))
+    return Verdict(kept, chosen, judged.why, measured(before, after, ends, same=same), steps)
 
 
-def choose(trained: Trained, play: Episodes) -> Snapshot | None:
-    """Return the one agent that is judged, None where training left none.
+def choose(trained: Trained, play: Episodes) -> tuple[Snapshot | None, int]:
+    """Return the one agent that is judged, None where training left none, and the steps played to choose it.
 
     The best snapshot and the end of training are compared on episodes that judge neither: judging both, and keeping
     whichever passes, would keep an agent without any gain nearly twice as often.
     """
     best, last = trained.record.best, trained.last
     if best is None or last is None or best.steps == last.steps:
-        return best if last is None else last
+        return (best if last is None else last), 0
     jobs = {name: lambda one=one: play.choosing(trained.show(one)) for name, one in (("best", best), ("last", last))}
     found = play.together(jobs)
     # The end of training wins a tie: it is what the report's `last` column shows.
-    return best if found["best"].returns.mean() > found["last"].returns.mean() else last
+    better = best if found["best"].returns.mean() > found["last"].returns.mean() else last
+    return better, sum(each.steps for each in found.values())
 
 
-def surely_better(case: Case, trained: Trained, found: Snapshot) -> tuple[bool, str]:
+def surely_better(case: Case, trained: Trained, found: Snapshot) -> Judged:
     """Return whether a snapshot surely returns more than the pretrained agent, and by what that was judged."""
     asked = case.recipe.evaluation.judging_episodes
     if asked < FEWEST:
-        return False, f"too few to judge: {asked} judging episodes, and it takes {FEWEST}"
+        return Judged(False, f"too few to judge: {asked} judging episodes, and it takes {FEWEST}")
     play = Episodes(case)
     played = play.together(
         {"tuned": lambda: play.judging(trained.show(found)), "pretrained": lambda: play.judging(case.agent)}
@@ -75,7 +90,8 @@ def surely_better(case: Case, trained: Trained, found: Snapshot) -> tuple[bool, 
     gains = played["tuned"].returns - played["pretrained"].returns
     low = sure_gain(gains)
     said = f"at step {found.steps:,} it returns {gains.mean():+.4g} in {asked} judging episodes"
-    return low > 0, f"{said}, and {'' if low > 0 else 'not '}surely more (95 % bound {low:+.4g})"
+    why = f"{said}, and {'' if low > 0 else 'not '}surely more (95 % bound {low:+.4g})"
+    return Judged(low > 0, why, sum(each.steps for each in played.values()))
 
 
 def _kept(case: Case, trained: Trained, chosen: Snapshot | None) -> Agent:

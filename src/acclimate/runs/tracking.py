@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acclimate.errors import ConfigError
+from acclimate.reports.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,46 @@ class Tracking:
         """Begin the W&B run.
 
         Raises:
-            ConfigError: The package is not installed.
+            ConfigError: The package is not installed, or cannot begin.
         """
         try:
             import wandb
         except ImportError as error:
             raise ConfigError("--track needs Weights & Biases: pip install 'acclimate[track]'.") from error
-        return wandb.init(
-            project=self.project,
-            entity=self.entity,
-            group=self.group,
-            tags=list(self.tags),
-            dir=str(folder),
-            config=dict(config),
-            name=folder.name,
-            sync_tensorboard=True,
-        )
+        try:
+            return wandb.init(
+                project=self.project,
+                entity=self.entity,
+                group=self.group,
+                tags=list(self.tags),
+                dir=str(folder),
+                config=dict(config),
+                name=folder.name,
+                sync_tensorboard=True,
+            )
+        except (wandb.Error, OSError) as error:
+            raise ConfigError(
+                f"Weights & Biases cannot begin ({error}): mend that, set WANDB_MODE=offline, or leave out --track."
+            ) from error
+
+
+@contextmanager
+def mirrored(track: Tracking | None, folder: Path, config: Mapping[str, Any], parts: Parts) -> Iterator[None]:
+    """Mirror what happens in this context; a mirror that cannot be closed costs a note.
+
+    Args:
+        track: Where to, None for nowhere.
+        folder: Of the run.
+        config: What W&B shows of the run.
+        parts: Gets the note.
+    """
+    if track is None:
+        yield
+        return
+    run, code = track.start(folder, config), 1
+    try:
+        yield
+        code = 0
+    finally:
+        with parts.trying("whole mirror on Weights & Biases"):
+            run.finish(exit_code=code)

@@ -159,11 +159,20 @@ class Blueprint:
             "hyperparameters": self.hyperparameters,
         }
         try:
-            return json.loads(json.dumps(data))
+            return json.loads(json.dumps(data, default=_no_data))
         except TypeError as error:
             raise SourceError(
-                f"this {self.algorithm} agent holds a class of its own ({error}), which is no data; save it as a zip."
+                f"this {self.algorithm} agent holds {error}, a class of its own and no data: only a zip can hold it."
             ) from error
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it names nothing but what is ours or SB3's, so that `to_json` can describe it."""
+        try:
+            self.to_json()
+        except SourceError:
+            return False
+        return True
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Blueprint:
@@ -183,6 +192,10 @@ class Blueprint:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise SourceError(f"broken description of an agent ({error}); save the agent again.") from error
+
+
+def _no_data(value: Any) -> Any:
+    raise TypeError(f"`{getattr(value, '__name__', type(value).__name__)}`")
 
 
 def _text(value: Any) -> str:

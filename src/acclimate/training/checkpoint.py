@@ -33,12 +33,22 @@ class Checkpoint:
 
 
 def write(checkpoint: Checkpoint, run: Path) -> None:
-    """Replace the run's checkpoint."""
+    """Replace the run's checkpoint.
+
+    Raises:
+        ConfigError: It cannot be written; the one before stays.
+    """
     with atomic_folder(run / CHECKPOINT) as folder:
         (folder / "progress.json").write_text(json.dumps(checkpoint.progress), encoding="utf-8")
-        torch.save(checkpoint.tensors, folder / "state.pt")
+        tensor_files.write(checkpoint.tensors, folder / "state.pt")
         if checkpoint.replay is not None:
             np.savez(folder / "replay.npz", **checkpoint.replay)
+
+
+def is_in(run: Path) -> bool:
+    """Return whether a run's folder holds a checkpoint, also where a kill has left it aside."""
+    recover_folder(run / CHECKPOINT)
+    return (run / CHECKPOINT).exists()
 
 
 def read(run: Path) -> Checkpoint | None:
@@ -47,10 +57,9 @@ def read(run: Path) -> Checkpoint | None:
     Raises:
         SourceError: The checkpoint is damaged.
     """
-    folder = run / CHECKPOINT
-    recover_folder(folder)
-    if not folder.exists():
+    if not is_in(run):
         return None
+    folder = run / CHECKPOINT
     with damaged(run):
         progress = read_json(bounded.read_text(folder / "progress.json"))
         tensors = tensor_files.read(bounded.read(folder / "state.pt", MAX_TENSORS), where=str(folder / "state.pt"))

@@ -24,13 +24,19 @@ class Clock:
     """Training steps of the runs that this one resumed."""
     seconds_before: float
     """And their seconds."""
+    resumed: tuple[int, ...] = ()
+    """Training steps at which runs were resumed while they learnt."""
     begun: float = field(default_factory=time.perf_counter)
 
     @classmethod
     def of(cls, model: BaseAlgorithm, saved: Checkpoint | None) -> Clock:
         """Start the clock of a model that has just been warm-started, where a checkpoint stood."""
-        steps, seconds = (saved.progress["steps"], saved.progress["seconds"]) if saved else (0, 0.0)
-        return cls(model, model.num_timesteps, updates_of(model), steps, seconds)
+        start, updates = model.num_timesteps, updates_of(model)
+        if saved is None:
+            return cls(model, start, updates, 0, 0.0)
+        steps, resumed = saved.progress["steps"], saved.progress.get("resumed", [])
+        here = [] if saved.progress["trained"] or not steps else [steps]
+        return cls(model, start, updates, steps, saved.progress["seconds"], tuple(dict.fromkeys([*resumed, *here])))
 
     @property
     def trained(self) -> int:

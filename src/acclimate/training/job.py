@@ -60,6 +60,8 @@ class Job:
     """Target steps spent before training."""
     probed: Transitions | None = None
     """Those steps themselves, with which a replay buffer begins."""
+    measuring: int = 0
+    """Environment steps that measuring is foreseen to take, from before the first step to after the last."""
     folder: Path | None = None
     """Of the run; None writes nothing."""
     listeners: Listeners = field(default_factory=Listeners)
@@ -116,6 +118,9 @@ class Job:
             say(f"  {what:<26} {value:<8} {why}")
         parameters = f"{seam.trainable_parameters:,} of {seam.total_parameters:,} parameters"
         say(f"training {parameters} for {self.plan.steps:,} steps")
+        say(f"measuring takes about {self.measuring:,} steps of its own, in episodes before, during and after training")
+        if self.measuring > self.plan.steps:
+            say("note: that is more than training takes; fewer evaluation.episodes, points or final_episodes ask less")
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,10 @@ class Trained:
     """None where the end of training is not finite."""
     steps: int
     """Training steps taken."""
+    steps_measured: int
+    """Environment steps of the measurements in training and of the diagnosis."""
+    resumed: tuple[int, ...]
+    """Training steps at which it was resumed."""
     seconds_before: float
     """Of the runs that this one resumed."""
     log: Mapping[str, list[float]]

@@ -20,19 +20,26 @@ from acclimate.training.replay import replay_state, restore_replay
 from acclimate.training.watch import Watch
 
 
-def state_of(ready: Ready, watch: Watch, *, trained: bool) -> Checkpoint:
+def state_of(
+    ready: Ready, watch: Watch, *, trained: bool, finished: bool = True, diverged: str | None = None
+) -> Checkpoint:
     """Return all that a run needs to go on.
 
     Args:
         ready: what learns.
         watch: what looks on.
         trained: whether the last step has been taken: nothing is learnt any more, and the replay buffer is left out.
+        finished: whether the methods have had their last word since.
+        diverged: what ended the training before its last step.
     """
     model, record, best = ready.started.model, ready.record, ready.record.best
     progress = {
         "format": 1,
         "trained": trained,
+        "finished": trained and finished,
+        "diverged": diverged,
         "steps": ready.clock.trained,
+        "resumed": list(ready.clock.resumed),
         "counters": counters_of(model),
         "seconds": ready.clock.seconds,
         "monitor_rows": watch.monitor.rows if watch.monitor else 0,
@@ -40,6 +47,7 @@ def state_of(ready: Ready, watch: Watch, *, trained: bool) -> Checkpoint:
         "points": records.to_json(record.points),
         "log": dict(watch.log.values),
         "signals": watch.diagnosing.history.to_json(),
+        "unread": watch.diagnosing.state(),
     }
     tensors = {
         "normalizer": normalizer_state(save_vec_normalize(ready.started.normalize)),

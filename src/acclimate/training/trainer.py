@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.engine.choice import attach
 from acclimate.errors import DivergenceError, TaskError
+from acclimate.evaluation.evaluate import measured
 from acclimate.nets.copies import copied
 from acclimate.sb3.normalizer import save_vec_normalize
 from acclimate.sb3.vocabulary import OFF_POLICY
@@ -48,9 +51,7 @@ def train(job: Job, saved: Checkpoint | None = None) -> Trained:
         else:
             job.announce(started, ready.seam, engine)
         seen = watch(ready, saved, opened)
-        last, diverged = _learnt(ready, seen, ended=saved is not None and saved.progress["trained"])
-    if diverged is None:
-        _save(ready, seen, trained=True)
+        last, diverged = _learnt(ready, seen, {} if saved is None else saved.progress)
     return Trained(
         job=job,
         started=started,
@@ -58,6 +59,8 @@ def train(job: Job, saved: Checkpoint | None = None) -> Trained:
         record=ready.record,
         last=last,
         steps=clock.trained,
+        steps_measured=measured(ready.record.points) + seen.diagnosing.steps,
+        resumed=clock.resumed,
         seconds_before=clock.seconds_before,
         log=seen.log.values,
         signals=seen.diagnosing.history,
@@ -68,31 +71,42 @@ def train(job: Job, saved: Checkpoint | None = None) -> Trained:
     )
 
 
-def _learnt(ready: Ready, seen: Watch, *, ended: bool) -> tuple[Snapshot | None, str | None]:
+def _learnt(ready: Ready, seen: Watch, stood: Mapping[str, Any]) -> tuple[Snapshot | None, str | None]:
     """Learn and measure; return the end of it, and what went wrong.
+
+    Each stage is saved before the next one plays episodes: what an environment raises there costs no training.
 
     Args:
         ready: what learns.
         seen: what looks on.
-        ended: whether a run that is resumed had taken its last step already.
+        stood: where a run that is resumed had come to; empty for a new one.
     """
-    model, points = ready.started.model, ready.record.points
+    model, points, trained = ready.started.model, ready.record.points, stood.get("trained", False)
+    if stood.get("diverged"):
+        return _last(ready, seen), stood["diverged"]
     try:
         with ready.seam:
-            if not ended:
+            if not trained:
                 _learn(ready, seen)
                 if model.n_envs == 1:
                     _close(model)  # it may be the only simulator there is, and what follows measures in one
+            if not stood.get("finished", trained):
                 _finish(ready, seen)
             last = _last(ready, seen)
             if last is None:
-                return None, explain(model.num_timesteps)
+                raise DivergenceError(explain(model.num_timesteps))
+            # What it sees of the last rollout no checkpoint holds.
+            seen.diagnosing.look()
+            _save(ready, seen, trained=True)
             if not points or points[-1].steps < last.steps:
                 seen.selection.measure(last.policy)
                 model.logger.dump(model.num_timesteps)
+                _save(ready, seen, trained=True)
             return last, None
     except DivergenceError as error:
-        return _last(ready, seen), str(error)
+        last = _last(ready, seen)
+        _save(ready, seen, trained=True, diverged=str(error))
+        return last, str(error)
 
 
 def _learn(ready: Ready, seen: Watch) -> None:
@@ -127,6 +141,7 @@ def _finish(ready: Ready, seen: Watch) -> None:
     if not is_finite(ready.started.model) or not ready.seam.tuner.finishes:
         return
     seen.averaging.update()
+    _save(ready, seen, trained=True, finished=False)
     if seen.averaging.decay:
         seen.averaging.adopt()
     ready.seam.finish()
@@ -143,14 +158,14 @@ def _last(ready: Ready, seen: Watch) -> Snapshot | None:
         return Snapshot(steps, copied(model.policy), save_vec_normalize(ready.started.normalize))
 
 
-def _save(ready: Ready, seen: Watch, *, trained: bool) -> None:
+def _save(ready: Ready, seen: Watch, *, trained: bool, **ended: Any) -> None:
     """Write a checkpoint, where the run has a folder."""
     folder = ready.job.folder
     if folder is None:
         return
-    if seen.monitor is not None and not trained:
+    if seen.monitor is not None:
         seen.monitor.flush()
-    checkpoint.write(state_of(ready, seen, trained=trained), folder)
+    checkpoint.write(state_of(ready, seen, trained=trained, **ended), folder)
 
 
 def _close(model: BaseAlgorithm) -> None:

@@ -63,6 +63,8 @@ def watch(ready: Ready, saved: Checkpoint | None, opened: ExitStack) -> Watch:
     seen = saved.progress.get("signals") if saved else None
     looks = diagnosing(job, ready.started, ready.seam, seen, log.values, lambda: ready.clock.trained)
     looks.init_callback(model)
+    if saved and "unread" in saved.progress:
+        looks.load_state(saved.progress["unread"])
     opened.callback(looks.release)
 
     def measured(point: Point) -> None:

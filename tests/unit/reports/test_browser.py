@@ -93,7 +93,8 @@ class Browser:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at in a real browser")
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
-    page = report().write(tmp_path / "run")
+    report().write(tmp_path / "run")
+    page = tmp_path / "run" / "report.html"
     browser = Browser(tmp_path / "profile")
     try:
         browser.start()

@@ -41,11 +41,12 @@ def test_resuming_names_the_field_that_differs(tmp_path: Path) -> None:
             folder.open(recipe, identity, resume=True)
 
 
-def test_what_lies_there_already_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "agent.zip").write_text("the agent that is to be tuned")
-    with pytest.raises(ConfigError, match=r"agent\.zip .*overwrite"):
+@pytest.mark.parametrize("name", ["agent.zip", "vecnormalize.pkl", "vec_normalize.pkl"])
+def test_what_lies_there_already_is_not_overwritten(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("of the agent that is to be tuned")
+    with pytest.raises(ConfigError, match=rf"{name} .*overwrite"):
         RunFolder(tmp_path).open(Recipe(), MINE, resume=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["agent.zip"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
@@ -77,8 +78,40 @@ def test_what_a_kill_left_half_written_goes_when_the_run_is_resumed(tmp_path: Pa
     folder.open(Recipe(), MINE, resume=False)
     (tmp_path / ".checkpoint.1234.tmp").mkdir()
     (tmp_path / ".agent.zip.99.tmp").write_text("half")
+    (tmp_path / ".before.mp4.99.mp4").write_text("half")
+    for name in ("recipe.yaml", "environment.json"):
+        (tmp_path / name).unlink()
     folder.open(Recipe(), MINE, resume=True)
     assert not list(tmp_path.glob(".*"))
+    assert Recipe.load(tmp_path / "recipe.yaml") == Recipe()
+    assert (tmp_path / "environment.json").exists()
+
+
+def test_a_kill_at_the_very_first_file_leaves_the_folder_free(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.1234.tmp").write_text("{")
+    (tmp_path / ".notes.tmp").write_text("mine")
+    RunFolder(tmp_path).open(Recipe(), MINE, resume=False)
+    assert [path.name for path in tmp_path.glob(".*")] == [".notes.tmp"]
+
+
+def test_a_checkpoint_that_a_kill_left_aside_is_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.open(Recipe(), MINE, resume=False)
+    (tmp_path / ".checkpoint.old").mkdir()
+    folder.abandon()
+    assert (tmp_path / "run.json").exists()
+    assert (tmp_path / "checkpoint").exists()
+
+
+def test_a_finished_run_stays_whatever_is_raised_on_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.open(Recipe(), MINE, resume=False)
+    (tmp_path / "report.json").write_text("{}")
+    error = ValueError()
+    with pytest.raises(ValueError), folder.claimed(Recipe(), MINE, resume=True):  # noqa: PT011
+        raise error
+    assert (tmp_path / "run.json").exists()
+    assert not getattr(error, "__notes__", [])
 
 
 def test_a_damaged_file_of_the_run_is_a_clear_error(tmp_path: Path) -> None:

@@ -77,11 +77,11 @@ class Told:
 
     def judging(self, who: Any) -> Any:
         self.asked.append(f"judging {who}")
-        return SimpleNamespace(returns=self.returns[who])
+        return SimpleNamespace(returns=self.returns[who], steps=8)
 
     def choosing(self, who: Any) -> Any:
         self.asked.append(f"choosing {who}")
-        return SimpleNamespace(returns=self.returns[who])
+        return SimpleNamespace(returns=self.returns[who], steps=8)
 
     def together(self, jobs: Any) -> Any:
         return {name: job() for name, job in jobs.items()}
@@ -99,7 +99,8 @@ def judged(monkeypatch: pytest.MonkeyPatch, gains: Any, episodes: int = 50) -> t
     told = Told(pretrained=np.zeros_like(gains), **{"step 7": gains})
     monkeypatch.setattr(judging, "Episodes", lambda case: told)
     case = SimpleNamespace(agent="pretrained", recipe=recipe(evaluation={"judging_episodes": episodes}))
-    return judging.surely_better(case, brought(7, 7), SimpleNamespace(steps=7))  # type: ignore[arg-type]
+    found = judging.surely_better(case, brought(7, 7), SimpleNamespace(steps=7))  # type: ignore[arg-type]
+    return found.better, found.why
 
 
 def test_a_mean_that_may_be_chance_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,16 +129,19 @@ def test_below_twenty_episodes_nothing_is_judged(monkeypatch: pytest.MonkeyPatch
 
 def test_one_is_chosen_by_episodes_that_judge_nothing() -> None:
     told = Told(**{"step 3": [5.0, 6.0], "step 9": [4.0, 5.0]})
-    assert choose(brought(3, 9), told).steps == 3  # type: ignore[arg-type,union-attr]
+    chosen, steps = choose(brought(3, 9), told)  # type: ignore[arg-type]
+    assert (chosen.steps, steps) == (3, 16)  # type: ignore[union-attr]
     assert told.asked == ["choosing step 3", "choosing step 9"]
     told = Told(**{"step 3": [5.0, 6.0], "step 9": [5.5, 5.5]})
-    assert choose(brought(3, 9), told).steps == 9, "the end of training wins a tie"  # type: ignore[arg-type,union-attr]
+    chosen, _ = choose(brought(3, 9), told)  # type: ignore[arg-type]
+    assert chosen.steps == 9, "the end of training wins a tie"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("best", "last", "found"), [(3, None, 3), (None, 9, 9), (9, 9, 9), (None, None, None)])
 def test_where_there_is_no_choice_nothing_is_played(best: int | None, last: int | None, found: int | None) -> None:
     told = Told()
-    chosen = choose(brought(best, last), told)  # type: ignore[arg-type]
+    chosen, steps = choose(brought(best, last), told)  # type: ignore[arg-type]
+    assert steps == 0
     assert (None if chosen is None else chosen.steps) == found
     assert told.asked == []
 

@@ -269,6 +269,14 @@ def test_the_monitor_file_is_read_by_sb3_and_cut_where_a_run_resumes(tmp_path: P
         assert next(csv.reader(file))[0].startswith('#{"t_start"')
 
 
+def test_a_monitor_file_that_a_kill_has_emptied_begins_anew(tmp_path: Path) -> None:
+    place = tmp_path / "monitor.csv"
+    place.write_text("")
+    again = MonitorFile(place, "Dot", rows=3)
+    again.close()
+    assert place.read_text().splitlines()[1:] == ["r,l,t"]
+
+
 def test_checkpoints_are_written_now_and_then() -> None:
     written: list[int] = []
     often, seldom = Saving(lambda: written.append(1), 0.0), Saving(lambda: written.append(2), 1e6)

@@ -32,8 +32,12 @@ _SYSTEM_LINE = re.compile(r"^-?\s*(OS|Python|Stable-Baselines3|PyTorch|Numpy|Gym
 _VERSION = re.compile(r"[\w.+-]{1,40}")
 
 
-def read(path: Path) -> Parts:
+def read(path: Path, known: Blueprint | None = None) -> Parts:
     """Return the parts of the agent in the zip at `path`.
+
+    Args:
+        path: Of the zip.
+        known: How the agent is built, where that need not be read.
 
     Raises:
         UnsafeFileError: It asks for something that no agent needs.
@@ -44,10 +48,11 @@ def read(path: Path) -> Parts:
         absent = "data" if "data" not in members else "policy.pth"
         raise SourceError(f"{path}: has no member `{absent}`, so it is no zip saved by SB3's `model.save`.")
     data = _json(members["data"], path)
-    blueprint, unread = _blueprint(data, path)
+    blueprint, unread = _blueprint(data, path) if known is None else (known, [])
     stored = {name: tensors.read(content, where=f"{path}[{name}]") for name, content in members.items() if _pth(name)}
     weights = tensors.state_dict(stored["policy.pth"], where=f"{path}[policy.pth]")
-    blueprint, weights = layout.modernize(blueprint, weights)
+    if known is None:
+        blueprint, weights = layout.modernize(blueprint, weights)
     claims = sidecar.claims(path)
     variables = stored.get("pytorch_variables.pth", stored.get("tensors.pth")) or {}
     return Parts(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from pickle import PicklingError
 
-from acclimate.errors import ExportError
+from acclimate.errors import ExportError, MisfitError
 from acclimate.files.atomic import write_atomic
 from acclimate.formats.saved import Saved
 from acclimate.formats.sb3 import belonging, sidecar, vecnormalize
@@ -18,18 +19,22 @@ def save(agent: Saved, path: Path) -> Path:
     another agent's normaliser already lies in the first place; `load` looks in both.
 
     Raises:
-        ExportError: Its networks carry methods, or the folder cannot be written or holds a normaliser that would be
-            taken for this one's.
+        MisfitError: Its networks carry methods, or it cannot be pickled.
+        ExportError: The folder cannot be written, or holds a normaliser that would be taken for this one's.
+        ConfigError: A file cannot be written.
     """
     if agent.methods:
         names = " and ".join(f"`{method.name}`" for method in agent.methods)
-        raise ExportError(
+        raise MisfitError(
             f"{path}: {names} in its networks cannot end as a stock network, and a zip holds nothing else; save "
             f"the bundle, a folder: {path.with_suffix('')}"
         )
     # Serialised by SB3 from a model that SB3 built: nothing of ours gets into the file.
     buffer = io.BytesIO()
-    agent.copy().model.save(buffer)
+    try:
+        agent.copy().model.save(buffer)
+    except (PicklingError, TypeError) as error:
+        raise MisfitError(f"{path}: it holds what SB3 cannot pickle ({error}); leave that out of the agent.") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         target = _normalizer_path(agent, path)

@@ -54,11 +54,24 @@ class Diagnosing(BaseCallback):
         self.seam, self.glance, self.history, self.log, self.charged = seam, glance, history, log, charged
         self.seconds = history.last(SECONDS) or 0.0
         """What looking cost."""
+        self.steps = 0
+        """Environment steps by which the states were found."""
         self.rates: list[float] = []
         self._norms: dict[str, list[float]] = defaultdict(list)
         self._cosine: float | None = None
         self._wants_cosine = True
         self._rollouts = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return what was seen since the last reading, as JSON-able data."""
+        norms = {role: [float(norm) for norm in found] for role, found in self._norms.items()}
+        return {"rates": self.rates, "norms": norms, "cosine": self._cosine, "wants_cosine": self._wants_cosine}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.rates = list(state["rates"])
+        self._norms.update({role: list(norms) for role, norms in state["norms"].items()})
+        self._cosine, self._wants_cosine = state["cosine"], state["wants_cosine"]
 
     def _on_training_start(self) -> None:
         for groups in self.seam.optimizers.values():
@@ -99,7 +112,9 @@ class Diagnosing(BaseCallback):
                 self._norms[net.role].append(norm)
 
     def look(self) -> None:
-        """Take a reading, and log it."""
+        """Take a reading, and log it; at a step at which one was taken there is nothing more to see."""
+        if self.history.steps[-1:] == [self.charged()]:
+            return
         begun = time.perf_counter()
         reading = {**self.glance.take(first=not len(self.history)), **self._training()}
         self.history.add(self.charged(), reading)
@@ -162,4 +177,5 @@ def diagnosing(
         lambda: job.charged + trained() + seam.tuner.context.charged,
     )
     looks.seconds += time.perf_counter() - begun
+    looks.steps = steps * (1 if source is None else 2)
     return looks

@@ -34,8 +34,11 @@ class MonitorFile(BaseCallback):
         """
         super().__init__()
         self.rows = rows or 0
-        if rows is not None and path.exists():
-            kept = path.read_text(encoding="utf-8", errors="replace").splitlines()[: 2 + rows]
+        held = (
+            [] if rows is None or not path.exists() else path.read_text(encoding="utf-8", errors="replace").splitlines()
+        )
+        if held:
+            kept = held[: 2 + self.rows]
             start = _start(kept[:1], path)
             text = "\n".join(kept) + "\n"
         else:
