@@ -22,6 +22,8 @@ from acclimate.errors import AcclimateError, ConfigError, SourceError
 from acclimate.formats import bundle
 from acclimate.planning.recipe import Recipe
 from acclimate.reports.report import read
+from acclimate.sb3.counters import set_counters
+from acclimate.sb3.optimizers import fit
 from acclimate.training import trainer
 from tests import tiny
 from tests.reliability.killed import run
@@ -170,6 +172,27 @@ def test_counters_are_those_that_there_are(written: Path, tmp_path: Path) -> Non
     model = ac.load(hostile(written, tmp_path / "bundle", put(odd, "counters"))).model
     assert (model.env, model._episode_num) == (None, 7)
     assert model.num_timesteps == model._n_updates == 0
+
+
+@pytest.mark.parametrize("entry", ["step", "exp_avg", "exp_avg_sq"])
+@pytest.mark.parametrize("value", [None, "absent", "text", torch.zeros(7)], ids=str)
+def test_moments_are_those_that_the_next_step_needs(entry: str, value: Any) -> None:
+    optimizer = tiny.model("ppo").policy.optimizer
+    saved = optimizer.state_dict()
+    assert fit(optimizer, saved) == saved
+    if isinstance(value, str) and value == "absent":
+        del saved["state"][0][entry]
+    else:
+        saved["state"][0][entry] = value
+    assert isinstance(fit(optimizer, saved), str)
+
+
+def test_a_counter_is_set_where_the_model_has_it() -> None:
+    model = tiny.model("ppo", steps=0)
+    set_counters(model, {"env": 3, "_n_calls": 5, "_n_updates": 4})
+    assert model.env != 3
+    assert not hasattr(model, "_n_calls")
+    assert model._n_updates == 4
 
 
 # The commands

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -65,6 +65,8 @@ def fit(optimizer: Optimizer, state: Any) -> dict[str, Any] | str:
         entries = saved.get(index, {})
         if not isinstance(entries, dict) or not all(_fits(key, value, parameter) for key, value in entries.items()):
             return "it was made for tensors of another shape"
+        if entries and _lacks(optimizer, entries):
+            return "it was made by another kind of optimizer"
         if entries:
             fresh["state"][position] = entries
     return fresh
@@ -104,10 +106,31 @@ def _is_setting(held: Any, now: Any) -> bool:
     return type(held) is type(now)
 
 
+_COUNTS = ("step", "mu_product")
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(["Adam", "AdamW", "RAdam"], ("step", "exp_avg", "exp_avg_sq")),
+    "NAdam": ("step", "mu_product", "exp_avg", "exp_avg_sq"),
+    "Adamax": ("step", "exp_avg", "exp_inf"),
+    **dict.fromkeys(["RMSprop", "RMSpropTFLike"], ("step", "square_avg")),
+    "Adagrad": ("step", "sum"),
+    "Adadelta": ("step", "square_avg", "acc_delta"),
+}
+"""What each class looks up at its next step, for a parameter that it has stepped before."""
+_ASKED = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg"}
+
+
+def _lacks(optimizer: Optimizer, entries: Mapping[str, Any]) -> bool:
+    """Tell whether the state of a parameter lacks what the next step looks up."""
+    asked = [entry for setting, entry in _ASKED.items() if optimizer.param_groups[0].get(setting)]
+    return not {*_NEEDED.get(type(optimizer).__name__, ()), *asked} <= entries.keys()
+
+
 def _fits(key: Any, value: Any, parameter: torch.Tensor) -> bool:
+    """Tell whether an entry is a count, or moments in the shape of their parameter."""
     if not isinstance(key, str):
         return False
     if isinstance(value, torch.Tensor):
         dense = value.layout is torch.strided and not value.is_meta
-        return dense and value.shape in (parameter.shape, torch.Size([]), torch.Size([1]))
-    return value is None or (isinstance(value, (int, float)) and abs(value) < 2**53)
+        return dense and (value.numel() == 1 if key in _COUNTS else value.shape == parameter.shape)
+    number = type(value) in (int, float) and abs(value) < 2**53
+    return number if key in _COUNTS else value is None
