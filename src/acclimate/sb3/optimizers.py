@@ -122,7 +122,7 @@ _ASKED = {"amsgrad": "max_exp_avg_sq", "centered": "grad_avg"}
 def _lacks(optimizer: Optimizer, entries: Mapping[str, Any]) -> bool:
     """Tell whether the state of a parameter lacks what the next step looks up."""
     asked = [entry for setting, entry in _ASKED.items() if optimizer.param_groups[0].get(setting)]
-    return not {*_NEEDED.get(type(optimizer).__name__, ()), *asked} <= entries.keys()
+    return any(entries.get(entry) is None for entry in (*_NEEDED.get(type(optimizer).__name__, ()), *asked))
 
 
 def _fits(key: Any, value: Any, parameter: torch.Tensor) -> bool:
