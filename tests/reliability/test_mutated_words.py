@@ -13,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,9 @@ class Originals:
         self.place, self.runs = place, runs
         names = ("ppo", "dqn", "sac", "her", "recurrent_ppo")
         self.agents = [ac.load(tiny.model(name, normalize=name != "dqn", steps=8)) for name in names]
+        for agent in self.agents:
+            told = {"env_kwargs": {"sutton_barto_reward": True}, "frame_stack": 2}
+            agent.origin = replace(agent.origin, env_id="CartPole-v1", config=told)
         self.bundles = [bundle.save(agent, place / agent.algorithm) for agent in self.agents]
         tiny.model("ppo", steps=0).save(place / "ppo-CartPole-v1.zip")
 
@@ -181,7 +185,7 @@ class Originals:
 
     def use(self, agent: ac.Agent) -> None:
         agent.predict(tiny.observations(agent.observation_space, n=2), deterministic=True)
-        make_task({**NOTHING, "env": None}, agent).make().close()
+        make_task(NOTHING, agent).make().close()
 
 
 @pytest.fixture
@@ -220,7 +224,7 @@ def survive(originals: Originals, kind: str, folder: Path, seeds: range) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_gives_our_errors_or_is_harmless(kind: str, originals: Originals, tmp_path: Path) -> None:
     used = survive(originals, kind, tmp_path / "damaged", range(60))
-    assert used < 60
+    assert 0 < used < 60
 
 
 @pytest.mark.nightly
