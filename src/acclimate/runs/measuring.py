@@ -9,7 +9,7 @@ from acclimate.runs.episodes import CHOOSING
 from acclimate.training.callbacks.selection import schedule
 
 PAIR = 2
-"""Agents that choosing plays at most (the best snapshot and the last one), and judging (one of these, the pretrained)."""
+"""Agents that choosing plays at most, and judging."""
 PLAYED = 2
 """Agents that play the final episodes after training at most: the one that is kept and the last one."""
 
