@@ -190,4 +190,4 @@ def test_another_recipe_a_finished_run_and_a_damaged_one(tmp_path: Path) -> None
 
 def test_the_cases_cover_what_they_claim() -> None:
     methods = {method.name for _, recipe in CASES.values() for method in recipe.methods}
-    assert methods == {"channel", "kl", "prior-replay", "jump-start", "policy-expansion"}
+    assert methods == {"channel", "kl", "prior-replay", "jump-start", "policy-expansion", "wise"}

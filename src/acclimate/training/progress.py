@@ -26,6 +26,16 @@ class _Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Unread:
+    """What was seen of gradients since the last reading."""
+
+    rates: tuple[float, ...]
+    norms: Mapping[str, tuple[float, ...]]
+    cosine: float | None
+    wants_cosine: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Progress:
     """The fields of `progress.json`."""
 
@@ -39,9 +49,15 @@ class _Progress:
     points: tuple[_Measured, ...]
     log: Mapping[str, tuple[float, ...]]
     signals: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    finished: bool = True
+    diverged: str | None = None
+    lost: bool = False
+    charged: int = 0
+    resumed: tuple[int, ...] = ()
+    unread: _Unread | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "seconds", "monitor_rows"):
+        for name in ("steps", "seconds", "monitor_rows", "charged"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"`{name}` is {getattr(self, name)}, below 0")
         if not self.counters.keys() <= set(KEPT) or min(self.counters.values(), default=0) < 0:

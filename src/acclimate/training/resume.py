@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from acclimate.sb3.counters import counters_of, set_counters
 from acclimate.sb3.moving import normalizer_state, read_normalizer, restore_normalizer
 from acclimate.sb3.normalizer import save_vec_normalize
 from acclimate.training import record as records
+from acclimate.training.callbacks.divergence import is_finite
 from acclimate.training.checkpoint import Checkpoint, damaged, random_state, restore_random
 from acclimate.training.job import Job
 from acclimate.training.progress import check
@@ -33,11 +35,14 @@ def state_of(
         diverged: what ended the training before its last step.
     """
     model, record, best = ready.started.model, ready.record, ready.record.best
+    lost = diverged is not None and not is_finite(model)
     progress = {
         "format": 1,
         "trained": trained,
         "finished": trained and finished,
         "diverged": diverged,
+        "lost": lost,
+        "charged": ready.seam.tuner.context.charged,
         "steps": ready.clock.trained,
         "resumed": list(ready.clock.resumed),
         "counters": counters_of(model),
@@ -49,11 +54,15 @@ def state_of(
         "signals": watch.diagnosing.history.to_json(),
         "unread": watch.diagnosing.state(),
     }
-    tensors = {
+    learnt = {
         "normalizer": normalizer_state(save_vec_normalize(ready.started.normalize)),
         "seam": ready.seam.state_dict(),
-        "random": random_state(),
         "average": watch.averaging.state(),
+    }
+    tensors = {
+        # Of what has left the numbers nothing is of use, and nothing would be let in again.
+        **(dict.fromkeys(learnt) if lost else learnt),
+        "random": random_state(),
         "best": None
         if best is None
         else {"steps": best.steps, "policy": best.policy, "normalizer": normalizer_state(best.normalizer)},
@@ -82,11 +91,10 @@ def restore(ready: Ready, saved: Checkpoint) -> None:
         TrainingError: It is of other methods.
     """
     started, tensors, record = ready.started, saved.tensors, ready.record
-    ready.seam.load_state_dict(tensors["seam"])
-    if (started.normalize is None) != (tensors["normalizer"] is None):
-        raise ValueError("one of the run and its checkpoint has a normaliser, the other none")
-    if started.normalize is not None:
-        restore_normalizer(started.normalize, tensors["normalizer"])
+    if saved.progress.get("lost"):
+        ready.seam.tuner.context.charged = saved.progress["charged"]
+    else:
+        _learnt(ready, tensors)
     if saved.replay is not None:
         restore_replay(started.model, saved.replay)
     restore_random(tensors["random"])
@@ -96,6 +104,15 @@ def restore(ready: Ready, saved: Checkpoint) -> None:
     record.points = records.from_json(saved.progress["points"], like=ready.job.pretrained)
     record.best_lower = -np.inf if lower is None else float(lower)
     record.best = _best(ready, tensors["best"])
+
+
+def _learnt(ready: Ready, tensors: Mapping[str, Any]) -> None:
+    started = ready.started
+    ready.seam.load_state_dict(tensors["seam"])
+    if (started.normalize is None) != (tensors["normalizer"] is None):
+        raise ValueError("one of the run and its checkpoint has a normaliser, the other none")
+    if started.normalize is not None:
+        restore_normalizer(started.normalize, tensors["normalizer"])
 
 
 def _best(ready: Ready, saved: Any) -> Snapshot | None:

@@ -83,7 +83,7 @@ def _learnt(ready: Ready, seen: Watch, stood: Mapping[str, Any]) -> tuple[Snapsh
     """
     model, points, trained = ready.started.model, ready.record.points, stood.get("trained", False)
     if stood.get("diverged"):
-        return _last(ready, seen), stood["diverged"]
+        return None if stood.get("lost") else _last(ready, seen), stood["diverged"]
     try:
         with ready.seam:
             if not trained:

@@ -57,13 +57,13 @@ def watch(ready: Ready, saved: Checkpoint | None, opened: ExitStack) -> Watch:
     log = TrainingLog(saved.progress["log"] if saved else {})
     averaging = Averaging(job.plan.averaging)
     averaging.init_callback(model)
-    if saved:
+    if saved and not saved.progress.get("lost"):
         with damaged(folder):
             averaging.load_state(saved.tensors["average"])
     seen = saved.progress.get("signals") if saved else None
     looks = diagnosing(job, ready.started, ready.seam, seen, log.values, lambda: ready.clock.trained)
     looks.init_callback(model)
-    if saved and "unread" in saved.progress:
+    if saved and saved.progress.get("unread"):
         looks.load_state(saved.progress["unread"])
     opened.callback(looks.release)
 
