@@ -452,6 +452,11 @@ FOLDERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a rate that is text": ("ppo", in_tensors(group)),
     "moments of another shape": ("ppo", in_tensors(moments)),
     "scales that are no numbers": ("ppo", in_tensors(put([float("nan")], "seam", "tuner", "scales"))),
+    "more updates than there can be": ("ppo", in_tensors(put(10**30, "seam", "tuner", "signals", "updates"))),
+    "weights that are no numbers": (
+        "ppo",
+        in_tensors(put(torch.full((1,), float("nan")), "seam", "parameters", "policy", "log_std")),
+    ),
     "a signal that there is not": ("ppo", in_tensors(put(1, "seam", "tuner", "signals", "forget_all"))),
     "methods of other networks": ("ppo", in_tensors(put({}, "seam", "tuner", "methods", 0, "states"))),
     "a random state beyond its end": ("ppo", in_tensors(put(10**6, "random", "numpy", 2))),

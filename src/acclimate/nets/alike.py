@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, strided
+from torch import Tensor, isfinite, strided
 
 
 def check_tensor(saved: Any, now: Tensor, what: str) -> None:
@@ -23,7 +23,7 @@ def check_tensor(saved: Any, now: Tensor, what: str) -> None:
 
 
 def check_tensors(saved: Any, now: Mapping[str, Tensor], what: str) -> None:
-    """Check that a mapping from a file holds tensors like those of another one, under the same names.
+    """Check that a mapping from a file holds finite tensors like those of another one, under the same names.
 
     Raises:
         ValueError: It does not.
@@ -32,3 +32,5 @@ def check_tensors(saved: Any, now: Mapping[str, Tensor], what: str) -> None:
         raise ValueError(f"{what} is of another network")
     for name, tensor in now.items():
         check_tensor(saved[name], tensor, f"{what}.{name}")
+        if not isfinite(saved[name]).all():
+            raise ValueError(f"{what}.{name} holds what is no number")

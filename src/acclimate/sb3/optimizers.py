@@ -64,7 +64,7 @@ def fit(optimizer: Optimizer, state: Any) -> dict[str, Any] | str:
             return "no state of an optimizer"
         entries = saved.get(index, {})
         if not isinstance(entries, dict) or not all(_fits(key, value, parameter) for key, value in entries.items()):
-            return "it was made for tensors of another shape"
+            return "it was made for tensors of another shape, or holds what is no number"
         if entries and _lacks(optimizer, entries):
             return "it was made by another kind of optimizer"
         if entries:
@@ -131,6 +131,7 @@ def _fits(key: Any, value: Any, parameter: torch.Tensor) -> bool:
         return False
     if isinstance(value, torch.Tensor):
         dense = value.layout is torch.strided and not value.is_meta
-        return dense and (value.numel() == 1 if key in _COUNTS else value.shape == parameter.shape)
+        like = value.numel() == 1 if key in _COUNTS else value.shape == parameter.shape
+        return dense and like and bool(torch.isfinite(value).all())
     number = type(value) in (int, float) and abs(value) < 2**53
     return number if key in _COUNTS else value is None

@@ -10,7 +10,6 @@ Adam's moments would still move it.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,9 @@ from acclimate.tuning.composition import Composition
 from acclimate.tuning.context import Context
 from acclimate.tuning.groups import Groups
 from acclimate.tuning.method import Method, Signals
+
+MOST = 2**53
+"""What counts and signals stay below; a checkpoint that says otherwise is damaged."""
 
 
 class Tuner:
@@ -220,7 +222,7 @@ class Tuner:
         scales, charged, signals = data["scales"], data["charged"], data["signals"]
         known = {field.name for field in dataclasses.fields(self.signals)}
         numbers = [*scales, charged, *(value for value in signals.values() if value is not None)]
-        sound = all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+        sound = all(isinstance(number, int | float) and abs(number) < MOST for number in numbers)
         if len(scales) != len(self.parameters) or not sound or min(*scales, charged) < 0 or not signals.keys() <= known:
             raise TrainingError("the checkpoint is of another agent or recipe; resume with its own")
         self.composition.load_state_dict(data["methods"], self.parameters)
