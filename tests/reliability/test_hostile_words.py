@@ -175,7 +175,7 @@ def test_counters_are_those_that_there_are(written: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("entry", ["step", "exp_avg", "exp_avg_sq"])
-@pytest.mark.parametrize("value", [None, "absent", "text", torch.zeros(7)], ids=str)
+@pytest.mark.parametrize("value", [None, "absent", "text", torch.zeros(7), torch.tensor(-1e30)], ids=str)
 def test_moments_are_those_that_the_next_step_needs(entry: str, value: Any) -> None:
     optimizer = tiny.model("ppo").policy.optimizer
     saved = optimizer.state_dict()

@@ -131,7 +131,7 @@ def _fits(key: Any, value: Any, parameter: torch.Tensor) -> bool:
         return False
     if isinstance(value, torch.Tensor):
         dense = value.layout is torch.strided and not value.is_meta
-        like = value.numel() == 1 if key in _COUNTS else value.shape == parameter.shape
-        return dense and like and bool(torch.isfinite(value).all())
-    number = type(value) in (int, float) and abs(value) < 2**53
-    return number if key in _COUNTS else value is None
+        if not dense or key in _COUNTS:
+            return dense and value.numel() == 1 and 0 <= value.item() < 2**53
+        return value.shape == parameter.shape and bool(torch.isfinite(value).all())
+    return type(value) in (int, float) and 0 <= value < 2**53 if key in _COUNTS else value is None
