@@ -52,7 +52,7 @@ def state_of(
         "points": records.to_json(record.points),
         "log": dict(watch.log.values),
         "signals": watch.diagnosing.history.to_json(),
-        "unread": watch.diagnosing.state(),
+        "unread": None if lost else watch.diagnosing.state(),
     }
     learnt = {
         "normalizer": normalizer_state(save_vec_normalize(ready.started.normalize)),

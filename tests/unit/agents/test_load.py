@@ -176,7 +176,7 @@ def test_classes_of_ones_own_need_trust(tmp_path: Path) -> None:
     expected, _ = model.predict(obs, deterministic=True)
     for agent in (ac.load(tmp_path / "a.zip", trust=True), ac.load(model), ac.load(model).copy()):
         np.testing.assert_array_equal(agent.predict(obs, deterministic=True)[0], expected)
-    with pytest.raises(ac.ExportError, match="class of its own"):
+    with pytest.raises(ac.MisfitError, match="class of its own"):
         bundle.save(ac.load(model), tmp_path / "bundle")
 
 
