@@ -20,7 +20,7 @@ from acclimate.files.bounded import read_text
 from acclimate.files.plain import read_json
 from acclimate.reports import wording
 from acclimate.reports.findings import Findings, Point
-from acclimate.reports.parts import Parts
+from acclimate.reports.missing import Missing
 
 WIDTH = 100
 
@@ -44,7 +44,7 @@ class Report(Findings):
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") if line else "" for line in lines)
 
-    def write(self, folder: str | PathLike[str], parts: Parts | None = None) -> Report:
+    def write(self, folder: str | PathLike[str], missing: Missing | None = None) -> Report:
         """Write `report.md`, `report.html`, `curve.png`, `evaluations.npz` and, last, `report.json`.
 
         Each is written whole or not at all. The page holds `before.mp4` and `after.mp4` where they are. One that cannot
@@ -52,7 +52,7 @@ class Report(Findings):
 
         Args:
             folder: Made if it is not there.
-            parts: Holds notes on what is missing already.
+            missing: Holds notes on what is missing already.
 
         Returns:
             The report with the notes.
@@ -63,30 +63,30 @@ class Report(Findings):
         # A training run has no use for what draws, before its end.
         from acclimate.reports import chart, pages
 
-        folder, parts, drawn = Path(folder), parts or Parts(), False
+        folder, missing, drawn = Path(folder), missing or Missing(), False
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"cannot make the folder {folder} ({error.strerror}); choose another one") from error
-        with parts.trying("curve.png"):
+        with missing.trying("curve.png"):
             write_atomic(folder / "curve.png", chart.draw(self))
             drawn = True
         if self.curve:
-            with parts.trying("evaluations.npz"):
+            with missing.trying("evaluations.npz"):
                 write_atomic(folder / "evaluations.npz", evaluations(self.curve))
-        noted = self._with(parts)
-        with parts.trying("report.md"):
+        noted = self._with(missing)
+        with missing.trying("report.md"):
             write_atomic(folder / "report.md", pages.markdown(noted))
-        with parts.trying("report.html"):
+        with missing.trying("report.html"):
             write_atomic(folder / "report.html", pages.html(noted, folder, charts=drawn))
-        noted = self._with(parts)
+        noted = self._with(missing)
         # What JSON does not know is a note on a recipe or a situation, and better as text than as the end of a run.
         data = json.dumps(noted.to_json(), indent=1, allow_nan=False, default=str)
         write_atomic(folder / "report.json", f"{data}\n")
         return noted
 
-    def _with(self, parts: Parts) -> Report:
-        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *parts.notes))))
+    def _with(self, missing: Missing) -> Report:
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *missing.notes))))
 
 
 def read(path: str | PathLike[str]) -> Report:

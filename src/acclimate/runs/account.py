@@ -13,7 +13,7 @@ from acclimate.evaluation.evaluate import Point
 from acclimate.evaluation.film import film
 from acclimate.evaluation.seeds import FINAL_SEED
 from acclimate.planning.case import Case
-from acclimate.reports.parts import Parts
+from acclimate.reports.missing import Missing
 from acclimate.reports.report import Report
 from acclimate.runs.before import Before
 from acclimate.runs.folder import environment
@@ -21,7 +21,9 @@ from acclimate.runs.judging import Verdict
 from acclimate.training.job import Trained
 
 
-def account(case: Case, before: Before, trained: Trained, verdict: Verdict, parts: Parts, *, seconds: float) -> Report:
+def account(
+    case: Case, before: Before, trained: Trained, verdict: Verdict, missing: Missing, *, seconds: float
+) -> Report:
     """Return the report of a run.
 
     Args:
@@ -29,7 +31,7 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, part
         before: What was measured first.
         trained: What came of the training.
         verdict: What is kept.
-        parts: Gets a note of what cannot be made.
+        missing: Gets a note of what cannot be made.
         seconds: Of this run, without those that it resumed.
     """
     agent, kept, job = case.agent, verdict.kept, trained.job
@@ -55,7 +57,7 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, part
         reset=trained.started.reset,
         choices=(*job.plan.why(), ("engine", *trained.engine), ("kept", keeps, verdict.why)),
         situation=before.situation.to_json(),
-        diagnosis=_diagnosed(case, before, trained, verdict, parts),
+        diagnosis=_diagnosed(case, before, trained, verdict, missing),
         signals=trained.signals.to_json(),
         curve=(Point(0, before.selection), *trained.record.points),
         recipe=case.recipe.to_dict(),
@@ -67,9 +69,9 @@ def account(case: Case, before: Before, trained: Trained, verdict: Verdict, part
     )
 
 
-def _diagnosed(case: Case, before: Before, trained: Trained, verdict: Verdict, parts: Parts) -> tuple[str, ...]:
+def _diagnosed(case: Case, before: Before, trained: Trained, verdict: Verdict, missing: Missing) -> tuple[str, ...]:
     normalizer = case.agent.normalizer
-    with parts.trying("diagnosis"):
+    with missing.trying("diagnosis"):
         sentences = diagnose(
             before.situation,
             trained.signals,
@@ -92,12 +94,12 @@ def _notes(trained: Trained) -> Iterator[str]:
         yield trained.diverged
 
 
-def film_both(case: Case, kept: Agent, folder: Path, parts: Parts) -> None:
+def film_both(case: Case, kept: Agent, folder: Path, missing: Missing) -> None:
     """Film an episode of the pretrained agent and one of the kept agent, at the same time."""
     films = []
     for when, agent in {"before": case.agent, "after": kept}.items():
-        with parts.trying(f"{when}.mp4"):
+        with missing.trying(f"{when}.mp4"):
             films.append(film(agent, case.task, folder / f"{when}.mp4", seed=FINAL_SEED))
     for each in films:
-        with parts.trying("film"):
-            parts.note(*filter(None, [each.end().reason]))
+        with missing.trying("film"):
+            missing.note(*filter(None, [each.end().reason]))

@@ -16,7 +16,7 @@ from acclimate.planning.case import Case
 from acclimate.planning.plan import make_plan
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
-from acclimate.reports.parts import Parts
+from acclimate.reports.missing import Missing
 from acclimate.reports.report import Report, read
 from acclimate.runs import keeping
 from acclimate.runs.account import account, film_both
@@ -90,25 +90,25 @@ def finetune(
             return _in_folder(case, listeners, folder, track, resume=resume)
     if track is not None:
         raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
-    kept, report = _tuned(case, listeners, None, Parts(), resume=resume)
+    kept, report = _tuned(case, listeners, None, Missing(), resume=resume)
     return Run(kept, report, None)
 
 
 def _in_folder(case: Case, listeners: Listeners, folder: RunFolder, track: Tracking | None, *, resume: bool) -> Run:
-    path, parts = folder.path, Parts()
+    path, missing = folder.path, Missing()
     if resume and folder.is_finished:
         report = read(path)
         return Run(keeping.read(path, case, report.algorithm), report, path)
     for note in keeping.rehearse(case, path):
         listeners.say(f"note: {note}")
-    with mirrored(track, path, case.recipe.to_dict(), parts):
-        kept, report = _tuned(case, listeners, path, parts, resume=resume)
-        film_both(case, kept, path, parts)
-    return Run(kept, report.write(path, parts), path)
+    with mirrored(track, path, case.recipe.to_dict(), missing):
+        kept, report = _tuned(case, listeners, path, missing, resume=resume)
+        film_both(case, kept, path, missing)
+    return Run(kept, report.write(path, missing), path)
 
 
 def _tuned(
-    case: Case, listeners: Listeners, folder: Path | None, parts: Parts, *, resume: bool
+    case: Case, listeners: Listeners, folder: Path | None, missing: Missing, *, resume: bool
 ) -> tuple[Agent, Report]:
     """Look, train and judge; write the agent that is kept, and return it and the report."""
     begun = time.perf_counter()
@@ -120,5 +120,8 @@ def _tuned(
     trained = train(job, saved)
     verdict = judge(case, before, trained)
     if folder is not None:
-        parts.note(*keeping.write(verdict.kept, folder))
-    return verdict.kept, account(case, before, trained, verdict, parts, seconds=time.perf_counter() - begun)
+        missing.note(*keeping.write(verdict.kept, folder))
+        if verdict.chosen is None and trained.last is not None:
+            with missing.trying(keeping.LAST):
+                missing.note(*keeping.write_last(trained.tuned(trained.last), folder))
+    return verdict.kept, account(case, before, trained, verdict, missing, seconds=time.perf_counter() - begun)

@@ -35,7 +35,7 @@ BEGINNINGS = (
     "events.out.tfevents.*",
 )
 """What lies in a folder before the first checkpoint."""
-RESULTS = ("agent.zip", "vecnormalize.pkl", "vec_normalize.pkl", "bundle", "report.json")
+RESULTS = ("agent.zip", "vecnormalize.pkl", "vec_normalize.pkl", "bundle", "last", "report.json")
 HALF_WRITTEN = (".*.tmp", ".*.mp4")
 """What a killed run was writing: files, folders and films."""
 

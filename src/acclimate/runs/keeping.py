@@ -15,7 +15,7 @@ from acclimate.tasks.spaces import task_spaces
 from acclimate.training.warm_start import as_algorithm
 from acclimate.tuning.method import chain
 
-ZIP, BUNDLE = "agent.zip", "bundle"
+ZIP, BUNDLE, LAST = "agent.zip", "bundle", "last"
 
 
 def rehearse(case: Case, folder: Path) -> tuple[str, ...]:
@@ -59,6 +59,19 @@ def write(agent: Agent, folder: Path) -> tuple[str, ...]:
     if len(refused) == 2:
         raise MisfitError(f"{folder}: no form of file can hold the tuned agent: {'; '.join(refused.values())}")
     return tuple(refused.values())
+
+
+def write_last(agent: Agent, folder: Path) -> tuple[str, ...]:
+    """Write the agent at the end of a training that was not kept beside the one that was, and return what to note.
+
+    Whoever asked for too few episodes to judge by, or knows better, has it.
+
+    Raises:
+        ExportError: No form of file can hold it, or the folder cannot be written.
+    """
+    place = folder / LAST
+    place.mkdir(exist_ok=True)
+    return *write(agent, place), f"the agent at the end of training, which was not kept, is in {LAST}/"
 
 
 def read(folder: Path, case: Case, algorithm: str) -> Agent:

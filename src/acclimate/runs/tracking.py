@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import ConfigError
-from acclimate.reports.parts import Parts
+from acclimate.reports.missing import Missing
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Tracking:
 
 
 @contextmanager
-def mirrored(track: Tracking | None, folder: Path, config: Mapping[str, Any], parts: Parts) -> Iterator[None]:
+def mirrored(track: Tracking | None, folder: Path, config: Mapping[str, Any], missing: Missing) -> Iterator[None]:
     """Mirror what happens in this context; a mirror that cannot be closed costs a note.
 
     Args:
         track: Where to, None for nowhere.
         folder: Of the run.
         config: What W&B shows of the run.
-        parts: Gets the note.
+        missing: Gets the note.
     """
     if track is None:
         yield
@@ -66,5 +66,5 @@ def mirrored(track: Tracking | None, folder: Path, config: Mapping[str, Any], pa
         yield
         code = 0
     finally:
-        with parts.trying("whole mirror on Weights & Biases"):
+        with missing.trying("whole mirror on Weights & Biases"):
             run.finish(exit_code=code)

@@ -15,12 +15,13 @@ from stable_baselines3.sac.policies import SACPolicy
 from acclimate.agents.agent import Agent
 from acclimate.agents.load import load
 from acclimate.errors import MisfitError, SourceError, UnsafeFileError
+from acclimate.evaluation.evaluate import evaluate
 from acclimate.methods.residual import Residual
 from acclimate.reports.report import read
 from acclimate.reports.wording import costs
 from acclimate.runs.finetune import finetune
 from acclimate.sb3.vocabulary import ALGORITHMS
-from tests.world import ARGUMENTS, Dot, agent, observations, recipe, same, task, weights
+from tests.world import ARGUMENTS, Dot, agent, linear, observations, recipe, same, task, weights
 
 
 class Own(ActorCriticPolicy):
@@ -106,3 +107,28 @@ def test_what_measuring_costs_is_foreseen_and_counted(name: str, tmp_path: Path)
     assert 0.6 * foreseen < report.steps_measured <= 1.1 * foreseen
     assert any("more than training takes" in line for line in said)
     assert dict(costs(report))["steps of measuring"].startswith(f"{taken - report.steps_charged:,}, not charged, ")
+
+
+@pytest.mark.parametrize("methods", [(), (Residual(width=4),)], ids=["stock", "residual"])
+def test_what_was_trained_and_not_kept_is_there_all_the_same(methods: tuple[Any, ...], tmp_path: Path) -> None:
+    few = recipe(methods=methods, evaluation={"judging_episodes": 19})
+    run = finetune(agent("ppo", normalize=True), task("ppo", offset=0.5), few, out=tmp_path / "run", progress=False)
+    assert (run.report.kept, run.report.too_few) == ("pretrained", True)
+    assert "the agent at the end of training, which was not kept, is in last/" in run.report.notes
+    last = load(tmp_path / "run" / "last")
+    assert (tmp_path / "run" / "last" / "agent.zip").exists() == (not methods)
+    assert last.normalizer is not None
+    assert not same(weights(last), weights(run.agent))
+    # It is the agent whose episodes the report shows as those of the end of training.
+    played = evaluate(last, task("ppo", offset=0.5), episodes=4)
+    assert run.report.target.last is not None
+    assert np.allclose(played.returns, run.report.target.last.returns, atol=1e-4)
+    assert same(weights(load(tmp_path / "run")), weights(run.agent))
+
+
+def test_where_the_tuned_agent_is_kept_there_is_no_other(tmp_path: Path) -> None:
+    """One that does nothing learns to push."""
+    asked = recipe(steps=1_200, warm_start={"learning_rate": 0.01})
+    run = finetune(linear(0.0), task("ppo", offset=1.0), asked, out=tmp_path / "run", progress=False)
+    assert run.report.kept == "tuned"
+    assert not (tmp_path / "run" / "last").exists()

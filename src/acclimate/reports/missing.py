@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 @dataclass
-class Parts:
+class Missing:
     """Makes what may be missing, and remembers what is."""
 
     notes: list[str] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Parts:
 @dataclass
 class _Trying(AbstractContextManager[None]):
     name: str
-    parts: Parts
+    missing: Missing
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -33,5 +33,5 @@ class _Trying(AbstractContextManager[None]):
         if not isinstance(error, Exception):
             return False
         said = " ".join(str(error).split()) or "no message"
-        self.parts.note(f"no {self.name}: {type(error).__name__}: {said}")
+        self.missing.note(f"no {self.name}: {type(error).__name__}: {said}")
         return True
