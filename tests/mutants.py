@@ -1,7 +1,7 @@
 """Break what README guarantees, one promise at a time, and see the test that holds it fail.
 
     python -m tests.mutants            # all of them: a line each, and exit code 1 if one survives
-    python -m tests.mutants judging    # those whose name contains this
+    python -m tests.mutants kept       # those of promises whose name contains this
 
 Each is made in a copy of `src`, where one expression is replaced; its test must pass without it and fail with it.
 """
@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 class Mutant:
     """One promise broken."""
 
+    promise: str
+    """The one in README."""
     name: str
     file: str
     """Below `src/acclimate`."""
@@ -37,105 +39,120 @@ JUDGING, FINETUNE = "unit/runs/test_judging.py", "unit/runs/test_finetune.py"
 JUDGED = "self.case.recipe.evaluation.judging_episodes, JUDGING_SEED"
 MUTANTS = (
     Mutant(
-        "judging: keeping by the mean alone",
+        "The kept agent",
+        "keeping by the mean alone",
         "runs/judging.py",
-        "return low > 0, ",
-        "return gains.mean() > 0, ",
+        "low = sure_gain(gains)",
+        "low = gains.mean()",
         f"{JUDGING}::test_a_mean_that_may_be_chance_keeps_nothing",
     ),
     Mutant(
-        "judging: a normal bound",
+        "The kept agent",
+        "a normal bound",
         "runs/judging.py",
         "low = sure_gain(gains)",
         "low = gains.mean() - 1.645 * gains.std(ddof=1) / asked**0.5",
         f"{JUDGING}::test_a_deep_fall_among_small_gains_keeps_nothing",
     ),
     Mutant(
-        "judging: on the episodes that chose",
+        "The kept agent",
+        "on the episodes that chose",
         "runs/episodes.py",
         JUDGED,
         JUDGED.replace("JUDGING_SEED", "CHOOSING_SEED"),
         f"{JUDGING}::test_what_judges_is_what_was_asked_for_and_has_chosen_nothing",
     ),
     Mutant(
-        "judging: on the episodes of the measurements",
+        "The kept agent",
+        "on the episodes of the measurements",
         "runs/episodes.py",
         JUDGED,
         JUDGED.replace("JUDGING_SEED", "SELECTION_SEED"),
         f"{JUDGING}::test_what_judges_is_what_was_asked_for_and_has_chosen_nothing",
     ),
     Mutant(
-        "judging: on 5 episodes",
+        "The kept agent",
+        "on 5 episodes",
         "runs/episodes.py",
         JUDGED,
         "5, JUDGING_SEED",
         f"{JUDGING}::test_what_judges_is_what_was_asked_for_and_has_chosen_nothing",
     ),
     Mutant(
-        "judging: too few are enough",
+        "The kept agent",
+        "too few are enough",
         "statistics/judgement.py",
         "FEWEST = 20",
         "FEWEST = 2",
         f"{JUDGING}::test_below_twenty_episodes_nothing_is_judged",
     ),
     Mutant(
-        "judging: both agents judged",
+        "The kept agent",
+        "both agents judged",
         "runs/judging.py",
         "{name: lambda one=one: play.choosing(trained.show(one))",
         "{name: lambda one=one: play.judging(trained.show(one))",
         f"{JUDGING}::test_one_is_chosen_by_episodes_that_judge_nothing",
     ),
     Mutant(
-        "charging: rollouts of methods are free",
+        "Every step is charged",
+        "rollouts of methods are free",
         "training/job.py",
         "self.job.charged + self.steps + self.seam.tuner.context.charged",
         "self.job.charged + self.steps",
         f"{FINETUNE}::test_every_step_that_is_charged_was_taken",
     ),
     Mutant(
-        "charging: the probe is free",
+        "Every step is charged",
+        "the probe is free",
         "training/job.py",
         "self.job.charged + self.steps + self.seam.tuner.context.charged",
         "self.steps + self.seam.tuner.context.charged",
         f"{FINETUNE}::test_every_step_that_is_charged_was_taken",
     ),
     Mutant(
-        "pairing: each episode has a seed of its own",
+        "Paired evaluation",
+        "each episode has a seed of its own",
         "evaluation/evaluate.py",
         "slot.begin(episode, seed + episode)",
         "slot.begin(episode, None)",
         "unit/evaluation/test_evaluate.py",
     ),
     Mutant(
-        "files: written in place",
+        "Your files",
+        "written in place",
         "files/atomic.py",
         "os.replace(temporary, path)",
         "path.write_bytes(temporary.read_bytes()[:1])",
         "unit/files/test_atomic.py",
     ),
     Mutant(
-        "folders: claimed twice",
+        "Your files",
+        "claimed twice",
         "runs/folder.py",
         "if known.exists():\n            raise",
         "if False:\n            raise",
         "reliability/test_resume.py::test_another_recipe_a_finished_run_and_a_damaged_one",
     ),
     Mutant(
-        "engine: targets follow at half the rate",
+        "Fast, and the same",
+        "targets follow at half the rate",
         "engine/learning/targets.py",
         "self._moves += 1",
         "self._moves, tau = self._moves + 1, tau / 2",
         "laws/test_engine.py::test_the_engine_trains_as_sb3_does[sac-mlp-full]",
     ),
     Mutant(
-        "shifts: not checked to have taken effect",
+        "A shift is real",
+        "not checked to have taken effect",
         "tasks/task.py",
         "shift.verify(self._wrap(env), self._wrap(before))",
         "pass",
         "unit/shifts/test_every_shift.py::test_a_shift_that_a_wrapper_undoes_is_found_out",
     ),
     Mutant(
-        "safe loading: a call in a pickle is made",
+        "Safe loading",
+        "a call in a pickle is made",
         "files/pickles.py",
         "if not known or not name.isidentifier():",
         "if not name.isidentifier():",
@@ -185,10 +202,12 @@ def main() -> None:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     survived = 0
     for mutant in MUTANTS:
-        if wanted in mutant.name:
+        if wanted in mutant.promise:
             dead = killed(mutant)
             survived += not dead
-            print(f"{'killed' if dead else 'SURVIVED':<9} {mutant.name}, by {mutant.test}", flush=True)
+            print(
+                f"{'killed' if dead else 'SURVIVED':<9} {mutant.promise}: {mutant.name}, by {mutant.test}", flush=True
+            )
     raise SystemExit(1 if survived else 0)
 
 
