@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from acclimate.cli import main
-from acclimate.cli.options import import_from_here
 from acclimate.errors import SourceError
 from tests.cli.conftest import Call
 
@@ -143,29 +142,6 @@ def test_an_error_says_how_to_go_on(call: Call, agent: Path, tmp_path: Path, mon
     monkeypatch.setattr(sys.modules["acclimate.runs.finetune"], "finetune", broken)
     result = call("finetune", agent, "--env", "CartPole-v1", "--out", tmp_path / "run")
     assert line_of(result) == "acclimate: the file is damaged. With --resume the run goes on."
-
-
-def test_code_that_was_asked_for_may_lie_in_the_current_folder(
-    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The script `acclimate` finds it as `python -m acclimate` does."""
-    lines = ("import gymnasium as gym", "gym.register('Here-v0', 'gymnasium.envs.classic_control:CartPoleEnv')")
-    (tmp_path / "here_alone.py").write_text("\n".join(lines))
-    script = "import sys; sys.path = [p for p in sys.path if p]; from acclimate.cli import main; main()"
-    command = [sys.executable, "-P", "-c", script, "evaluate", str(agent), "--eval-episodes", "2", "--env"]
-    done = [
-        subprocess.run([*command, env], cwd=tmp_path, capture_output=True, text=True, check=False)
-        for env in ("here_alone:Here-v0", "Here-v0")
-    ]
-    assert [each.returncode for each in done] == [0, 2], done
-    assert "mean return" in done[0].stdout
-
-
-def test_the_current_folder_never_stands_before_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", ["installed"])
-    for _ in range(2):
-        import_from_here()
-    assert sys.path == ["installed", os.getcwd()]
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:

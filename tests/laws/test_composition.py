@@ -220,8 +220,18 @@ class Vacuous(Scale):
 
 @pytest.mark.parametrize("by", [-1.0, float("nan"), float("inf")])
 def test_a_scale_is_a_number_of_zero_or_more(by: float) -> None:
-    with pytest.raises(SurgeryError, match="`scale` on `q` scales a learning rate by"):
-        attach(Scale(by=by), {"q": network()})
+    @dataclass(frozen=True, kw_only=True)
+    class Own(Method):
+        """Computes its scale, which no check of a field sees."""
+
+        name: ClassVar[str] = "own"
+        family: ClassVar[str] = "learning-rate"
+
+        def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
+            return dict.fromkeys(net.parameters(), by)
+
+    with pytest.raises(SurgeryError, match="`own` on `q` scales a learning rate by"):
+        attach(Own(), {"q": network()})
 
 
 def test_a_module_penalty_and_what_it_sees() -> None:
