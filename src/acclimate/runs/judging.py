@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,7 +91,8 @@ def surely_better(case: Case, trained: Trained, found: Snapshot) -> Judged:
     gains = played["tuned"].returns - played["pretrained"].returns
     low = sure_gain(gains)
     said = f"at step {found.steps:,} it returns {gains.mean():+.4g} in {asked} judging episodes"
-    why = f"{said}, and {'' if low > 0 else 'not '}surely more (95 % bound {low:+.4g})"
+    bound = f"95 % bound {low:+.4g}" if math.isfinite(low) else "too few of its falls were seen for a bound"
+    why = f"{said}, and {'' if low > 0 else 'not '}surely more ({bound})"
     return Judged(low > 0, why, sum(each.steps for each in played.values()))
 
 

@@ -119,7 +119,9 @@ def test_a_mean_that_may_be_chance_keeps_nothing(monkeypatch: pytest.MonkeyPatch
 
 def test_a_deep_fall_among_small_gains_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A normal bound is above zero here."""
-    assert not judged(monkeypatch, [1.0] * 49 + [-10.0])[0]
+    better, why = judged(monkeypatch, [1.0] * 49 + [-10.0])
+    assert not better
+    assert why.endswith("and not surely more (too few of its falls were seen for a bound)")
 
 
 def test_below_twenty_episodes_nothing_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
