@@ -35,6 +35,7 @@ class Mutant:
     """Below `tests`; it must fail."""
 
 
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "nightly or not nightly")
 JUDGING, FINETUNE = "unit/runs/test_judging.py", "unit/runs/test_finetune.py"
 JUDGED = "self.case.recipe.evaluation.judging_episodes, JUDGING_SEED"
 MUTANTS = (
@@ -169,7 +170,7 @@ def passes(test: str, source: Path) -> bool:
     """
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{test}"],
+            [*PYTEST, f"tests/{test}"],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "TMPDIR": scratch},
             capture_output=True,

@@ -105,7 +105,8 @@ def from_dict(cls: type[T], data: Any, *, path: str = "recipe") -> T:
     try:
         return cls(**values)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        said = str(error)
+        raise ConfigError(said if said.startswith(path) else f"{path}: {said}") from error
 
 
 def _named(data: Any, fields: Mapping[str, Any], path: str) -> dict[str, Any]:

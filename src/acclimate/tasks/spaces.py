@@ -134,8 +134,7 @@ def bounds(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:
         for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
             yield from bounds(f"{name}[{index}]", one, other)
     elif isinstance(ours, Box) and ours.shape == theirs.shape:
-        close = np.isclose(ours.low, theirs.low, rtol=1e-5) & np.isclose(ours.high, theirs.high, rtol=1e-5)
-        axes = np.argwhere(~close)
+        axes = np.argwhere(~(_close(ours.low, theirs.low) & _close(ours.high, theirs.high)))
         if axes.size:
             first = tuple(axes[0])
             yield (
@@ -143,6 +142,13 @@ def bounds(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:
                 f"[{ours.low[first]:g}, {ours.high[first]:g}], environment [{theirs.low[first]:g}, "
                 f"{theirs.high[first]:g}] on the first; going on"
             )
+
+
+def _close(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Tell which bounds are the same; older environments write the largest float32 for none."""
+    none = 0.99 * float(np.finfo(np.float32).max)
+    open_ended = (np.abs(ours) > none) & (np.abs(theirs) > none) & (np.sign(ours) == np.sign(theirs))
+    return np.isclose(ours, theirs, rtol=1e-5) | open_ended
 
 
 def _axes(axes: np.ndarray) -> str:

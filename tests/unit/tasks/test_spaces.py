@@ -39,6 +39,7 @@ def check(ours: gym.Space, theirs: gym.Space) -> None:
         (box(3), box(3)),
         (box(3), box(3, dtype=np.float64)),
         (box(3, low=-np.inf, high=np.inf), box(3, low=-np.inf, high=np.inf)),
+        (box(3, low=-np.finfo(np.float32).max, high=np.finfo(np.float32).max), box(3, low=-np.inf, high=np.inf)),
         (box(4, 84, 84, low=0, high=255, dtype=np.uint8), box(84, 84, 4, low=0, high=255, dtype=np.uint8)),
         (Discrete(3), Discrete(3)),
         (MultiDiscrete([2, 3]), MultiDiscrete([2, 3])),
