@@ -155,7 +155,7 @@ FREEZES = {
 }
 """The cases that keep weights as they are, on each agent that they apply to."""
 
-_ON_POLICY = ("ppo", "a2c")
+_ON_POLICY = ("ppo", "a2c", "trpo")
 _VALUE_BASED = ("dqn", "qrdqn")
 
 
@@ -196,6 +196,7 @@ REFUSED: dict[str, Callable[[str], bool]] = {
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},
     "a2c": {"n_steps": 4},
+    "trpo": {"n_steps": 8, "batch_size": 4, "n_critic_updates": 2},
 }
 _OFF_POLICY = {"learning_starts": 4, "batch_size": 4, "buffer_size": 40}
 _ACTIONS = {"dqn": _CHOICE, "qrdqn": _CHOICE}

@@ -14,6 +14,7 @@ from torch.nn.utils import get_total_norm
 
 from acclimate.nets.modes import still
 from acclimate.seam.seam import Seam
+from acclimate.seam.trust_region import searches
 
 LATE = 5
 """Logged values that count as the latest."""
@@ -70,12 +71,13 @@ def trunk_cosine(model: Any, seam: Seam) -> float | None:
     """Return the cosine of the policy's and the critic's gradient on features that both train.
 
     The policy's is that of PPO's loss where its update begins (all ratios 1), which is A2C's at any time; the critic's
-    that of its squared error. None where nothing is shared, or where the critic alone trains it, as off-policy.
+    that of its squared error. None where nothing is shared, or where one alone trains it: the critic off-policy, the
+    actor in TRPO.
     """
     trunk = next((net for net in seam.tuner.nets if net.role == "trunk" and net.on_policy), None)
     buffer = getattr(model, "rollout_buffer", None)
     shared = [] if trunk is None else [p for p in trunk.parameters() if p.requires_grad]
-    if not shared or not isinstance(getattr(buffer, "observations", None), np.ndarray):
+    if not shared or searches(model) or not isinstance(getattr(buffer, "observations", None), np.ndarray):
         return None
     rows = np.linspace(0, buffer.buffer_size * buffer.n_envs - 1, ROWS).astype(int)
     place = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))

@@ -9,22 +9,31 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError, suggest
+from acclimate.methods.hold import Hold
+from acclimate.methods.kl import KLToPrior
+from acclimate.planning.recipe import Recipe
 from acclimate.sb3 import settings
 from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY
+from acclimate.seam import trust_region
+from acclimate.tuning.method import Method, chain
 
 ROLLOUT = 2048
 MINIBATCH = 64
+SEARCH = ("cg_max_steps", "cg_damping", "line_search_shrinking_factor", "line_search_max_iter")
+SEARCH += ("n_critic_updates", "normalize_advantage", "target_kl", "sub_sampling_factor")
+"""TRPO's own settings. They hold for lengths of steps that the policy takes, not for the world it takes them in."""
 
 
-def trainable_algorithm(agent: Agent) -> tuple[str, str | None]:
+def trainable_algorithm(agent: Agent, recipe: Recipe) -> tuple[str, str | None]:
     """Return the algorithm that tunes an agent, and a note where it is not the agent's own.
 
     Raises:
         ConfigError: The algorithm has no gradient to descend, or a kind of policy that cannot be tuned yet.
+        SurgeryError: A method cannot be applied to the agent.
     """
-    name = agent.algorithm
-    if name == "trpo":
-        return "ppo", "TRPO's actor step bypasses the optimizer: the agent is tuned as PPO, same networks"
+    name, asked = agent.algorithm, _asked(recipe)
+    if name == "trpo" and asked and (reason := trust_region.objection(agent.copy().model, chain(*asked))):
+        return "ppo", f"tuned as PPO, same networks: {reason}"
     if name in ON_POLICY | OFF_POLICY:
         return name, None
     if name == "ars":
@@ -34,8 +43,16 @@ def trainable_algorithm(agent: Agent) -> tuple[str, str | None]:
         )
     raise ConfigError(
         f"{name} agents (recurrent or masked) load, act and evaluate, but cannot be fine-tuned yet: "
-        f"tunable are {', '.join(sorted(ON_POLICY | OFF_POLICY | {'trpo'}))}."
+        f"tunable are {', '.join(sorted(ON_POLICY | OFF_POLICY))}."
     )
+
+
+def _asked(recipe: Recipe) -> tuple[Method, ...]:
+    """Return the methods of a recipe, those among them that its warm start asks for."""
+    wanted = recipe.warm_start
+    held = (Hold(steps=int(wanted.critic_warmup)),) if wanted.critic_warmup not in ("auto", 0) else ()
+    tied = (KLToPrior(weight=float(wanted.tie)),) if wanted.tie not in ("auto", 0) else ()
+    return (*held, *recipe.methods, *tied)
 
 
 def checked_overrides(algorithm: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,20 +86,26 @@ def _kept(saved: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def on_policy(
     algorithm: str, steps: int, n_envs: int, saved: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of a fresh PPO or A2C model, those of the recipe included."""
-    hyper = _kept(saved, "gamma", "gae_lambda", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq")
-    hyper["ent_coef"] = 0.0
+    """Return the arguments of a fresh PPO, A2C or TRPO model, those of the recipe included."""
+    hyper = _kept(saved, "gamma", "gae_lambda", "use_sde", "sde_sample_freq")
+    if algorithm == "trpo":
+        hyper |= _kept(saved, *SEARCH)
+    else:
+        hyper |= {**_kept(saved, "vf_coef", "max_grad_norm"), "ent_coef": 0.0}
     if algorithm == "a2c":
         return {**hyper, **_kept(saved, "n_steps", "use_rms_prop", "normalize_advantage"), **overrides}
     n_steps = overrides.get("n_steps", rollout_length(steps, n_envs))
     size = n_steps * n_envs
-    batch = max(divisor for divisor in range(1, MINIBATCH + 1) if size % divisor == 0)
-    hyper |= {"n_steps": n_steps, "batch_size": max(batch, 2), "n_epochs": 10, "clip_range": 0.2}
+    most = saved.get("batch_size", 2 * MINIBATCH) if algorithm == "trpo" else MINIBATCH
+    batch = max(divisor for divisor in range(1, min(most, size) + 1) if size % divisor == 0)
+    hyper |= {"n_steps": n_steps, "batch_size": max(batch, 2)}
+    if algorithm == "ppo":
+        hyper |= {"n_epochs": 10, "clip_range": 0.2}
     return {**hyper, **overrides}
 
 
 def rollout_length(steps: int, n_envs: int) -> int:
-    """Return a PPO rollout length per environment, near 2048 in all, that wastes little of `steps`.
+    """Return a PPO or TRPO rollout length per environment, near 2048 in all, that wastes little of `steps`.
 
     SB3 trains in whole rollouts. The length is a multiple that minibatches of 64 divide; among the counts of
     rollouts near the wanted one, the one that leaves the fewest steps unused is taken.

@@ -87,6 +87,11 @@ def learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], easy
         return float(wanted), "asked for"
     if algorithm in OFF_POLICY:
         return (number, "as saved") if number is not None else (3e-4, "the file holds a function; 3e-4 instead")
+    if algorithm == "trpo":
+        why = (
+            "of the critic" if number is not None else "of the critic: the file holds a function; SB3's default instead"
+        )
+        return (1e-3 if number is None else number), why
     if algorithm == "a2c":
         return 7e-4, "A2C's ordinary rate: the rates of late pretraining are too small for a changed world"
     if easy:
@@ -116,13 +121,15 @@ def temperature(recipe: Recipe, situation: Situation, easy: bool) -> tuple[float
     return situation.temperature, f"opened from {share} of the greatest entropy: pretraining had used it up"
 
 
-def tie(recipe: Recipe, easy: bool) -> tuple[float, str]:
+def tie(recipe: Recipe, algorithm: str, easy: bool) -> tuple[float, str]:
     """Decide where the fading KL tie to the prior begins; 0 is none."""
     wanted = recipe.warm_start.tie
     if wanted != "auto":
         return float(wanted), "asked for"
     if recipe.methods:
         return 0.0, "the recipe names its methods"
+    if algorithm == "trpo":
+        return 0.0, "TRPO's actor has no loss to join; its trust region ties each step to the one before"
     if easy:
         return 0.5, "little was lost in the changed world: stay near the prior at first"
     return 0.0, "the prior is not a teacher in this world"
@@ -138,6 +145,8 @@ def critic_warmup(recipe: Recipe, algorithm: str, steps: int, rollout: int) -> t
                 "critic: leave it out."
             )
         return int(wanted), "asked for"
+    if algorithm == "trpo":
+        return 0, "TRPO's actor cannot wait; its critic takes its steps right after each of the actor's"
     if algorithm in ON_POLICY:
         wait = min(WARMUP_ROLLOUTS * ROLLOUT, int(WARMUP_SHARE * steps))
         if wait < rollout:

@@ -40,7 +40,7 @@ class Plan:
     """A recipe with nothing left open."""
 
     algorithm: str
-    """The algorithm that trains: the agent's own, or PPO for TRPO."""
+    """The algorithm that trains: the agent's own, or PPO for a TRPO agent with methods that TRPO has no place for."""
     steps: int
     """Target steps left for training after the probe's."""
     n_envs: int
@@ -68,8 +68,9 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
 
     Raises:
         ConfigError: The agent cannot be tuned, or an override is not an argument of its algorithm.
+        SurgeryError: A method cannot be applied to the agent.
     """
-    algorithm, note = trainable_algorithm(agent)
+    algorithm, note = trainable_algorithm(agent, recipe)
     choices: list[Choice] = [] if note is None else [Choice("algorithm", algorithm, note)]
     steps = _left(recipe, situation)
     n_envs = recipe.n_envs or (8 if algorithm in ON_POLICY else 1)
@@ -104,7 +105,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         normalizer=recipe.warm_start.normalizer,
         std=std,
         temperature=temperature,
-        tie=decide("tie to the prior", defaults.tie(recipe, easy)),
+        tie=decide("tie to the prior", defaults.tie(recipe, algorithm, easy)),
         prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
         critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm, steps, n_envs * length)),
         averaging=decide("averaging of weights", defaults.averaging(recipe, algorithm)),

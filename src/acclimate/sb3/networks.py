@@ -1,9 +1,9 @@
 """The trainable networks of a Stable-Baselines3 model.
 
-Roles: `actor` and `critic` (PPO, A2C, SAC, TD3, DDPG, TQC, CrossQ) or `q` (DQN, QR-DQN). Where actor and
+Roles: `actor` and `critic` (PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, CrossQ) or `q` (DQN, QR-DQN). Where actor and
 critic read the same features extractor and it has weights, these are a network of their own, the `trunk`, so
 that a method on the actor does not change the critic by the way. Paths are those of SB3's own modules. The
-`log_std` of PPO and A2C is part of the actor.
+`log_std` of PPO, A2C and TRPO is part of the actor.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _find(model: BaseAlgorithm) -> tuple[Net, ...]:
         return (_single(policy.quantile_net, policy.quantile_net_target, _mean_action_values, "quantile_net"),)
     raise SurgeryError(
         f"{type(model).__name__} with {type(policy).__name__}: its networks are not known to the methods; "
-        "fine-tune PPO, A2C, SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with an MLP or CNN policy"
+        "fine-tune PPO, A2C, TRPO, SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with an MLP or CNN policy"
     )
 
 

@@ -11,13 +11,12 @@ During an update
 
 In a rollout, where a method acts, what it decides takes the place of the sampled action.
 
-That serves every algorithm that trains by optimizer steps.
+That serves every algorithm that trains by optimizer steps, and of TRPO all but the actor's step (`trust_region`).
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -25,17 +24,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch.nn import Parameter
 from torch.utils.hooks import RemovableHandle
 
-from acclimate.errors import SurgeryError, TrainingError
+from acclimate.errors import TrainingError
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import View
+from acclimate.sb3.logged import logged
 from acclimate.sb3.networks import find
 from acclimate.sb3.optimizers import follow, optimizers
 from acclimate.sb3.saved import check_saved
+from acclimate.seam import trust_region
 from acclimate.seam.decisions import Decisions, mark_acting
 from acclimate.seam.minibatches import refuse_untappable, tapped
 from acclimate.seam.subclass import Engine, reached
@@ -78,14 +78,11 @@ class Seam:
         Raises:
             SurgeryError: if the model's training cannot be reached, or the method cannot be applied to it.
         """
-        if isinstance(model, TRPO):
-            raise SurgeryError(
-                "TRPO steps its actor past the optimizer, where no method reaches it; tune the agent as PPO"
-            )
         refuse_untappable(model, method)
         self.model = model
         self.total_steps = total_steps
         self.tuner = Tuner(method, find(model), context=context, seen_as=seen_as)
+        trust_region.check(model, self.tuner.composition)
         self._optimizers = dict(optimizers(model, self.tuner.nets))
         self._groups = {name: self.tuner.adopt(optimizer) for name, optimizer in self._optimizers.items()}
         self._orders = {name: list(groups.original) for name, groups in self._groups.items()}
@@ -246,11 +243,14 @@ class Seam:
         for groups in self._groups.values():
             groups.optimizer.zero_grad = self._zero_grad(groups)  # type: ignore[method-assign]
         try:
-            with tapped(
-                self.model,
-                self._see,
-                change=self.tuner.composition.minibatch if self._changes else None,
-                own=self.decisions.own,
+            with (
+                trust_region.trained_alone(self.model),
+                tapped(
+                    self.model,
+                    self._see,
+                    change=self.tuner.composition.minibatch if self._changes else None,
+                    own=self.decisions.own,
+                ),
             ):
                 yield
         finally:
@@ -289,8 +289,7 @@ class Seam:
         signals.progress = min(signals.env_steps / total, 1.0) if total > 0 else 0.0
 
     def _read_log(self) -> None:
-        logged = self.model.logger.name_to_value
         for name in ("approx_kl", "explained_variance"):
-            value = logged.get(f"train/{name}")
-            if value is not None and math.isfinite(value):
-                setattr(self.signals, name, float(value))
+            value = logged(self.model.logger, name)
+            if value is not None:
+                setattr(self.signals, name, value)

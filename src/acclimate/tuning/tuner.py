@@ -58,7 +58,7 @@ class Tuner:
         """
         self.context = context or Context()
         self.signals = signals or Signals()
-        self.nets = _with_references(nets, seen_as)
+        self.nets = referenced(nets, seen_as)
         self.composition = Composition(method, self.nets, self.context, self.signals)
         self.scales: dict[Parameter, float] = {}
         self._adopted: list[Groups] = []
@@ -241,8 +241,8 @@ class Tuner:
         groups.forget(self.signals.forget)
 
 
-def _with_references(nets: Iterable[Net], seen_as: View | None) -> tuple[Net, ...]:
-    """Give every network its frozen copy; networks in one module share one."""
+def referenced(nets: Iterable[Net], seen_as: View | None) -> tuple[Net, ...]:
+    """Give every network its frozen copy, before any method changes it; networks in one module share one."""
     nets = tuple(nets)
     modules: dict[int, nn.Module] = {id(net.module): net.module for net in nets}
     copies = {key: frozen_copy(module) for key, module in modules.items()}

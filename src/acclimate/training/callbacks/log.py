@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+
+from acclimate.sb3.logged import logged
 
 KEYS = ("approx_kl", "clip_fraction", "explained_variance", "std", "ent_coef", "actor_loss", "critic_loss", "loss")
 EVERY = 50
@@ -30,6 +31,6 @@ class TrainingLog(BaseCallback):
         if not hasattr(self.model, "rollout_buffer") and self._calls % EVERY:
             return
         for key in KEYS:
-            value = self.logger.name_to_value.get(f"train/{key}")
-            if value is not None and np.isfinite(value):
-                self.values[key].append(float(value))
+            value = logged(self.logger, key)
+            if value is not None:
+                self.values[key].append(value)
