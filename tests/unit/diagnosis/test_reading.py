@@ -107,7 +107,7 @@ def test_the_cosine_on_a_shared_trunk() -> None:
     assert trunk_cosine(model, seam) == pytest.approx(float(expected), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["ppo-mlp", "sac-cnn-shared", "ppo-cnn-separate"])
+@pytest.mark.parametrize("name", ["ppo-mlp", "sac-cnn-shared", "ppo-cnn-separate", "trpo-cnn"])
 def test_without_a_trunk_of_both_there_is_no_cosine(name: str) -> None:
     model = tiny(name)
     assert trunk_cosine(model, Seam(model, chain())) is None

@@ -9,6 +9,7 @@ import pytest
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
+from acclimate.methods.kl import KLToPrior
 from acclimate.planning import defaults
 from acclimate.planning.plan import Plan, make_plan
 from acclimate.planning.probe import Situation
@@ -124,10 +125,20 @@ def test_a_saved_learning_rate_that_is_a_function_is_never_run() -> None:
         made(given, warm_start={"learning_rate": "saved"})
 
 
-def test_trpo_is_tuned_as_ppo_and_says_so() -> None:
-    found = made(agent("trpo", steps=0))
-    assert found.algorithm == "ppo"
-    assert "tuned as PPO" in why(found, "algorithm")
+@pytest.mark.parametrize("situation", [EASY, HARD, {}])
+def test_trpo_is_trained_by_trpo_and_by_ppo_where_a_method_needs_it(situation: dict[str, Any]) -> None:
+    given = agent("trpo", steps=0, learning_rate=2e-3, target_kl=0.03)
+    found = made(given, situation)
+    assert (found.algorithm, found.tie, found.critic_warmup) == ("trpo", 0.0, 0)
+    assert found.hyperparameters["learning_rate"] == 2e-3
+    assert found.hyperparameters["target_kl"] == 0.03
+    assert found.n_envs * found.hyperparameters["n_steps"] % found.hyperparameters["batch_size"] == 0
+    assert not {"ent_coef", "n_epochs", "clip_range"} & set(found.hyperparameters)
+    tied = made(given, situation, methods=(KLToPrior(),))
+    assert tied.algorithm == "ppo"
+    assert why(tied, "algorithm").startswith("tuned as PPO, same networks: `kl` adds to the actor's loss")
+    with pytest.raises(ConfigError, match="TRPO has no argument `clip_range`"):
+        made(given, situation, algorithm={"clip_range": 0.1})
 
 
 def test_the_probes_steps_are_part_of_what_fills_the_buffer() -> None:

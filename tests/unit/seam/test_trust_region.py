@@ -40,7 +40,7 @@ WHY = {case: why for why, cases in OBJECTIONS.items() for case in cases}
 NO_BUFFER = ("offline", "offline/discrete", "offline/image", "policy-expansion")
 """Those that no on-policy algorithm has a place for."""
 WORK = [case for case in METHODS if case not in WHY and case not in NO_BUFFER]
-SHOWN = ("freeze", "lora", "dropout/all", "jump-start", "film")
+SHOWN = ("freeze", "dropout/all", "jump-start")
 """What differs most; the others run nightly on all of the agents."""
 PAIRS = [
     pair if name == "trpo-mlp" or case in SHOWN else pytest.param(*pair, marks=pytest.mark.nightly)

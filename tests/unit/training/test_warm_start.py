@@ -189,7 +189,8 @@ def test_weights_that_do_not_fit_are_an_error_and_close_the_environments() -> No
 
 
 def test_a_plan_names_its_algorithm(start: Start) -> None:
-    started = start(agent("trpo"))
-    assert type(started.model).__name__ == "PPO"
-    assert isinstance(make_plan(agent("trpo"), recipe(), Situation()), Plan)
-    assert started.prior.algorithm == "ppo"
+    for asked, algorithm in ((recipe(), "trpo"), (recipe(warm_start={"tie": 0.1}), "ppo")):
+        started = start(agent("trpo"), asked)
+        assert type(started.model).__name__ == algorithm.upper()
+        assert isinstance(make_plan(agent("trpo"), asked, Situation()), Plan)
+        assert started.prior.algorithm == algorithm
