@@ -146,7 +146,7 @@ def nan_after_60(dot: Dot) -> float:
     return float("nan") if dot.total > 60 else 0.0
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac", "td3", "dqn"])
+@pytest.mark.parametrize("name", ["ppo", "trpo", "sac", "td3", "dqn"])
 @pytest.mark.parametrize("cause", ["weights", "rewards"])
 def test_numbers_that_are_none_end_a_run_with_the_last_good_agent(name: str, cause: str, tmp_path: Path) -> None:
     poisoned = cause == "weights"
