@@ -148,6 +148,7 @@ def test_the_phases_and_their_order() -> None:
     assert tuner.signals.updates == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 2.0]), min_size=1, max_size=4))
 def test_scales_multiply_and_zero_wins(factors: list[float]) -> None:
     q = network()
