@@ -106,8 +106,8 @@ def test_the_engine_trains_as_sb3_does(name: str, case: str) -> None:
         return
     # A unit that is about to bend, or a step whose size does not tell of its gradient's: SB3 is no nearer to itself.
     # How far it goes depends on the disturbance; the furthest counts, of as many as it takes to meet what the engine's
-    # rounding met, and of twelve at most. Statistics of 8 rows magnify what each update rounds otherwise, and a unit may
-    # bend at any of them, so only the first three are disturbed once alone.
+    # rounding met, and of twelve at most. Statistics of 8 rows magnify what each update rounds otherwise, and a unit
+    # may bend at any of them, so only the first three are disturbed once alone.
     each, own = "batchnorm" in case, dict.fromkeys(unlike, 0.0)
     apart = {key: float((ours[key] - theirs[key]).abs().max()) for key in unlike}
     for seed in range(1, DISTURBED + 1):
