@@ -7,7 +7,7 @@ import inspect
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from acclimate.errors import SourceError, suggest
+from acclimate.errors import ConfigError, SourceError, suggest
 from acclimate.files import spaces as space_format
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.buffers import unset
 from acclimate.sb3.building import leave_compiler_out
+from acclimate.sb3.hindsight import Hindsight
 
 # What a model without an environment may ever fill with experience; a real environment gets the full buffers.
 IDLE_BUFFER_BYTES = 256 * 2**20
@@ -52,6 +53,8 @@ class Blueprint:
     action_space: spaces.Space
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     """Arguments of the algorithm that could be read as plain values."""
+    hindsight: Hindsight | None = None
+    """How its replay buffer draws goals, where it was trained with HER."""
 
     @property
     def algorithm_class(self) -> type[BaseAlgorithm]:
@@ -108,6 +111,8 @@ class Blueprint:
             arguments["train_freq"] = tuple(arguments["train_freq"])
         try:
             if env is not None:
+                if self.hindsight is not None and "replay_buffer_class" not in overrides:
+                    arguments = {**self.hindsight.arguments(), **arguments}
                 return cls(self.policy_class, env, device=device, **arguments)
             return self._build_idle(device, arguments)
         except _BUILD_ERRORS as error:
@@ -142,6 +147,10 @@ class Blueprint:
         if wanted is not None:
             model.buffer_size = wanted  # type: ignore[attr-defined]
             unset(model.replay_buffer)  # type: ignore[attr-defined]
+        if self.hindsight is not None:
+            # Such a buffer computes rewards by an environment: who gives the saved agent one gets both.
+            for name, value in self.hindsight.arguments().items():
+                setattr(model, name, value)
         return model
 
     def to_json(self) -> dict[str, Any]:
@@ -157,6 +166,7 @@ class Blueprint:
             "observation_space": space_format.to_json(self.observation_space),
             "action_space": space_format.to_json(self.action_space),
             "hyperparameters": self.hyperparameters,
+            **({} if self.hindsight is None else {"hindsight": asdict(self.hindsight)}),
         }
         try:
             return json.loads(json.dumps(data, default=_no_data))
@@ -182,15 +192,20 @@ class Blueprint:
             SourceError: The description is broken.
         """
         try:
+            space, hindsight = (
+                space_format.from_json(data["observation_space"], "observation_space"),
+                data.get("hindsight"),
+            )
             return cls(
                 algorithm=_text(data["algorithm"]),
                 policy=_text(data["policy"]),
                 policy_kwargs=dict(data["policy_kwargs"]),
-                observation_space=space_format.from_json(data["observation_space"], "observation_space"),
+                observation_space=space,
                 action_space=space_format.from_json(data["action_space"], "action_space"),
                 hyperparameters=dict(data["hyperparameters"]),
+                hindsight=None if hindsight is None else Hindsight.of(dict(hindsight), space, "hindsight"),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise SourceError(f"broken description of an agent ({error}); save the agent again.") from error
 
 

@@ -16,6 +16,7 @@ from acclimate.evaluation.transitions import Transitions
 from acclimate.formats import kinds
 from acclimate.formats.sb3 import replay
 from acclimate.formats.sb3.replay import NAMES
+from acclimate.sb3.hindsight import find_episodes, keeps_infos
 
 
 def carry(model: BaseAlgorithm, path: str) -> int:
@@ -109,9 +110,9 @@ def _own_units(model: BaseAlgorithm, actions: np.ndarray) -> np.ndarray:
 
 
 def replay_state(model: BaseAlgorithm) -> dict[str, np.ndarray] | None:
-    """Return the filled part of a replay buffer, None for on-policy algorithms."""
+    """Return the filled part of a replay buffer, None where there is none that arrays could hold."""
     buffer = getattr(model, "replay_buffer", None)
-    if not isinstance(buffer, ReplayBuffer):
+    if not isinstance(buffer, ReplayBuffer) or keeps_infos(buffer):
         return None
     end = buffer.buffer_size if buffer.full else buffer.pos
     state = {"pos": np.array(buffer.pos), "full": np.array(buffer.full)}
@@ -139,6 +140,7 @@ def restore_replay(model: BaseAlgorithm, state: dict[str, np.ndarray]) -> None:
         attribute, _, key = name.partition("/")
         stored = getattr(buffer, attribute)
         (stored[key] if key else stored)[: len(values)] = values
+    find_episodes(buffer)
 
 
 def _check(state: dict[str, np.ndarray], own: dict[str, np.ndarray], size: int) -> None:

@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +25,12 @@ from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan
 from acclimate.planning.recipe import Recipe
 from acclimate.sb3.counters import carry_counters, saved_names
+from acclimate.sb3.hindsight import keeps_infos
 from acclimate.sb3.normalizer import Normalizer, hold_observations, save_vec_normalize
 from acclimate.sb3.optimizers import follow
 from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY, VALUE_BASED
 from acclimate.training import replay
+from acclimate.training.goals import why_not
 
 Row = tuple[str, str]
 
@@ -71,15 +74,16 @@ def warm_start(
         SourceError: The pretrained weights do not fit the model (a policy class that was changed).
     """
     prior, recipe = as_algorithm(case.agent, plan.algorithm), case.recipe
+    carried: list[Row] = []
+    reset: list[Row] = []
+    buffer = _hindsight(prior, case, plan, probed, carried, reset)
     seed = training_seed(recipe.seed) + seed_offset
     apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
     venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart, late=True)
-    carried: list[Row] = []
-    reset: list[Row] = []
     try:
         normalize = _normalizer(prior, venv, recipe, plan, carried, reset)
         env = venv if normalize is None else normalize
-        fixed = {"env": env, "device": recipe.device, "seed": recipe.seed, "verbose": 0}
+        fixed = {"env": env, "device": recipe.device, "seed": recipe.seed, "verbose": 0, **buffer}
         model = prior.blueprint.build(**fixed, **plan.hyperparameters)
         graft(model, prior.methods)
         # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
@@ -110,6 +114,21 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
     model.policy.load_state_dict(agent.model.policy.state_dict(), strict=True)
     model.policy.set_training_mode(False)
     return agent.around(model, normalizer=agent.normalizer, blueprint=blueprint)
+
+
+def _hindsight(
+    prior: Agent, case: Case, plan: Plan, probed: Transitions | None, carried: list[Row], reset: list[Row]
+) -> dict[str, Any]:
+    """Return what replaces the replay buffer of an agent that was trained with hindsight, where that cannot go on."""
+    hindsight = prior.blueprint.hindsight
+    if hindsight is None or "replay_buffer_class" in plan.hyperparameters:
+        return {}
+    why = why_not(hindsight, case.task, probed)
+    if why is None:
+        carried.append(("hindsight", str(hindsight)))
+        return {}
+    reset.append(("hindsight", f"left out: {why}"))
+    return {"replay_buffer_class": None}
 
 
 def _normalizer(
@@ -177,7 +196,8 @@ def _fill(
     if recipe.warm_start.replay_buffer is not None:
         carried.append(("replay buffer", f"{replay.carry(model, recipe.warm_start.replay_buffer):,} transitions"))
         return
-    stored = replay.store(model, probed) if probed else 0
+    # What the probe saw besides, by which rewards are computed, was not kept.
+    stored = replay.store(model, probed) if probed and not keeps_infos(model.replay_buffer) else 0
     begins = f"begins with the probe's {stored:,} steps" if stored else "empty"
     by = f"the prior adds {plan.prior_steps:,}" if plan.prior_steps else "filled by the agent as it learns"
     reset.append(("replay buffer", f"{begins}: {by}, no uniformly random actions"))

@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
+from stable_baselines3.her.goal_selection_strategy import GoalSelectionStrategy
 
 from acclimate.errors import SourceError, suggest
 from acclimate.formats.sb3 import hyperparameters
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
+from acclimate.sb3.hindsight import STRATEGIES, Hindsight
 from acclimate.sb3.parts import Origin, Parts, parts_of
 
 
@@ -38,9 +41,20 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
         observation_space=copy.deepcopy(model.observation_space),
         action_space=copy.deepcopy(model.action_space),
         hyperparameters=settings,
+        hindsight=_hindsight(model),
     )
     known = origin or Origin(steps=int(model.num_timesteps))
     return parts_of(model, blueprint, origin=replace(known, unread=(*known.unread, *unread)))
+
+
+def _hindsight(model: BaseAlgorithm) -> Hindsight | None:
+    kwargs = dict(getattr(model, "replay_buffer_kwargs", None) or {})
+    if getattr(model, "replay_buffer_class", None) is not HerReplayBuffer:
+        return None
+    strategy = kwargs.get("goal_selection_strategy")
+    if isinstance(strategy, GoalSelectionStrategy):
+        kwargs["goal_selection_strategy"] = STRATEGIES[strategy.value]
+    return Hindsight.of(kwargs, model.observation_space, "replay_buffer_kwargs")
 
 
 def _policy_name(model: BaseAlgorithm) -> Any:

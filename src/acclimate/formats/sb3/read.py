@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from acclimate.files import tensors
 from acclimate.files.pickles import Made, Token
 from acclimate.files.plain import read_json
 from acclimate.files.spaces import from_record
-from acclimate.formats.sb3 import archive, belonging, hyperparameters, sidecar
+from acclimate.formats.sb3 import archive, belonging, hindsight, hyperparameters, sidecar
 from acclimate.formats.sb3 import legacy as layout
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
+from acclimate.sb3.hindsight import Hindsight
 from acclimate.sb3.parts import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 
-# The only serialized fields that are decoded; the rest (schedules, buffers, noise) never is.
+# The only serialized fields that are decoded, but for those of hindsight; the rest (schedules, noise) never is.
 _DECODED = ("observation_space", "action_space", "policy_class", "policy_kwargs")
 _SYSTEM_LINE = re.compile(r"^-?\s*(OS|Python|Stable-Baselines3|PyTorch|Numpy|Gym|Gymnasium|OpenAI Gym):\s*(.{1,80})$")
 _VERSION = re.compile(r"[\w.+-]{1,40}")
@@ -110,6 +111,7 @@ def _blueprint(data: dict[str, Any], path: Path) -> tuple[Blueprint, list[tuple[
     settings, skipped = hyperparameters.read(algorithm, data)
     if isinstance(observation_space, spaces.Dict) and settings.get("n_steps", 1) != 1 and "buffer_size" in settings:
         settings.pop("n_steps")
+    goals, left_out = goals_of(data, observation_space, where)
     blueprint = Blueprint(
         algorithm=algorithm,
         policy=alias,
@@ -117,8 +119,22 @@ def _blueprint(data: dict[str, Any], path: Path) -> tuple[Blueprint, list[tuple[
         observation_space=observation_space,
         action_space=_space(data, "action_space", where),
         hyperparameters=settings,
+        hindsight=goals,
     )
-    return blueprint, unread + skipped + _serialized(data, skipped)
+    done = {*_DECODED, *(name for name, _ in skipped + left_out), *(hindsight.FIELDS if goals else ())}
+    return blueprint, unread + skipped + left_out + _serialized(data, done)
+
+
+def goals_of(
+    data: Mapping[str, Any], space: spaces.Space, where: str
+) -> tuple[Hindsight | None, list[tuple[str, str]]]:
+    """Return how a zip's data says that the agent uses hindsight, and what of it was not taken.
+
+    Raises:
+        UnsafeFileError: It asks for something that no agent needs.
+        SourceError: It is broken.
+    """
+    return hindsight.read(*(_decode(data, name, where) for name in hindsight.FIELDS), space)
 
 
 def _decode(data: Mapping[str, Any], key: str, where: str) -> Any:
@@ -188,9 +204,8 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     raise SourceError(f"{where}: is {name}, which is no plain setting; pass trust=True to let SB3 import and run it.")
 
 
-def _serialized(data: Mapping[str, Any], known: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _serialized(data: Mapping[str, Any], done: Collection[str]) -> list[tuple[str, str]]:
     """Name the pickled fields that were left alone."""
-    done = {*_DECODED, *(name for name, _ in known)}
     left = [k for k, v in data.items() if isinstance(v, dict) and ":serialized:" in v and k not in done]
     return [(key[:60], "pickled, and never decoded") for key in left]
 

@@ -6,6 +6,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def read(path: Path) -> Parts:
         config=claims.config,
         unread=claims.refused,
     )
-    return live.read(model, origin)
+    parts = live.read(model, origin)
+    goals, _ = sb3.goals_of(data, model.observation_space, str(path))
+    return replace(parts, blueprint=replace(parts.blueprint, hindsight=goals))
 
 
 def _way_out(error: Exception, path: Path) -> str:

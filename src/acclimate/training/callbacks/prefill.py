@@ -5,6 +5,7 @@ from __future__ import annotations
 from stable_baselines3.common.callbacks import BaseCallback
 
 from acclimate.sb3.counters import updates_of
+from acclimate.sb3.hindsight import can_draw
 
 
 class PriorFirst(BaseCallback):
@@ -13,6 +14,7 @@ class PriorFirst(BaseCallback):
     SB3 itself fills the buffer by uniformly random actions for `learning_starts` steps, which forgets that the
     agent can act already (SB3 issues 435, 868 and 1916). WSRL (arXiv:2412.07762) warms up by the prior. The updates
     that the fill put off are made at twice the usual rate, so that the run has as many of them as it has steps for.
+    A buffer for hindsight has nothing to give before its first episode ends, however long that takes.
     """
 
     def __init__(self, steps: int, *, start: int = 0, updates: int = 0) -> None:
@@ -26,15 +28,20 @@ class PriorFirst(BaseCallback):
         super().__init__()
         self.steps, self.start, self.updates = steps, start, updates
         self._usual = 0
+        self._can_draw = self._waits = False
 
     def _on_training_start(self) -> None:
         self._usual = self.model.gradient_steps
+        self._can_draw = can_draw(self.model.replay_buffer)
+        self._waits = self.steps > 0 or not self._can_draw
         self._on_step()
 
     def _on_step(self) -> bool:
         taken = self.model.num_timesteps - self.start
-        if self.steps:
-            self.model.gradient_steps = self._rate(taken) if taken >= self.steps else 0
+        if self._waits:
+            self._can_draw = self._can_draw or can_draw(self.model.replay_buffer)
+            begun = taken >= self.steps and self._can_draw
+            self.model.gradient_steps = self._rate(taken) if begun else 0
         return True
 
     def _rate(self, taken: int) -> int:
