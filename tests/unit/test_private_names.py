@@ -71,6 +71,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "_update_info_buffer": ("engine/",),
         "_vec_normalize_env": ("engine/",),
         "_get_samples": ("seam/minibatches.py",),
+        "_current_ep_start": ("sb3/hindsight.py",),
         "_logger": ("engine/device/rehearsal.py",),
         # Of acting, saving and building.
         "_predict": ("sb3/counters.py",),
@@ -203,13 +204,14 @@ def of_torch() -> list[Any]:
 
 
 def of_sb3() -> list[Any]:
-    on, off = tiny.model("ppo"), tiny.model("dqn")
+    on, off, goals = tiny.model("ppo"), tiny.model("dqn"), tiny.model("her")
     written = io.BytesIO()
     on.save(written)
     files = dict.fromkeys(zipfile.ZipFile(written).namelist())
     arguments = dict(inspect.signature(DQN.__init__).parameters)
     vector = DummyVecEnv([lambda: tiny.world("ppo")])
-    return [on, off, on.policy, off.policy, off.replay_buffer, vector, files, arguments]  # type: ignore[attr-defined]
+    buffers = [off.replay_buffer, goals.replay_buffer]  # type: ignore[attr-defined]
+    return [on, off, on.policy, off.policy, *buffers, vector, files, arguments]
 
 
 def of_gymnasium() -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
-from stable_baselines3.her.goal_selection_strategy import KEY_TO_GOAL_STRATEGY
+from stable_baselines3.her.goal_selection_strategy import KEY_TO_GOAL_STRATEGY, GoalSelectionStrategy
 
 from acclimate.config import from_dict
 from acclimate.errors import ConfigError
@@ -44,8 +44,13 @@ class Hindsight:
         """
         if not isinstance(space, spaces.Dict) or not set(GOALS) <= set(space.spaces):
             return None
-        known = {field.name for field in fields(cls)}
-        return from_dict(cls, {name: value for name, value in kwargs.items() if name in known}, path=where)
+        known = {field.name: kwargs[field.name] for field in fields(cls) if field.name in kwargs}
+        strategy = known.get("goal_selection_strategy")
+        if isinstance(strategy, GoalSelectionStrategy):
+            known["goal_selection_strategy"] = STRATEGIES[strategy.value]
+        elif isinstance(strategy, str):
+            known["goal_selection_strategy"] = strategy.lower()
+        return from_dict(cls, known, path=where)
 
     def arguments(self) -> dict[str, Any]:
         """Return it as arguments of an SB3 algorithm."""

@@ -168,8 +168,10 @@ class Trained:
         agent, method = self.show(snapshot), self.job.method
         stock = method.foldable and not agent.methods
         model = self.seam.fold() if stock else self.seam.keep()
-        # Whoever trains on goes on as this run did, with a buffer of the agent's own size.
-        used = {name: value for name, value in self.job.plan.hyperparameters.items() if name != "buffer_size"}
+        # Whoever trains on goes on as this run did, with a buffer of the agent's own size. One for hindsight needs an
+        # episode before the first update, which nobody but us waits for without `learning_starts`.
+        own = {"buffer_size", *(() if agent.blueprint.hindsight is None else ("learning_starts",))}
+        used = {name: value for name, value in self.job.plan.hyperparameters.items() if name not in own}
         blueprint = replace(agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used})
         methods = () if stock else (*agent.methods, *kept(method))
         return agent.around(model, normalizer=agent.normalizer, methods=methods, blueprint=blueprint)

@@ -119,7 +119,7 @@ def as_algorithm(agent: Agent, algorithm: str) -> Agent:
 def _hindsight(
     prior: Agent, case: Case, plan: Plan, probed: Transitions | None, carried: list[Row], reset: list[Row]
 ) -> dict[str, Any]:
-    """Return what replaces the replay buffer of an agent that was trained with hindsight, where that cannot go on."""
+    """Return what takes the replay buffer's place where the agent was trained with hindsight and that cannot go on."""
     hindsight = prior.blueprint.hindsight
     if hindsight is None or "replay_buffer_class" in plan.hyperparameters:
         return {}

@@ -221,6 +221,7 @@ def test_numbers_that_are_none_are_found() -> None:
 @pytest.mark.parametrize("usual", [1, -1])
 def test_no_gradient_before_the_prior_has_filled_the_buffer_and_then_what_it_put_off(usual: int) -> None:
     trained = SimpleNamespace(num_timesteps=50, gradient_steps=usual, n_envs=1, _n_updates=7, get_env=lambda: None)
+    trained.replay_buffer = None
     trained.train_freq = TrainFreq(1, TrainFrequencyUnit.STEP)
     first = PriorFirst(3, start=50, updates=7)
     first.model = trained

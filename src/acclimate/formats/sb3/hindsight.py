@@ -38,4 +38,4 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Made) and str(value.what) == _STRATEGY and len(value.args) == 1:
         number = value.args[0]
         return STRATEGIES.get(number) if type(number) is int else None
-    return value.lower() if isinstance(value, str) else value
+    return value

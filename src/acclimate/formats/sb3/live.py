@@ -10,13 +10,12 @@ import numpy as np
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq
-from stable_baselines3.her.goal_selection_strategy import GoalSelectionStrategy
 
 from acclimate.errors import SourceError, suggest
 from acclimate.formats.sb3 import hyperparameters
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
-from acclimate.sb3.hindsight import STRATEGIES, Hindsight
+from acclimate.sb3.hindsight import Hindsight
 from acclimate.sb3.parts import Origin, Parts, parts_of
 
 
@@ -48,13 +47,9 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
 
 
 def _hindsight(model: BaseAlgorithm) -> Hindsight | None:
-    kwargs = dict(getattr(model, "replay_buffer_kwargs", None) or {})
     if getattr(model, "replay_buffer_class", None) is not HerReplayBuffer:
         return None
-    strategy = kwargs.get("goal_selection_strategy")
-    if isinstance(strategy, GoalSelectionStrategy):
-        kwargs["goal_selection_strategy"] = STRATEGIES[strategy.value]
-    return Hindsight.of(kwargs, model.observation_space, "replay_buffer_kwargs")
+    return Hindsight.of(model.replay_buffer_kwargs or {}, model.observation_space, "replay_buffer_kwargs")  # type: ignore[attr-defined]
 
 
 def _policy_name(model: BaseAlgorithm) -> Any:
