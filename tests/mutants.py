@@ -115,8 +115,8 @@ MUTANTS = (
         "Paired evaluation",
         "each episode has a seed of its own",
         "evaluation/evaluate.py",
-        "slot.begin(episode, seed + episode)",
-        "slot.begin(episode, None)",
+        "slot.begin(seed)",
+        "slot.begin(None)",
         "unit/evaluation/test_evaluate.py",
     ),
     Mutant(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import gymnasium as gym
 import imageio.v3
 import pytest
 
@@ -102,3 +104,23 @@ def test_the_demo_is_a_shipped_agent_in_a_changed_world(call: Call, called: Simp
     assert len(called.task.shifts) == 1
     assert called.recipe.seed == 2
     assert called.out == tmp_path / "demo"
+
+
+def test_evaluate_prints_success_where_the_world_tells_it(call: Call, agent: Path) -> None:
+    class Steady(gym.Wrapper):
+        def step(self, action: Any) -> Any:
+            *rest, info = super().step(action)
+            return *rest, info | {"is_success": True}
+
+    gym.register("Steady-v0", entry_point=lambda **more: Steady(gym.make("CartPole-v1", **more)))
+    try:
+        flags = ("evaluate", agent, "--env", "Steady-v0", "--eval-episodes", 4)
+        facts = json.loads(call(*flags, "--json").stdout)
+        assert facts["successes"] == [True] * 4
+        assert facts["success"] == 1.0
+        # Wilson's lower end of n of n is n / (n + z^2).
+        assert facts["success_ci95"] == pytest.approx([4 / (4 + 1.959964**2), 1.0])
+        assert "success in 100.0 % of 4 episodes [51.0, 100.0] (Wilson's 95 % interval)" in call(*flags).stdout
+    finally:
+        del gym.registry["Steady-v0"]
+    assert "success" not in call("evaluate", agent, "--eval-episodes", 2).stdout

@@ -110,7 +110,7 @@ BAD: dict[str, tuple[type[AcclimateError], str, Bad]] = {
     ),
     "a world that raises in training": (
         TaskError,
-        "the environment Dying raised ZeroDivisionError: wheel came off",
+        r"Dying, episode \d+ \(.*seed \d+\), step \d+, raised ZeroDivisionError: wheel came off",
         lambda out: finetune(agent("ppo"), Task(Dying), recipe(n_envs=1), out=out),
     ),
     "a world that cannot be made": (

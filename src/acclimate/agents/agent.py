@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.agents.assembly import assemble
 from acclimate.agents.predict.shortcut import Shortcut
+from acclimate.errors import ConfigError
 from acclimate.formats import writers
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer, Observation
@@ -78,6 +79,11 @@ class Agent:
         return self.blueprint.action_space
 
     @property
+    def masked(self) -> bool:
+        """Whether it chooses among the actions that an environment's `action_masks()` allows."""
+        return self.algorithm == "maskable_ppo"
+
+    @property
     def device(self) -> torch.device:
         """Where its networks live."""
         return self.model.device
@@ -93,6 +99,7 @@ class Agent:
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """Return actions for raw observations, and the state of a recurrent policy.
 
@@ -101,9 +108,14 @@ class Agent:
             state: What the last call returned, for a recurrent policy.
             episode_start: Which of the batch begin an episode, shape (batch,).
             deterministic: The most likely action instead of a sample.
+            action_masks: Which actions are allowed, for a `masked` agent; shape (choices,) or (batch, choices).
         """
-        self._shortcut = self._shortcut.serving(self.model)
         scaled = self._scaled(obs)
+        if action_masks is not None:
+            if not self.masked:
+                raise ConfigError(f"a {self.algorithm} agent takes no `action_masks`; leave them out")
+            return self.model.predict(scaled, state, episode_start, deterministic, action_masks=action_masks)
+        self._shortcut = self._shortcut.serving(self.model)
         actions = self._shortcut.act(scaled, deterministic)
         return self.model.predict(scaled, state, episode_start, deterministic) if actions is None else (actions, state)
 

@@ -21,6 +21,7 @@ from acclimate.cli.options import AGENT, JSON, TASK, load_pair, print_json
 def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: bool, **flags: Any) -> None:
     """Play seeded episodes and print the mean raw return with its 95 % interval.
 
+    Where the environment tells of success by info["is_success"], its share is printed as well.
     Episode i starts from seed + i, so that two agents are compared episode by episode.
     """
     from acclimate.evaluation.evaluate import evaluate as play
@@ -35,11 +36,17 @@ def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: b
         "mean_length": float(result.lengths.mean()),
         "first_seed": seed,
     }
+    told = {} if result.successes is None else {"successes": result.successes.tolist()}
     if as_json:
-        print_json({**facts, "returns": result.returns.tolist(), "lengths": result.lengths.tolist()})
+        print_json({**facts, "returns": result.returns.tolist(), "lengths": result.lengths.tolist(), **told})
         return
     low, high = facts["ci95"]
     click.echo(
         f"{facts['task']}: mean return {facts['mean']:.1f} [{low:.1f}, {high:.1f}], iqm {facts['iqm']:.1f}, "
         f"{episodes} episodes of {facts['mean_length']:.0f} steps, seeds {seed} to {seed + episodes - 1}"
     )
+    if (success := result.success) is not None:
+        click.echo(
+            f"success in {100 * success.value:.1f} % of {success.n} episodes "
+            f"[{100 * success.low:.1f}, {100 * success.high:.1f}] (Wilson's 95 % interval)"
+        )

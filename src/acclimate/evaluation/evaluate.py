@@ -8,11 +8,12 @@ the agent's observation normaliser stays as it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypedDict
+from itertools import count
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,15 @@ from numpy.typing import NDArray
 from acclimate.agents.agent import Agent
 from acclimate.config import convert
 from acclimate.errors import ConfigError, shown
+from acclimate.evaluation.lasting import Lasting
 from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED, check_seed
 from acclimate.evaluation.slot import Slot
 from acclimate.evaluation.transitions import Transitions
 from acclimate.statistics.bootstrap import paired_difference, stratified_bootstrap
 from acclimate.statistics.estimates import Estimate, Floats, iqm, mean
+from acclimate.statistics.proportions import paired_proportions, proportion
+from acclimate.tasks.contract import Contract
 from acclimate.tasks.spaces import SpaceWarning, check_spaces
 from acclimate.tasks.task import Task
 
@@ -42,6 +46,8 @@ class Summary(TypedDict):
     std: float
     episodes: int
     seeds: int
+    success: NotRequired[float]
+    success_ci95: NotRequired[list[float]]
 
 
 @dataclass(frozen=True)
@@ -56,15 +62,26 @@ class Evaluation:
     """What each episode was reset with."""
     deterministic: bool = True
     """Whether the agent acted without sampling."""
+    successes: NDArray[np.object_] | None = None
+    """Whether each episode ended in success, by its last `info["is_success"]`; None where an episode did not tell, and
+    altogether where none did."""
 
     @cached_property
     def interval(self) -> Estimate:
         """The mean return with its 95 % bootstrap interval over the episodes."""
         return stratified_bootstrap(self.returns)
 
+    @cached_property
+    def success(self) -> Estimate | None:
+        """The share of successes among the episodes that tell, with Wilson's 95 % interval; None where none does."""
+        return None if self.successes is None else proportion([each for each in self.successes if each is not None])
+
     def summary(self) -> Summary:
-        """Return mean, interquartile mean, the mean's 95 % interval (NaN for one episode), spread, counts."""
-        return {
+        """Return mean, interquartile mean, the mean's 95 % interval (NaN for one episode), spread, counts.
+
+        Where the environment tells it, the share of successes and its interval as well.
+        """
+        summary: Summary = {
             "mean": float(mean(self.returns)),
             "iqm": float(iqm(self.returns)),
             "ci95": [self.interval.low, self.interval.high],
@@ -72,6 +89,9 @@ class Evaluation:
             "episodes": len(self.returns),
             "seeds": 1,
         }
+        if self.success is not None:
+            summary["success"], summary["success_ci95"] = self.success.value, [self.success.low, self.success.high]
+        return summary
 
     @property
     def steps(self) -> int:
@@ -81,7 +101,8 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return the episodes as JSON-able data."""
         arrays = {name: getattr(self, name).tolist() for name in ("returns", "lengths", "seeds")}
-        return {**arrays, "deterministic": self.deterministic}
+        told = {} if self.successes is None else {"successes": self.successes.tolist()}
+        return {**arrays, "deterministic": self.deterministic, **told}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -93,11 +114,14 @@ class Evaluation:
         """
         returns = convert(tuple[float, ...], data["returns"], "returns")
         counts = {name: convert(tuple[int, ...], data[name], name) for name in ("lengths", "seeds")}
-        if not returns or any(len(column) != len(returns) for column in counts.values()):
-            raise ConfigError("returns, lengths and seeds are not of the same episodes")
+        told = convert(tuple[bool | None, ...] | None, data.get("successes"), "successes")
+        columns = [*counts.values(), *(() if told is None else (told,))]
+        if not returns or any(len(column) != len(returns) for column in columns):
+            raise ConfigError("returns, lengths, seeds and successes are not of the same episodes")
         return cls(
             returns=np.array(returns, dtype=np.float64),
             deterministic=convert(bool, data["deterministic"], "deterministic"),
+            successes=_told(told or ()),
             **{name: np.array(column, dtype=np.int64) for name, column in counts.items()},
         )
 
@@ -107,9 +131,31 @@ class Evaluation:
         Raises:
             ConfigError: If the two were not played on the same seeds.
         """
+        self._same_episodes(other)
+        return paired_difference(self.returns, other.returns)
+
+    def success_minus(self, other: Evaluation) -> Estimate | None:
+        """Return the difference to another agent's share of successes, over the episodes that tell it of both.
+
+        It has Newcombe's 95 % interval for pairs, and is None where no episode tells it of both.
+
+        Raises:
+            ConfigError: If the two were not played on the same seeds.
+        """
+        self._same_episodes(other)
+        if self.successes is None or other.successes is None:
+            return None
+        pairs = zip(self.successes, other.successes, strict=True)
+        both = [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+        return paired_proportions(*zip(*both, strict=True)) if both else None
+
+    def _same_episodes(self, other: Evaluation) -> None:
         if not np.array_equal(self.seeds, other.seeds):
             raise ConfigError("these evaluations used different episodes; give both the same `seed` and `episodes`")
-        return paired_difference(self.returns, other.returns)
+
+
+def _told(successes: Sequence[bool | None]) -> NDArray[np.object_] | None:
+    return None if all(each is None for each in successes) else np.array(successes, dtype=object)
 
 
 @dataclass(frozen=True)
@@ -187,32 +233,33 @@ def _play(
 ) -> Evaluation:
     width = min(n_envs, episodes)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
-    name = task.describe()
+    successes: list[bool | None] = [None] * episodes
     with ExitStack() as opened:
-        slots = []
+        slots, lasting, numbers = [], Lasting(task), count()
         for _ in range(width):
-            env = task.make()
+            env = Contract(task.make(), task.describe(), numbers)
             opened.callback(env.close)
-            slots.append(Slot(env, name, record))
-        queue = iter(range(episodes))
-        active = [_next(slot, index, queue, player, seed) for index, slot in enumerate(slots)]
+            slots.append(Slot(env, lasting, record))
+        left = iter(range(seed, seed + episodes))
+        active = [_next(slot, index, left, player) for index, slot in enumerate(slots)]
         starts = np.ones(width, dtype=bool)
         while any(active):
             # Idle slots stay in the batch (last observation): its size decides how floats are rounded.
-            actions = player.act([slot.observation for slot in slots], starts)
+            actions = player.act([slot.observation for slot in slots], starts, [slot.mask for slot in slots])
             starts = np.zeros(width, dtype=bool)
             for index, slot in enumerate(slots):
                 if active[index] and slot.step(actions[index]):
-                    returns[slot.episode], lengths[slot.episode] = slot.total, slot.steps
-                    active[index] = starts[index] = _next(slot, index, queue, player, seed)
-    return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic)
+                    episode = slot.env.episode
+                    returns[episode], lengths[episode], successes[episode] = slot.total, slot.env.steps, slot.success
+                    active[index] = starts[index] = _next(slot, index, left, player)
+    return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic, _told(successes))
 
 
-def _next(slot: Slot, index: int, queue: Iterator[int], player: Player, seed: int) -> bool:
-    """Start the next episode in a slot; false where none is left."""
-    episode = next(queue, None)
-    if episode is None:
+def _next(slot: Slot, index: int, left: Iterator[int], player: Player) -> bool:
+    """Start the episode of the next seed in a slot; false where none is left."""
+    seed = next(left, None)
+    if seed is None:
         return False
-    slot.begin(episode, seed + episode)
-    player.begin(index, seed + episode)
+    slot.begin(seed)
+    player.begin(index, seed)
     return True

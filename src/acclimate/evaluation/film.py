@@ -25,12 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
-from acclimate.errors import ConfigError, TaskError
+from acclimate.errors import ConfigError, DivergenceError, TaskError
+from acclimate.evaluation.lasting import Lasting
 from acclimate.evaluation.players import AgentPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED, check_seed
 from acclimate.evaluation.slot import Slot
 from acclimate.parallel.fork import can_fork, fork
 from acclimate.tasks.actions import held
+from acclimate.tasks.contract import Contract
 from acclimate.tasks.task import Task
 
 SECONDS = 8.0
@@ -86,7 +88,7 @@ def film(
         return Filming(path, reason="rendering needs a process of its own, which cannot be forked here")
     try:
         return Filming(path, task=task, actions=_play(agent, task, seed, seconds), seed=seed)
-    except TaskError as error:
+    except (TaskError, DivergenceError) as error:
         return Filming(path, reason=str(error))
 
 
@@ -147,18 +149,19 @@ class Filming:
 def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
     """Return the actions of the episode, as many as the clip can show."""
     actions: list[Any] = []
-    env = task.make()
+    env = Contract(task.make(), task.describe())
     try:
         if "rgb_array" not in env.metadata.get("render_modes", ()):
             raise TaskError(f"{task.describe()} renders no `rgb_array`; give the environment that render mode")
-        slot, limit = Slot(env, task.describe()), round(seconds * _rate(env))
-        slot.begin(0, seed)
+        slot, limit = Slot(env, Lasting(task)), round(seconds * _rate(env))
+        slot.begin(seed)
         with isolated(agent, seed):
             player, start, ended = AgentPlayer(agent, deterministic=True), True, False
             player.begin(0, seed)
             while not ended and len(actions) < limit:
-                actions.append(held(env.action_space, player.act([slot.observation], np.array([start]))[0]))
-                start, ended = False, slot.step(actions[-1])
+                action = player.act([slot.observation], np.array([start]), [slot.mask])[0]
+                actions.append(held(env.action_space, action))
+                start, ended = False, slot.step(action)
     finally:
         env.close()
     return actions

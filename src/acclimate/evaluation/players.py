@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,6 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
+from acclimate.tasks.masks import sampled
+
+Mask = NDArray[np.bool_] | None
+UNMASKED = (
+    "the agent was trained to choose among what an environment's `action_masks()` allows, and this one has none: it "
+    "chooses among all actions. Wrap the environment in sb3_contrib.common.wrappers.ActionMasker"
+)
 
 
 class Player(Protocol):
@@ -21,8 +29,14 @@ class Player(Protocol):
     def begin(self, slot: int, seed: int) -> None:
         """Learn that a slot of the batch starts the episode with this seed."""
 
-    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_]) -> Sequence[Any]:
-        """Return one action per slot; `starts` marks those whose episode has just begun."""
+    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_], masks: Sequence[Mask]) -> Sequence[Any]:
+        """Return one action per slot.
+
+        Args:
+            observations: What each slot sees.
+            starts: Marks the slots whose episode has just begun, shape (slots,).
+            masks: Which actions each slot allows; None where the environment does not tell.
+        """
 
 
 class RandomPlayer:
@@ -37,9 +51,10 @@ class RandomPlayer:
         self.spaces[slot] = deepcopy(self.space)
         self.spaces[slot].seed(seed)
 
-    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_]) -> Sequence[Any]:
-        """Sample one action per slot."""
-        return [self.spaces[slot].sample() for slot in range(len(observations))]
+    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_], masks: Sequence[Mask]) -> Sequence[Any]:
+        """Sample one action per slot, among those that are allowed."""
+        spaces = (self.spaces[slot] for slot in range(len(observations)))
+        return [s.sample() if mask is None else sampled(s, mask) for s, mask in zip(spaces, masks, strict=True)]
 
 
 class AgentPlayer:
@@ -48,14 +63,20 @@ class AgentPlayer:
     def __init__(self, agent: Agent, deterministic: bool) -> None:
         self.agent, self.deterministic = agent, deterministic
         self.state: tuple[NDArray[Any], ...] | None = None
+        self.unmasked = False
+        """Whether it was told that its agent chooses without a mask."""
 
     def begin(self, slot: int, seed: int) -> None:
         """Do nothing: the states are reset by `starts`."""
 
-    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_]) -> Sequence[Any]:
-        """Return what `agent.predict` says."""
+    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_], masks: Sequence[Mask]) -> Sequence[Any]:
+        """Return what `agent.predict` says; an agent that was trained with masks gets them."""
+        masked = {"action_masks": np.stack(masks)} if self.agent.masked and masks[0] is not None else {}
+        if self.agent.masked and not masked and not self.unmasked:
+            self.unmasked = True
+            warnings.warn(UNMASKED, stacklevel=2)
         actions, self.state = self.agent.predict(
-            _stack(observations), self.state, episode_start=starts, deterministic=self.deterministic
+            _stack(observations), self.state, episode_start=starts, deterministic=self.deterministic, **masked
         )
         return actions
 

@@ -11,8 +11,8 @@ from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
 from acclimate.nets.experience import Batch
 from acclimate.sb3.intake import tensors
-from acclimate.tasks.actions import held
-from acclimate.tasks.environment import blamed
+from acclimate.tasks.contract import Contract
+from acclimate.tasks.masks import tells
 from acclimate.tasks.task import Task
 
 
@@ -29,14 +29,15 @@ def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
         Normalised observations and next observations, actions as the networks know them, raw rewards, and which steps
         ended in a terminal state.
     """
-    env = task.make()
+    env = Contract(task.make(), task.describe())
     rows: list[tuple[Any, Any, float, Any, bool]] = []
     try:
-        with isolated(agent, seed), blamed(task.describe()):
+        with isolated(agent, seed):
             observation, _ = env.reset(seed=seed)
+            masked = agent.masked and tells(env)
             while len(rows) < steps:
-                action, _ = agent.predict(observation)
-                following, reward, terminated, truncated, _ = env.step(held(env.action_space, action))
+                action, _ = agent.predict(observation, **({"action_masks": env.allowed()} if masked else {}))
+                following, reward, terminated, truncated, _ = env.step(action)
                 rows.append((observation, action, float(reward), following, bool(terminated)))
                 observation = env.reset()[0] if terminated or truncated else following
     finally:

@@ -1,76 +1,67 @@
-"""A place in a batch of environments: one environment, the episode it is in, and the blame if it fails."""
+"""A place in a batch of environments: one environment, the episode it is in, and what that has come to."""
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
-from types import TracebackType
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
-from acclimate.errors import AcclimateError, TaskError
+from acclimate.evaluation.lasting import LONG, Lasting
 from acclimate.evaluation.transitions import Transition, Transitions
 from acclimate.tasks.actions import held
-
-ENDLESS = 1_000_000
-"""Steps after which an episode counts as one that never ends."""
+from acclimate.tasks.contract import Contract
+from acclimate.tasks.masks import tells
 
 
 class Slot:
-    """One environment and its episode; as a context, it turns what it raises into a `TaskError`."""
+    """One environment and its episode."""
 
-    def __init__(self, env: gym.Env[Any, Any], name: str, record: Transitions | None = None) -> None:
-        self.env, self.name, self.record = env, name, record
-        self.episode = self.seed = self.steps = 0
+    def __init__(self, env: Contract, lasting: Lasting, record: Transitions | None = None) -> None:
+        self.env, self.record = env, record
+        self._lasting, self._since = lasting, 0.0
+        self._masked = tells(env)
+        self.seed = 0
         self.total = 0.0
+        self.success: bool | None = None
+        """Whether the episode that has ended was one, where the environment tells."""
         self.observation: Any = None
+        self.mask: NDArray[np.bool_] | None = None
+        """Which actions the environment allows now, shape (choices,); None where it does not tell."""
 
-    def begin(self, episode: int, seed: int) -> None:
+    def begin(self, seed: int) -> None:
         """Reset the environment for an episode."""
-        self.episode, self.seed, self.steps, self.total = episode, seed, 0, 0.0
-        with self:
-            self.observation, _ = self.env.reset(seed=seed)
-        self._check(0.0)
+        self.seed, self.total, self._since = seed, 0.0, self._lasting.now()
+        self.observation, _ = self.env.reset(seed=seed)
+        self._ask()
 
     def step(self, action: Any) -> bool:
         """Take a step and say whether the episode has ended."""
-        self.steps += 1
         # An environment may hand out one array and write the next observation into it.
         before = None if self.record is None else deepcopy(self.observation)
-        action = held(self.env.action_space, action)
-        with self:
-            self.observation, reward, terminated, truncated, _ = self.env.step(action)
-            reward = float(reward)
-        self._check(reward)
-        self.total += reward
+        self.observation, reward, terminated, truncated, info = self.env.step(action)
+        self.total += float(reward)
         if self.record is not None:
-            after = deepcopy(self.observation)
-            self.record.add(self.seed, Transition(before, action, reward, after, bool(terminated), bool(truncated)))
-        return bool(terminated or truncated)
+            taken, after = held(self.env.action_space, action), deepcopy(self.observation)
+            step = Transition(before, taken, float(reward), after, bool(terminated), bool(truncated))
+            self.record.add(self.seed, step)
+        if terminated or truncated:
+            self.success = _success(info.get("is_success"))
+            return True
+        if self.env.steps >= LONG:
+            self._lasting.look(self.env, self._since)
+        self._ask()
+        return False
 
-    def _check(self, reward: float) -> None:
-        seen = self.observation
-        for part in seen.values() if isinstance(seen, dict) else (seen,):
-            if not np.isfinite(part).all():
-                raise TaskError(f"{self._where()} saw a number that is not finite; mend the environment or its shifts")
-        if not math.isfinite(reward):
-            raise TaskError(f"{self._where()} gave the reward {reward}; mend the environment or its shifts")
-        if self.steps >= ENDLESS:
-            raise TaskError(f"{self._where()} has still not ended; wrap the environment in gymnasium's TimeLimit")
+    def _ask(self) -> None:
+        if self._masked:
+            self.mask = self.env.allowed()
 
-    def _where(self) -> str:
-        return f"{self.name}, episode {self.episode} (seed {self.seed}), step {self.steps},"
 
-    def __enter__(self) -> None:
+def _success(told: Any) -> bool | None:
+    """Return what the last step of an episode tells by the name that SB3 reads too; None if it is not yes or no."""
+    if told is None or np.size(told) != 1:
         return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, AcclimateError):
-            said = " ".join(str(error).split()) or "no message"
-            raise TaskError(
-                f"{self._where()} raised {type(error).__name__}: {said}; mend the environment or its shifts"
-            ) from error
+    value = np.ravel(told)[0]
+    return bool(value) if value in (0, 1) else None

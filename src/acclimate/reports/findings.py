@@ -104,6 +104,14 @@ class Findings:
         """The same for the agent at the end of training."""
         return self.target.last.minus(self.target.before) if self.target.last else None
 
+    @cached_property
+    def success_difference(self) -> Estimate | None:
+        """By how much oftener the kept agent succeeds on the target task than the pretrained one, over paired episodes.
+
+        None where the environment does not tell.
+        """
+        return self.target.after.success_minus(self.target.before)
+
     @property
     def verdict(self) -> Verdict:
         """Whether this agent is better on the target task; `unknown` on fewer than 20 paired episodes."""
@@ -160,6 +168,7 @@ class Findings:
         data |= {
             "difference": _estimate(self.difference),
             "last_difference": _estimate(self.last_difference),
+            "success_difference": _estimate(self.success_difference),
             "forgetting": _estimate(self.forgetting),
             "worst_dip": self.worst_dip,
             "recovered_at": self.recovered_at,

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from acclimate.reports import chart, wording
+from acclimate.reports import chart, successes, wording
 from acclimate.reports.findings import Findings
 
 CLIPS = {"before.mp4": "Before: the pretrained agent", "after.mp4": "After: the agent that was kept"}
@@ -66,6 +66,9 @@ def _context(findings: Findings) -> dict[str, Any]:
         "evidence_sentence": wording.evidence_sentence(findings),
         "unseen_sentence": wording.unseen_sentence(findings),
         "rows": wording.rows(findings),
+        "success_sentence": successes.success_sentence(findings),
+        "success_rows": successes.success_rows(findings),
+        "success_note": successes.NOTE,
         "costs": wording.costs(findings),
         "usage": wording.usage(findings),
         "signals": wording.signals(findings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -18,7 +19,7 @@ from acclimate.errors import ConfigError
 from acclimate.files.atomic import write_atomic
 from acclimate.files.bounded import read_text
 from acclimate.files.plain import read_json
-from acclimate.reports import wording
+from acclimate.reports import successes, wording
 from acclimate.reports.findings import Findings, Point
 from acclimate.reports.missing import Missing
 
@@ -37,6 +38,8 @@ class Report(Findings):
         lines = [f"verdict: {self.verdict}  (kept: {self.kept})", wording.target_sentence(self)]
         source = wording.source_sentence(self)
         lines += [source] if source else []
+        success = successes.success_sentence(self)
+        lines += [success] if success else []
         unseen = wording.unseen_sentence(self)
         lines += [wording.evidence_sentence(self), *([unseen] if unseen else []), "", *_table(self), ""]
         lines += [f"{name + ':':<28}{value}" for name, value in wording.costs(self)]
@@ -112,27 +115,37 @@ def read(path: str | PathLike[str]) -> Report:
 def evaluations(curve: tuple[Point, ...]) -> bytes:
     """Return the curve in the layout of SB3's `EvalCallback`.
 
-    That is `timesteps (T,)`, `results (T, episodes)` and `ep_lengths (T, episodes)`. Where the points have
-    different numbers of episodes, each keeps as many as the shortest.
+    That is `timesteps (T,)`, `results (T, episodes)`, `ep_lengths (T, episodes)`, and `successes (T, episodes)` where
+    every episode tells. Where the points have different numbers of episodes, each keeps as many as the shortest.
     """
     width = min(len(point.evaluation.returns) for point in curve)
+    told = [point.evaluation.successes for point in curve]
+    known = all(each is not None and None not in each[:width] for each in told)
     target = io.BytesIO()
     np.savez(
         target,
         timesteps=np.array([point.steps for point in curve]),
         results=np.stack([point.evaluation.returns[:width] for point in curve]),
         ep_lengths=np.stack([point.evaluation.lengths[:width] for point in curve]),
+        **({"successes": np.stack([each[:width] for each in told if each is not None]).astype(bool)} if known else {}),
     )
     return target.getvalue()
 
 
 def _table(report: Report) -> list[str]:
+    returns = _grid(("mean", "IQM", "95 % interval", "episodes"), wording.rows(report))
+    told = successes.success_rows(report)
+    return [*returns, "", *_grid(("success", "95 % interval", "episodes"), told)] if told else returns
+
+
+def _grid(numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table of tasks and agents."""
     table = Table(box=box.ASCII2, show_edge=False, pad_edge=False)
     for name in ("task", "agent"):
         table.add_column(name, no_wrap=True)
-    for name in ("mean", "IQM", "95 % interval", "episodes"):
+    for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in wording.rows(report):
+    for row in rows:
         table.add_row(*row)
     shown = io.StringIO()
     Console(file=shown, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(table)

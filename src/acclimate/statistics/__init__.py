@@ -11,6 +11,7 @@ from acclimate.statistics.bootstrap import (
 from acclimate.statistics.curve import Crossing, auc, crossings, recovery, steps_to_threshold, worst_dip
 from acclimate.statistics.estimates import Estimate, finite, gain, iqm, lower_bound, mean, optimality_gap
 from acclimate.statistics.judgement import sure_gain
+from acclimate.statistics.proportions import paired_proportions, proportion
 
 __all__ = [
     "Crossing",
@@ -26,8 +27,10 @@ __all__ = [
     "mean",
     "optimality_gap",
     "paired_difference",
+    "paired_proportions",
     "performance_profile",
     "probability_of_improvement",
+    "proportion",
     "recovery",
     "steps_to_threshold",
     "stratified_bootstrap",

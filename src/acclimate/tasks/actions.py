@@ -30,11 +30,3 @@ def held(space: gym.Space[Any], action: Any) -> Any:
         return action
     array = np.asarray(action, space.dtype).reshape(space.shape)
     return array[()] if isinstance(space, Discrete) else array
-
-
-class Held(gym.ActionWrapper):
-    """Hands on each action in the type of the space."""
-
-    def action(self, action: Any) -> Any:
-        """Return it so."""
-        return held(self.action_space, action)

@@ -91,47 +91,28 @@ def _modern(env_id: str) -> str:
     return f" Use {newest}." if note else ""
 
 
-@contextlib.contextmanager
-def blamed(name: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def blamed(name: str, passing: tuple[type[Exception], ...] = ()) -> Blame:
     """Turn whatever an environment raises into a TaskError that names it; our own errors and `passing` do not."""
-    blame = _Blame(name, passing)
-    with blame:
-        yield
+    return Blame(lambda said: TaskError(f"the environment {name} {said}; mend it or its arguments"), passing)
 
 
-class Blamed(gym.Wrapper):
-    """Turns whatever an environment raises into a TaskError that names it."""
+class Blame(contextlib.AbstractContextManager[None]):
+    """Turns what is raised in it into an error of ours, but for our own errors and those that pass."""
 
-    def __init__(self, env: gym.Env, name: str) -> None:
-        super().__init__(env)
-        self._blame = _Blame(name)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode."""
-        with self._blame:
-            return self.env.reset(seed=seed, options=options)
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Take a step."""
-        with self._blame:
-            return self.env.step(action)
-
-
-class _Blame(contextlib.AbstractContextManager[None]):
-    def __init__(self, name: str, passing: tuple[type[Exception], ...] = ()) -> None:
-        self._name, self._passing = name, (AcclimateError, *passing)
+    def __init__(self, fault: Callable[[str], AcclimateError], passing: tuple[type[Exception], ...] = ()) -> None:
+        """Hold what makes an error of the words that say what was raised."""
+        self._fault, self._passing = fault, (AcclimateError, *passing)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise the error."""
         if isinstance(error, Exception) and not isinstance(error, self._passing):
-            raise TaskError(
-                f"the environment {self._name} raised {type(error).__name__}: {_line(error)}; mend it or its arguments"
-            ) from error
+            raise self._fault(f"raised {type(error).__name__}: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:
     """Put an exception's words on one line."""
     words = " ".join(str(error).split())
-    return words[:MAX_WORDS] or type(error).__name__
+    return words[:MAX_WORDS] or "no message"
 
 
 @contextlib.contextmanager

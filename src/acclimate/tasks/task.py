@@ -19,9 +19,9 @@ from acclimate.errors import ConfigError, TaskError
 from acclimate.parallel.cores import processes
 from acclimate.registry import SHIFTS
 from acclimate.shifts.shift import Shift, ShiftInfo
-from acclimate.tasks.actions import Held
 from acclimate.tasks.claims import arguments, environment_id
-from acclimate.tasks.environment import Blamed, blamed, make_env, modern_id
+from acclimate.tasks.contract import Contract
+from acclimate.tasks.environment import blamed, make_env, modern_id
 from acclimate.tasks.late import Late
 from acclimate.tasks.stagger import Staggered, first_episode, time_limit
 from acclimate.tasks.wrappers import Wrapper
@@ -273,7 +273,7 @@ class _Maker:
 
         task = self.task
         env: gym.Env = Late(task.make, task.observation_space, task.action_space) if self.late else task.make()
-        env = Blamed(Held(env), task.describe())
+        env = Contract(env, task.describe())
         if self.place is not None:
             cut = first_episode(*self.place, time_limit(env))
             env = env if cut is None else Staggered(env, cut)

@@ -122,8 +122,8 @@ def _learn(ready: Ready, seen: Watch) -> None:
             reset_num_timesteps=False,
             log_interval=4 if job.plan.algorithm in OFF_POLICY else 1,
         )
-    except ValueError as error:
-        # torch's distributions refuse a NaN before any callback can see it.
+    except (ValueError, DivergenceError) as error:
+        # torch's distributions refuse a NaN before any callback can see it, and so does what steps the environment.
         if is_finite(model) and sees_finite(model):
             raise
         raise DivergenceError(explain(model.num_timesteps)) from error

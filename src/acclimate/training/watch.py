@@ -69,6 +69,8 @@ def watch(ready: Ready, saved: Checkpoint | None, opened: ExitStack) -> Watch:
 
     def measured(point: Point) -> None:
         logger.record("eval/mean_reward", float(point.evaluation.returns.mean()))
+        if point.evaluation.success is not None:
+            logger.record("eval/success_rate", point.evaluation.success.value)
         logger.record("eval/mean_ep_length", float(point.evaluation.lengths.mean()))
         looks.look()
 

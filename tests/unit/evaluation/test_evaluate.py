@@ -50,6 +50,7 @@ class Counter:
         "cpu",
         None,
     )
+    masked = False
 
     def __init__(self) -> None:
         self.model = SimpleNamespace(policy=None, action_space=self.action_space)
@@ -105,7 +106,7 @@ def test_an_agent_that_acts_otherwise_is_asked_by_its_predict() -> None:
 
     agent.predict = other
     player, seen = AgentPlayer(agent, deterministic=True), [np.full(4, 0.1, np.float32)]
-    assert np.array_equal(player.act(seen, np.ones(1, bool)), 1 - plain(np.stack(seen), deterministic=True)[0])
+    assert np.array_equal(player.act(seen, np.ones(1, bool), [None]), 1 - plain(np.stack(seen), deterministic=True)[0])
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -209,7 +210,7 @@ class Blind(Failing):
         (Failing, "raised ValueError: joint 3 left its limits"),
         (Unheard, "raised OddError: no message"),
         (NotANumber, "gave the reward nan"),
-        (Blind, "saw a number that is not finite"),
+        (Blind, "gave an observation with a number that is not finite"),
     ],
 )
 def test_a_failing_environment_is_named_with_episode_and_step(env, said: str) -> None:
@@ -218,16 +219,6 @@ def test_a_failing_environment_is_named_with_episode_and_step(env, said: str) ->
     message = str(caught.value)
     assert f"{env.__name__}, episode 2 (seed 72), step 3, {said}" in message
     assert "\n" not in message
-
-
-def test_an_endless_episode_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Endless(Counting):
-        def step(self, action):
-            return np.zeros(1, np.float32), 0.0, False, False, {}
-
-    monkeypatch.setattr("acclimate.evaluation.slot.ENDLESS", 50)
-    with pytest.raises(TaskError, match="still not ended; wrap the environment in gymnasium's TimeLimit"):
-        evaluate(Counter(), Task(Endless), episodes=1)
 
 
 def test_environments_are_closed_even_after_a_failure() -> None:

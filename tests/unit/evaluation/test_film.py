@@ -49,6 +49,7 @@ class Late:
     """An agent that acts from its seventh step on."""
 
     observation_space, action_space, device, normalizer = Drifting.observation_space, Drifting.action_space, "cpu", None
+    masked = False
     model = SimpleNamespace(policy=None, action_space=Drifting.action_space)
 
     def predict(self, obs, state=None, episode_start=None, deterministic=False):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, TaskError
 from acclimate.evaluation.seeds import DIAGNOSIS_SEED, METHOD_SEED, PROBE_SEED, TRAINING_SEED
 from acclimate.methods.ewc import EWC
 from acclimate.runs.finetune import finetune
@@ -147,16 +147,8 @@ def nan_after_60(dot: Dot) -> float:
 
 
 @pytest.mark.parametrize("name", ["ppo", "trpo", "sac", "td3", "dqn"])
-@pytest.mark.parametrize("cause", ["weights", "rewards"])
-def test_numbers_that_are_none_end_a_run_with_the_last_good_agent(name: str, cause: str, tmp_path: Path) -> None:
-    poisoned = cause == "weights"
-    run = finetune(
-        agent(name),
-        task(name, wrong=None if poisoned else nan_after_60),
-        recipe(n_envs=1),
-        out=tmp_path / "run",
-        callback=Poison(60) if poisoned else None,
-    )
+def test_weights_that_are_no_numbers_end_a_run_with_the_last_good_agent(name: str, tmp_path: Path) -> None:
+    run = finetune(agent(name), task(name), recipe(n_envs=1), out=tmp_path / "run", callback=Poison(60))
     assert all(bool(torch.isfinite(value).all()) for value in weights(run.agent).values())
     (said,) = [note for note in run.report.notes if "diverged" in note]
     assert "no longer a finite number" in said
@@ -164,6 +156,20 @@ def test_numbers_that_are_none_end_a_run_with_the_last_good_agent(name: str, cau
     assert run.report.steps_charged <= 120
     assert (tmp_path / "run" / "agent.zip").exists()
     assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["ppo", "sac", "td3", "dqn"])
+def test_a_reward_that_is_no_number_is_told_of_the_world_and_the_run_goes_on_once_it_is_mended(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acclimate.training.watch.CHECKPOINT_SECONDS", 0.0)
+    short = {"algorithm": {"n_steps": 16, "batch_size": 16}} if name == "ppo" else {}
+    asked, out = recipe(n_envs=1, **short), tmp_path / "run"
+    with pytest.raises(TaskError, match=r"Dot, episode 7 \(since .* 40000\), step 5, gave the reward nan"):
+        finetune(agent(name), task(name, wrong=nan_after_60), asked, out=out)
+    run = finetune(agent(name), task(name), asked, out=out, resume=True)
+    assert not any("diverged" in note for note in run.report.notes)
+    assert any("resumed at training step" in note for note in run.report.notes)
 
 
 def test_tracking_needs_a_folder() -> None:
