@@ -6,6 +6,7 @@ import numpy as np
 
 from acclimate.evaluation.transitions import Transitions
 from acclimate.sb3.hindsight import Hindsight
+from acclimate.tasks.environment import blamed
 from acclimate.tasks.task import Task
 
 
@@ -18,7 +19,7 @@ def why_not(hindsight: Hindsight, task: Task, probed: Transitions | None) -> str
         probed: steps that were taken there.
 
     Raises:
-        TaskError: There is no such environment.
+        TaskError: There is no such environment, or it raised.
     """
     env = task.make()
     try:
@@ -29,9 +30,11 @@ def why_not(hindsight: Hindsight, task: Task, probed: Transitions | None) -> str
             return None
         reached = np.stack([step.following["achieved_goal"] for step in steps])
         wanted = np.stack([step.observation["desired_goal"] for step in steps])
-        computed = env.get_wrapper_attr("compute_reward")(reached, wanted, [{} for _ in steps])
+        with blamed(task.describe()):
+            computed = np.ravel(env.get_wrapper_attr("compute_reward")(reached, wanted, [{} for _ in steps]))
     finally:
         env.close()
-    if np.allclose(np.reshape(computed, -1), [step.reward for step in steps], rtol=1e-4, atol=1e-6):
+    paid = np.array([step.reward for step in steps])
+    if computed.shape == paid.shape and np.allclose(computed, paid, rtol=1e-4, atol=1e-6):
         return None
     return "what the environment's `compute_reward` tells is not what its steps pay"

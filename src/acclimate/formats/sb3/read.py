@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 
-from acclimate.errors import SourceError
+from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.files import numbers as numpy_records
 from acclimate.files import pickles as inert
 from acclimate.files import tensors
@@ -130,11 +130,13 @@ def goals_of(
 ) -> tuple[Hindsight | None, list[tuple[str, str]]]:
     """Return how a zip's data says that the agent uses hindsight, and what of it was not taken.
 
-    Raises:
-        UnsafeFileError: It asks for something that no agent needs.
-        SourceError: It is broken.
+    An agent acts without its buffer: one that is no plain record is left alone, as if the zip told of none.
     """
-    return hindsight.read(*(_decode(data, name, where) for name in hindsight.FIELDS), space)
+    try:
+        held, arguments = (_decode(data, name, where) for name in hindsight.FIELDS)
+    except (SourceError, UnsafeFileError):
+        return None, []
+    return hindsight.read(held, arguments, space)
 
 
 def _decode(data: Mapping[str, Any], key: str, where: str) -> Any:
