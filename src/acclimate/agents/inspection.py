@@ -19,8 +19,8 @@ def describe(agent: Agent) -> dict[str, Any]:
     The fields: ``algorithm``, ``policy``, ``policy_kwargs``, ``env_id``, ``steps``, ``source`` (path, sha256,
     revision), ``versions``, ``observation_space``, ``action_space``, ``methods`` (those that its networks carry
     because they cannot end as stock ones), ``networks`` (each with its layers and
-    number of parameters), ``parameters``, ``normalizer``, ``hyperparameters``, ``config`` (hints beside the
-    file) and ``unread`` (each with ``field`` and ``reason``).
+    number of parameters), ``parameters``, ``normalizer``, ``hindsight``, ``hyperparameters``, ``config`` (hints
+    beside the file) and ``unread`` (each with ``field`` and ``reason``).
     """
     origin, blueprint = agent.origin, agent.blueprint
     return _jsonable(
@@ -38,6 +38,7 @@ def describe(agent: Agent) -> dict[str, Any]:
             "networks": [_network(name, module) for name, module in agent.model.policy.named_children()],
             "parameters": sum(parameter.numel() for parameter in agent.model.policy.parameters()),
             "normalizer": None if agent.normalizer is None else _normalizer(agent.normalizer, origin.normalizer),
+            "hindsight": None if blueprint.hindsight is None else str(blueprint.hindsight),
             "hyperparameters": blueprint.hyperparameters,
             "config": dict(origin.config),
             "unread": [{"field": field, "reason": reason} for field, reason in origin.unread],
@@ -92,6 +93,7 @@ def render(description: dict[str, Any]) -> str:
         *_row("observations", description["observation_space"]),
         *_row("actions", description["action_space"]),
         *_row("normaliser", _normalizer_text(description["normalizer"])),
+        *_row("hindsight", description["hindsight"]),
         *_row("parameters", f"{description['parameters']:,}"),
     ]
     for network in description["networks"]:

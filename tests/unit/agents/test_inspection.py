@@ -27,6 +27,7 @@ def test_every_agent_can_be_described(name: str, tmp_path: Path) -> None:
     assert found["steps"] == model.num_timesteps
     assert len(found["source"]["sha256"]) == 64
     text = inspection.render(found)
+    assert ("4 goals a step, drawn by `future`" in text) == (name == "her")
     assert all(part in text for part in (found["source"]["sha256"], "Hopper-v3", str(agent.observation_space)))
 
 
