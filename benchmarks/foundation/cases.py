@@ -94,4 +94,17 @@ CASES = (
         1,
         {"learning_rate": 3e-4},
     ),
+    *(
+        Case(
+            f"TRPO {name}, gravity {gravity}",
+            f"trpo/{name}-v3_1/{name}-v3.zip",
+            f"{name}-v5",
+            (f"gravity={gravity}",),
+            100_000,
+            2,
+            {"learning_rate": 0.001},
+        )
+        for name in ("Hopper", "HalfCheetah")
+        for gravity in (1.5, 2)
+    ),
 )
