@@ -25,6 +25,8 @@ METHOD_SEED = 35_000
 """The steps that methods ask for."""
 DIAGNOSIS_SEED = 37_000
 """The states on which networks are compared."""
+REPEATING_SEED = 39_000
+"""The look at whether a seed determines its episode."""
 TRAINING_SEED = 40_000
 """The training environments of seed 0."""
 EPISODES_PER_SEED = 1_000

@@ -65,7 +65,7 @@ def account(
         normalized=kept.normalizer is not None,
         stock=not kept.methods,
         foreign=not kept.blueprint.is_data,
-        notes=tuple(_notes(trained)),
+        notes=(*before.unpaired, *_notes(trained)),
     )
 
 

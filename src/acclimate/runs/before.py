@@ -12,10 +12,10 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Dict
 
-from acclimate.config import from_dict
+from acclimate.config import convert, from_dict
 from acclimate.errors import ConfigError
 from acclimate.evaluation.evaluate import Evaluation
-from acclimate.evaluation.seeds import FINAL_SEED, SELECTION_SEED
+from acclimate.evaluation.seeds import FINAL_SEED, REPEATING_SEED, SELECTION_SEED
 from acclimate.evaluation.transitions import Transitions
 from acclimate.files.atomic import write_atomic
 from acclimate.planning.case import Case
@@ -23,6 +23,7 @@ from acclimate.planning.probe import Situation, probe
 from acclimate.runs.episodes import Episodes
 from acclimate.runs.folder import PROBED, lost, read_json
 from acclimate.sb3.vocabulary import OFF_POLICY
+from acclimate.tasks.repeated import repeated
 
 _FILE = "before.json"
 
@@ -40,12 +41,16 @@ class Before:
     """On the seeds of the measurements during training."""
     probed: Transitions | None = None
     """The probe's steps in the changed world, for algorithms that can learn from them."""
+    unpaired: tuple[str, ...] = ()
+    """What is to be said of worlds whose episodes their seeds do not determine."""
+    repeating: int = 0
+    """Environment steps that looking for it took."""
 
     @property
     def steps_measured(self) -> int:
         """Environment steps that this took, but for those of the probe that are charged."""
         played = (self.target, self.selection, *(() if self.source is None else (self.source,)))
-        return self.situation.source_steps + sum(each.steps for each in played)
+        return self.situation.source_steps + self.repeating + sum(each.steps for each in played)
 
     @staticmethod
     def is_in(folder: Path) -> bool:
@@ -103,6 +108,8 @@ class Before:
             "target": self.target.to_json(),
             "source": None if self.source is None else self.source.to_json(),
             "selection": self.selection.to_json(),
+            "unpaired": list(self.unpaired),
+            "repeating": self.repeating,
         }
 
     @classmethod
@@ -114,6 +121,8 @@ class Before:
             Evaluation.from_json(data["target"]),
             None if source is None else Evaluation.from_json(source),
             Evaluation.from_json(data["selection"]),
+            unpaired=convert(tuple[str, ...], data.get("unpaired", ()), "unpaired"),
+            repeating=convert(int, data.get("repeating", 0), "repeating"),
         )
 
 
@@ -143,11 +152,14 @@ def look(case: Case, folder: Path | None, *, resume: bool) -> Before:
         with lost(folder):
             before.check(case)
         return before
+    looks = [repeated(world, REPEATING_SEED) for world in case.worlds.values()]
+    unpaired, steps = tuple(each.differs for each in looks if each.differs), sum(each.steps for each in looks)
     probed = Transitions() if off_policy else None
     situation = probe(case, record=probed)
     play = Episodes(case)
     jobs = {**play.everywhere(lambda: case.agent), "selection": lambda: play.selection(case.agent)}
-    before = Before(situation=situation, probed=probed, **{"source": None, **play.together(jobs)})
+    played = {"source": None, **play.together(jobs)}
+    before = Before(situation=situation, probed=probed, unpaired=unpaired, repeating=steps, **played)
     if folder is not None:
         before.write(folder)
     return before

@@ -114,6 +114,8 @@ def _tuned(
     begun = time.perf_counter()
     saved = checkpoint.read(folder) if folder is not None and resume else None
     before = look(case, folder, resume=resume)
+    for note in before.unpaired:
+        listeners.say(f"note: {note}")
     plan = make_plan(case.agent, case.recipe, before.situation)
     measuring = foreseen(case, plan, before)
     job = Job(case, plan, before.selection, before.situation.steps, before.probed, measuring, folder, listeners)
