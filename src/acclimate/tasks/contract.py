@@ -62,6 +62,8 @@ class Contract(gym.Wrapper):
             paid = float(reward)
         if not -MOST_REWARD <= paid <= MOST_REWARD:
             raise self._fault(f"gave the reward {paid}, which is not finite in 32 bits")
+        if not isinstance(info, dict):
+            raise self._fault(f"gave a {type(info).__name__} as `info`, which is to be a dict")
         self._check(observation)
         return observation, reward, terminated, truncated, info
 

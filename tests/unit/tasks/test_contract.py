@@ -139,6 +139,17 @@ def test_training_ends_at_once_and_blames_no_learning_rate(
         finetune(agent("vector", kind, n), task, asked, progress=False)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_an_info_is_a_dict(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Glitch):
+        def step(self, action: Any) -> Any:
+            return *super().step(action)[:-1], None
+
+    monkeypatch.setattr("acclimate.tasks.task.processes", lambda make, n: n)
+    with pytest.raises(TaskError, match="step 1, gave a NoneType as `info`, which is to be a dict"):
+        WAYS[way](agent("vector"), Task(Silent))
+
+
 def test_a_policy_that_has_left_the_numbers_is_no_fault_of_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
     class Echo(Glitch):
         def step(self, action: Any) -> Any:
