@@ -32,7 +32,7 @@ def test_the_table_has_medians_and_ratios() -> None:
         return [{"run": run + more, "libraries": 300.0} for more in (0.0, 50.0, -50.0)]
 
     row = memory.line(SMALL, {"sb3": said(100), "engine": said(110), "finetune": said(150)})
-    assert row.endswith("| 100 | 110 | 150 | 1.10 | 1.50 | 300 | 300 | 300 |")
+    assert row.endswith("| 100 | 110 | 150 | 1.10 | 1.50 | 300 | 300 | 300 | 1.02 | 1.12 |")
 
 
 def test_a_worker_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
