@@ -83,7 +83,9 @@ def finetune(
         task = task.scaled(np.sqrt(agent.normalizer.obs_var))
     if source is not None:
         check_spaces(agent, source)
-    make_plan(agent, recipe, Situation())  # refuses what cannot be tuned before anything is written
+    # What cannot be tuned is refused before anything is written, and what no report can hold before anything is played.
+    make_plan(agent, recipe, Situation())
+    recipe.to_dict()
     case, listeners = Case(agent, task, source, recipe), Listeners(callback, progress, say or silent)
     if out is not None:
         with RunFolder(Path(out)).claimed(recipe, case.identity(), resume=resume) as folder:

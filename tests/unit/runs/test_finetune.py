@@ -36,6 +36,16 @@ def test_the_given_agent_is_left_as_it_is(name: str) -> None:
     assert run.report.steps_charged <= 120
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_no_report_can_hold_is_refused_before_anything_is_played(folder: bool, tmp_path: Path) -> None:
+    played: list[tuple[int | None, list[Any]]] = []
+    asked = recipe(algorithm={"replay_buffer_class": type("Own", (), {})})
+    with pytest.raises(ConfigError, match="replay_buffer_class: .*Own.* cannot be written to a file"):
+        finetune(agent("sac"), task("sac", trace=played), asked, out=tmp_path / "run" if folder else None)
+    assert [actions for _, actions in played if actions] == []
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("methods", [(), (EWC(stored=24),)], ids=["none", "ewc"])
 @pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
 def test_every_step_that_is_charged_was_taken(name: str, methods: tuple[Any, ...]) -> None:
