@@ -40,7 +40,7 @@ def test_the_given_agent_is_left_as_it_is(name: str) -> None:
 def test_what_no_report_can_hold_is_refused_before_anything_is_played(folder: bool, tmp_path: Path) -> None:
     played: list[tuple[int | None, list[Any]]] = []
     asked = recipe(algorithm={"replay_buffer_class": type("Own", (), {})})
-    with pytest.raises(ConfigError, match="replay_buffer_class: .*Own.* cannot be written to a file"):
+    with pytest.raises(ConfigError, match=r"replay_buffer_class: .*Own.* cannot be written to a file"):
         finetune(agent("sac"), task("sac", trace=played), asked, out=tmp_path / "run" if folder else None)
     assert [actions for _, actions in played if actions] == []
     assert not (tmp_path / "run").exists()
