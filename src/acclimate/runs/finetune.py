@@ -76,16 +76,9 @@ def finetune(
         TaskError: The environment raised.
     """
     recipe = recipe or Recipe()
-    if source is None and task.shifts:
-        source = task.source
-    check_spaces(agent, task)
-    if agent.normalizer is not None and isinstance(agent.normalizer.obs_var, np.ndarray):
-        task = task.scaled(np.sqrt(agent.normalizer.obs_var))
-    if source is not None:
-        check_spaces(agent, source)
-    # What cannot be tuned is refused before anything is written, and what no report can hold before anything is played.
-    make_plan(agent, recipe, Situation())
-    recipe.to_dict()
+    task, source = _worlds(agent, task, source)
+    make_plan(agent, recipe, Situation())  # refuses what cannot be tuned before anything is written,
+    recipe.to_dict()  # and this what no report can hold
     case, listeners = Case(agent, task, source, recipe), Listeners(callback, progress, say or silent)
     if out is not None:
         with RunFolder(Path(out)).claimed(recipe, case.identity(), resume=resume) as folder:
@@ -94,6 +87,22 @@ def finetune(
         raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
     kept, report = _tuned(case, listeners, None, Missing(), resume=resume)
     return Run(kept, report, None)
+
+
+def _worlds(agent: Agent, task: Task, source: Task | None) -> tuple[Task, Task | None]:
+    """Return both worlds, if the agent fits them; what shifts its sensors does so in units that it knows.
+
+    Raises:
+        SpaceMismatchError: It does not.
+    """
+    if source is None and task.shifts:
+        source = task.source
+    check_spaces(agent, task)
+    if agent.normalizer is not None and isinstance(agent.normalizer.obs_var, np.ndarray):
+        task = task.scaled(np.sqrt(agent.normalizer.obs_var))
+    if source is not None:
+        check_spaces(agent, source)
+    return task, source
 
 
 def _in_folder(case: Case, listeners: Listeners, folder: RunFolder, track: Tracking | None, *, resume: bool) -> Run:

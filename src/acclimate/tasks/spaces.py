@@ -88,7 +88,7 @@ def mismatches(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:
     elif isinstance(ours, Box) and isinstance(theirs, Box):
         if ours.shape != theirs.shape and not _turned(ours, theirs):
             yield f"{name}: agent expects shape {ours.shape}, the environment gives {theirs.shape}"
-        elif ours.dtype.kind != theirs.dtype.kind:
+        elif ours.dtype.kind != theirs.dtype.kind and not _normalised(ours, theirs):
             yield f"{name}: agent expects {ours.dtype}, the environment gives {theirs.dtype}"
     elif type(ours) is not type(theirs) or _choices(ours) != _choices(theirs):
         yield f"{name}: agent expects {_words(ours)}, the environment gives {_words(theirs)}"
@@ -108,6 +108,19 @@ def _turned(ours: Box, theirs: Box) -> bool:
     """Whether the agent's image is the environment's with the channels first."""
     image = len(theirs.shape) == 3 and theirs.dtype == np.uint8
     return image and ours.shape == (theirs.shape[2], *theirs.shape[:2])
+
+
+def _normalised(ours: Box, theirs: Box) -> bool:
+    """Whether the agent's space is what SB3's VecNormalize makes of the environment's image: what it clips to."""
+    image = len(theirs.shape) == 3 and theirs.dtype == np.uint8 and theirs.shape == ours.shape
+    return bool(image and ours.dtype == np.float32 and np.ptp(ours.high) == 0 and np.array_equal(ours.low, -ours.high))
+
+
+def normalised(ours: gym.Space, theirs: gym.Space) -> bool:
+    """Tell whether an agent knows an image of the environment, or a part that is one, by its normaliser alone."""
+    if isinstance(ours, Dict) and isinstance(theirs, Dict):
+        return any(normalised(part, theirs.spaces[key]) for key, part in ours.items() if key in theirs.spaces)
+    return isinstance(ours, Box) and isinstance(theirs, Box) and _normalised(ours, theirs)
 
 
 def _choices(space: gym.Space) -> object:
@@ -133,7 +146,7 @@ def bounds(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:
     elif isinstance(ours, Tuple):
         for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
             yield from bounds(f"{name}[{index}]", one, other)
-    elif isinstance(ours, Box) and ours.shape == theirs.shape:
+    elif isinstance(ours, Box) and ours.shape == theirs.shape and not _normalised(ours, theirs):
         axes = np.argwhere(~(_close(ours.low, theirs.low) & _close(ours.high, theirs.high)))
         if axes.size:
             first = tuple(axes[0])
@@ -184,10 +197,15 @@ def task_spaces(agent: HasSpaces, task: HasSpaces) -> dict[str, gym.Space]:
     """Return the task's own spaces by their names in a blueprint, where no more than bounds and dtype differ.
 
     SB3 compares spaces exactly when it loads an agent with an environment, and bounds have changed with the versions of
-    Gymnasium. An image that the agent sees with its channels first keeps the agent's space.
+    Gymnasium. An image that the agent sees with its channels first keeps the agent's space, and so does one that a
+    normaliser scales: SB3 compares after it.
     """
     own = {"observation_space": agent.observation_space, "action_space": agent.action_space}
     new = {"observation_space": task.observation_space, "action_space": task.action_space}
     return {
-        name: new[name] for name in own if type(new[name]) is type(own[name]) and new[name].shape == own[name].shape
+        name: new[name]
+        for name in own
+        if type(new[name]) is type(own[name])
+        and new[name].shape == own[name].shape
+        and not normalised(own[name], new[name])
     }
