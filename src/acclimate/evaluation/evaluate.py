@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
 from acclimate.config import convert
-from acclimate.errors import ConfigError, shown
+from acclimate.errors import ConfigError, TaskError, shown
 from acclimate.evaluation.lasting import Lasting
 from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED, check_seed
@@ -237,7 +237,7 @@ def _play(
     with ExitStack() as opened:
         slots, lasting, numbers = [], Lasting(task), count()
         for _ in range(width):
-            env = Contract(task.make(), task.describe(), numbers)
+            env = _another(task, numbers, len(slots))
             opened.callback(env.close)
             slots.append(Slot(env, lasting, record))
         left = iter(range(seed, seed + episodes))
@@ -253,6 +253,16 @@ def _play(
                     returns[episode], lengths[episode], successes[episode] = slot.total, slot.env.steps, slot.success
                     active[index] = starts[index] = _next(slot, index, left, player)
     return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic, _told(successes))
+
+
+def _another(task: Task, numbers: count[int], made: int) -> Contract:
+    """Make an environment beside those that were made."""
+    try:
+        return Contract(task.make(), task.describe(), numbers)
+    except TaskError as error:
+        if not made:
+            raise
+        raise TaskError(f"{error} ({made} of it open already: if no two may be, set n_envs to 1)") from error
 
 
 def _next(slot: Slot, index: int, left: Iterator[int], player: Player) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.planning.recipe import Recipe
+from acclimate.tasks.identity import identity
 from acclimate.tasks.task import Task
 
 
@@ -30,10 +31,21 @@ class Case:
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this case from others with the same recipe, as JSON-able data."""
-        source = None if self.source is None else _identity(self.source)
-        return {"agent": self.agent.origin.sha256, "task": _identity(self.task), "source": source}
+        named = {name: self._named(task) for name, task in (("task", self.task), ("source", self.source))}
+        carried = {name: _carried(task) for name, task in self.worlds.items()}
+        return {"agent": self.agent.origin.sha256, **named, "callables": carried}
+
+    @staticmethod
+    def _named(task: Task | None) -> Any:
+        """Return all of a task, or its name where it is a callable."""
+        if task is None:
+            return None
+        return task.to_config() if isinstance(task.env, str) else task.describe()
 
 
-def _identity(task: Task) -> Any:
-    """Return all of a task, or its name where it is a callable."""
-    return task.to_config() if isinstance(task.env, str) else task.describe()
+def _carried(task: Task) -> Any:
+    """Return what a callable carries besides its name, and what stands around it."""
+    if isinstance(task.env, str):
+        return None
+    wrappers = [wrapper.to_config() for wrapper in task.wrappers]
+    return {"env": identity(task.env), "env_kwargs": identity(task.env_kwargs), "wrappers": identity(wrappers)}

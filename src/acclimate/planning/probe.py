@@ -149,7 +149,7 @@ def probe(case: Case, *, record: Transitions | None = None) -> Situation:
     agent, source, recipe = case.agent, case.source, case.recipe
     std = gaussian_std(agent)
     episodes = recipe.warm_start.probe_episodes if recipe.mode == "adapt" else 0
-    n_envs = recipe.evaluation.n_envs
+    n_envs = recipe.measuring_envs
     if episodes == 0:
         return Situation(std=std)
     plan = {"episodes": episodes, "seed": PROBE_SEED, "n_envs": min(n_envs, episodes)}

@@ -77,7 +77,8 @@ class EvaluationPlan:
     final_episodes: int = 50
     """Episodes of the final evaluation, on seeds that selection never saw."""
     n_envs: int = 8
-    """Environments stepped together while evaluating; the result does not depend on it."""
+    """Environments stepped together while evaluating; the result does not depend on it. One where `recipe.n_envs` is
+    1: then no two environments are ever open."""
     deterministic: bool = True
     """Whether the policy's mode acts, or a sample of it."""
 
@@ -106,7 +107,8 @@ class Recipe:
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     """SB3 constructor arguments that override what was saved or chosen."""
     n_envs: int | None = None
-    """Training environments; None: 8 on-policy, 1 off-policy."""
+    """Training environments; None: 8 on-policy, 1 off-policy. 1 keeps to one environment in all, as some simulators
+    demand: measuring waits for the end of an episode and takes the place of training."""
     vec_env: Literal["auto", "dummy", "subproc"] = "auto"
     """Whether training environments share this process: `auto` measures whether several processes pay, and takes them
     for environments that are known to bear it. The numbers are the same."""
@@ -155,6 +157,16 @@ class Recipe:
             )
         object.__setattr__(self, "methods", tuple(self.methods))
         object.__setattr__(self, "algorithm", dict(self.algorithm))
+
+    @property
+    def is_single(self) -> bool:
+        """Whether no two environments may be open at the same time."""
+        return self.n_envs == 1
+
+    @property
+    def measuring_envs(self) -> int:
+        """Environments stepped together while evaluating."""
+        return 1 if self.is_single else self.evaluation.n_envs
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as data that YAML can hold."""

@@ -48,10 +48,12 @@ class Episodes:
     def together(self, jobs: Mapping[str, Play]) -> dict[str, Evaluation]:
         """Return what each job finds, in several processes where they may be forked."""
         case = self.case
-        alone = case.recipe.vec_env != "auto" or case.agent.device.type != "cpu" or len(jobs) < 2
+        recipe, device = case.recipe, case.agent.device
+        alone = recipe.is_single or recipe.vec_env != "auto" or device.type != "cpu" or len(jobs) < 2
         processes = 1 if alone else forks(*(task.make for task in case.worlds.values()))
         return dict(zip(jobs, at_once(list(jobs.values()), processes), strict=True))
 
     def _play(self, agent: Agent, task: Task, episodes: int, seed: int) -> Evaluation:
-        plan = self.case.recipe.evaluation
-        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=plan.n_envs, deterministic=plan.deterministic)
+        recipe = self.case.recipe
+        n_envs, deterministic = recipe.measuring_envs, recipe.evaluation.deterministic
+        return evaluate(agent, task, episodes=episodes, seed=seed, n_envs=n_envs, deterministic=deterministic)

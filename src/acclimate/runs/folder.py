@@ -100,9 +100,11 @@ class RunFolder:
         known = self.path / "run.json"
         if resume and known.exists():
             found = read_json(known)
-            # A run of an older version goes on with what its recipe meant: the defaults of fields that came later.
-            found = _filled(found, {"recipe": json.loads(json.dumps(Recipe().to_dict()))})
-            _check_same(found, json.loads(json.dumps(mine)), self.path)
+            now = json.loads(json.dumps(mine))
+            # A run of an older version goes on with what its recipe meant: the defaults of fields that came later. Of a
+            # callable it knew no more than the name.
+            defaults = {"recipe": json.loads(json.dumps(Recipe().to_dict())), "callables": now.get("callables")}
+            _check_same(_filled(found, {key: value for key, value in defaults.items() if value}), now, self.path)
             self._sweep()
             self._describe(recipe)
             return

@@ -22,6 +22,7 @@ from acclimate.shifts.shift import Shift, ShiftInfo
 from acclimate.tasks.claims import arguments, environment_id
 from acclimate.tasks.contract import Contract
 from acclimate.tasks.environment import blamed, make_env, modern_id
+from acclimate.tasks.identity import called
 from acclimate.tasks.late import Late
 from acclimate.tasks.stagger import Staggered, first_episode, time_limit
 from acclimate.tasks.wrappers import Wrapper
@@ -116,7 +117,7 @@ class Task:
                 measurement finds best; the numbers are the same.
             monitor: folder for `<i>.monitor.csv`, None for none.
             stagger: cut the first episodes at different times, where there is a time limit.
-            late: open a single environment when it is first reset, as perhaps no two of them may be open.
+            late: open a single environment when it is first reset, and let it rest, as no two of them may be open.
 
         Raises:
             TaskError: as `make` does.
@@ -163,7 +164,7 @@ class Task:
 
     def describe(self) -> str:
         """Name the task in a few words."""
-        name = self.env if isinstance(self.env, str) else getattr(self.env, "__name__", type(self.env).__name__)
+        name = self.env if isinstance(self.env, str) else called(self.env)
         return f"{name} with {', '.join(shift.brief() for shift in self.shifts)}" if self.shifts else name
 
     def offers(self) -> list[ShiftInfo]:

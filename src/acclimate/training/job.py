@@ -94,7 +94,7 @@ class Job:
                 case.task,
                 episodes=plan.episodes,
                 seed=SELECTION_SEED,
-                n_envs=plan.n_envs,
+                n_envs=case.recipe.measuring_envs,
                 deterministic=plan.deterministic,
             )
             return float(found.returns.mean()), int(found.lengths.sum())

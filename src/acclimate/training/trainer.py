@@ -88,8 +88,8 @@ def _learnt(ready: Ready, seen: Watch, stood: Mapping[str, Any]) -> tuple[Snapsh
         with ready.seam:
             if not trained:
                 _learn(ready, seen)
-                if model.n_envs == 1:
-                    _close(model)  # it may be the only simulator there is, and what follows measures in one
+                if ready.job.case.recipe.is_single:
+                    _close(model)  # what follows measures in the only simulator that there may be
             if not stood.get("finished", trained):
                 _finish(ready, seen)
             last = _last(ready, seen)

@@ -79,7 +79,7 @@ def warm_start(
     buffer = _hindsight(prior, case, plan, probed, carried, reset)
     seed = training_seed(recipe.seed) + seed_offset
     apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
-    venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart, late=True)
+    venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart, late=recipe.is_single)
     try:
         normalize = _normalizer(prior, venv, recipe, plan, carried, reset)
         env = venv if normalize is None else normalize

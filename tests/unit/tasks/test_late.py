@@ -7,6 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from torch.nn.utils import parameters_to_vector
 
 from acclimate.errors import TaskError
 from acclimate.evaluation.evaluate import evaluate
@@ -72,11 +75,52 @@ def test_a_run_with_one_of_everything_opens_one_at_a_time(name: str, method: Met
     assert Port.opened > before + 5, "a run opens many, one after another"
 
 
-def test_one_is_not_enough_for_measuring_beside_training() -> None:
-    asked = recipe(**{**ONE, "evaluation": {**ONE["evaluation"], "points": 2}})
-    with pytest.raises(TaskError, match="Port raised ConnectionError: the port is in use"):
-        finetune(agent("ppo"), port("ppo", 0.5), asked, progress=False)
+NAMES = ["ppo", "sac", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("a2c", "dqn", "td3", "trpo"))]
+
+
+class Trained(BaseCallback):
+    """Keeps the weights with which training ends."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        self.weights = parameters_to_vector(self.model.policy.parameters()).detach().clone()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_measuring_takes_the_place_of_training_between_two_episodes(name: str) -> None:
+    """Three times between episodes and once at the end, and training learns what it learns without."""
+    ended = []
+    for points in (1, 4):
+        seen = Trained()
+        asked = recipe(n_envs=1, steps=400, averaging=0.0, evaluation={"episodes": 2, "points": points})
+        done = finetune(agent(name), port(name, 0.5), asked, callback=seen, progress=False)
+        assert len(done.report.curve) == 1 + points, "before training as well"
+        assert not Port.taken
+        ended.append(seen.weights)
+    assert torch.equal(*ended)
+
+
+def test_who_needs_two_is_told_how_to_keep_to_one() -> None:
+    with pytest.raises(TaskError, match=r"Port raised ConnectionError: the port is in use.* set n_envs to 1"):
+        evaluate(agent("ppo"), port("ppo"), episodes=2)
     assert not Port.taken
+
+
+def test_an_episode_that_was_begun_is_begun_again_after_a_rest() -> None:
+    spaces = Dot()
+    rested, stayed = (Late(Dot, spaces.observation_space, spaces.action_space) for _ in range(2))
+    for env in (rested, stayed):
+        env.reset(seed=3)
+        env.step(np.zeros(1, np.float32))
+    assert not rested.rest(), "in the middle of an episode it stays open"
+    begun = [env.reset()[0] for env in (rested, stayed)]
+    assert np.array_equal(*begun)
+    assert rested.rest()
+    after = [env.step(np.full(1, 0.5, np.float32)) for env in (rested, stayed)]
+    assert np.array_equal(after[0][0], after[1][0])
+    assert after[0][1:4] == after[1][1:4]
 
 
 def test_it_is_opened_for_whoever_asks_and_anew_after_its_end() -> None:
@@ -99,11 +143,11 @@ def test_it_is_opened_for_whoever_asks_and_anew_after_its_end() -> None:
     env.close()
 
 
-def test_late_or_not_a_vector_gives_the_same_numbers() -> None:
+def test_late_or_not_the_first_episode_of_a_vector_is_the_same() -> None:
     played = []
     for late in (False, True):
         venv = Task(Dot).vector(1, seed=7, late=late)
-        steps = [venv.reset(), *(venv.step(np.array([[0.3]], np.float32))[:3] for _ in range(12))]
+        steps = [venv.reset(), *(venv.step(np.array([[0.3]], np.float32))[:3] for _ in range(7))]
         played.append(np.concatenate([np.ravel(part) for step in steps for part in step]))
         venv.close()
     assert np.array_equal(*played)

@@ -64,11 +64,15 @@ class Selection(BaseCallback):
 
     def _on_step(self) -> bool:
         trained = self.clock.trained
-        if self.due and trained >= self.due[0]:
+        if self.due and trained >= self.due[0] and self._has_place():
             while self.due and trained >= self.due[0]:
                 self.due.pop(0)
             self.measure()
         return True
+
+    def _has_place(self) -> bool:
+        """Tell whether a world may be opened now: the only one that may be open is left between two episodes."""
+        return not self.job.case.recipe.is_single or all(self.training_env.env_method("rest"))
 
     def measure(self, weights: dict[str, torch.Tensor] | None = None) -> Point:
         """Evaluate the agent now, and remember it if it is the best so far.
@@ -89,7 +93,7 @@ class Selection(BaseCallback):
                 self.job.case.task,
                 episodes=plan.episodes,
                 seed=SELECTION_SEED,
-                n_envs=plan.n_envs,
+                n_envs=self.job.case.recipe.measuring_envs,
                 deterministic=plan.deterministic,
             )
             lower = lower_bound(found.returns - self.job.pretrained.returns)
