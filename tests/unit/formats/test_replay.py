@@ -126,9 +126,6 @@ def test_kinds_that_are_not_carried_over(tmp_path: Path) -> None:
     one = filled(7, optimize_memory_usage=True, handle_timeout_termination=False)
     with pytest.raises(SourceError, match="optimize_memory_usage"):
         replay.read(saved(one, tmp_path / "optimized.pkl"))
-    tiny.model("her", steps=12).save_replay_buffer(tmp_path / "her.pkl")
-    with pytest.raises(SourceError, match="hindsight"):
-        replay.read(tmp_path / "her.pkl")
     with pytest.raises(SourceError, match="no transitions"):
         replay.read(saved(filled(0), tmp_path / "empty.pkl"))
     with pytest.raises(SourceError, match="check the path"):

@@ -58,7 +58,7 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("one, other", PAIRS.values(), ids=PAIRS.keys())
+@pytest.mark.parametrize(("one", "other"), PAIRS.values(), ids=PAIRS.keys())
 def test_what_makes_another_world_is_another_one(one: Any, other: Any) -> None:
     assert identity(one) != identity(other)
     assert json.loads(json.dumps(identity(one))) == identity(one), "it goes through a file"

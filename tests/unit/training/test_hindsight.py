@@ -15,7 +15,7 @@ from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.her.goal_selection_strategy import GoalSelectionStrategy
 
 from acclimate.agents.load import load
-from acclimate.errors import TaskError
+from acclimate.errors import SourceError, TaskError
 from acclimate.runs.finetune import finetune
 from acclimate.sb3.hindsight import Hindsight
 from acclimate.tasks.task import Task
@@ -249,3 +249,33 @@ def test_after_a_kill_the_episodes_are_there_again(
         assert (held["lengths"][:pos] > 0).all(), "a step that can never be drawn again"
         whole = held["before"].ep_length[:pos, 0] > 0
         assert np.array_equal(held["lengths"][:pos, 0][whole], held["before"].ep_length[:pos, 0][whole])
+
+
+@pytest.mark.parametrize("steps", [40, 39, 900], ids=["whole episodes", "one is cut", "wrapped around"])
+def test_the_old_training_goes_on_with_its_own_buffer(steps: int, tmp_path: Path) -> None:
+    """The episodes are those that SB3 finds in its file, oldest first."""
+    made = model(SAC, steps=steps)
+    made.save_replay_buffer(tmp_path / "replay_buffer.pkl")
+    theirs = made.replay_buffer
+    theirs.truncate_last_trajectory()
+    held = {}
+
+    def first(scope: dict[str, Any], _: dict[str, Any]) -> bool:
+        held.setdefault("lengths", scope["self"].replay_buffer.ep_length.copy())
+        return True
+
+    asked = recipe(steps=40, mode="continue", warm_start={"replay_buffer": str(tmp_path / "replay_buffer.pkl")})
+    run = finetune(load(made), task(SAC), asked, callback=first)
+    size = theirs.buffer_size if theirs.full else theirs.pos
+    assert ["replay buffer", f"{size:,} transitions"] in [list(row) for row in run.report.carried]
+    order = np.roll(np.arange(size), -theirs.pos) if theirs.full else np.arange(size)
+    whole = theirs.ep_length[order, 0]
+    assert np.array_equal(held["lengths"][BITS:size, 0], whole[BITS:]), "but for what wrapping around has cut off"
+
+
+def test_infos_of_somebodys_own_are_refused_in_a_buffer(tmp_path: Path) -> None:
+    made = model(copy_info_dict=True)
+    made.save_replay_buffer(tmp_path / "replay_buffer.pkl")
+    asked = recipe(steps=40, mode="continue", warm_start={"replay_buffer": str(tmp_path / "replay_buffer.pkl")})
+    with pytest.raises(SourceError, match="copy_info_dict=True"):
+        finetune(load(made), task(), asked)

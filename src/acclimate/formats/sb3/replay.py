@@ -19,8 +19,12 @@ from acclimate.files.pickles import Made
 NAMES = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 """The arrays of a replay buffer; those of Dict observations are called `observations/key`."""
 _SB3 = "stable_baselines3.common.buffers."
-_BUFFERS = frozenset(_SB3 + name for name in ("ReplayBuffer", "DictReplayBuffer", "NStepReplayBuffer"))
-_HINDSIGHT = "stable_baselines3.her.her_replay_buffer.HerReplayBuffer"
+_BUFFERS = frozenset(
+    (
+        *(_SB3 + name for name in ("ReplayBuffer", "DictReplayBuffer", "NStepReplayBuffer")),
+        "stable_baselines3.her.her_replay_buffer.HerReplayBuffer",
+    )
+)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -72,16 +76,17 @@ def _arrays(fields: Fields, room: int, where: str) -> dict[str, np.ndarray]:
 
 def _pickled(record: Any, where: str) -> Fields:
     what = str(record.what) if isinstance(record, Made) else f"a {type(record).__name__}"
-    if what == _HINDSIGHT:
-        raise SourceError(
-            f"{where}: a hindsight (HER) buffer, which needs its episodes and environments; leave the buffer out."
-        )
     if what not in _BUFFERS or not isinstance(record.state, dict):
         raise UnsafeFileError(f"{where}: holds {what[:80]} where SB3's replay buffer belongs; refused.")
     state = record.state
     if state.get("optimize_memory_usage"):
         raise SourceError(
             f"{where}: saved with optimize_memory_usage=True, which keeps no next observations; leave the buffer out."
+        )
+    if state.get("copy_info_dict"):
+        raise SourceError(
+            f"{where}: a hindsight (HER) buffer with copy_info_dict=True, whose infos are objects of the environment's "
+            "own; leave the buffer out."
         )
     for name in ("pos", "full"):
         yield name, partial(np.array, numbers.scalar(state[name], f"{where}[{name}]"))
