@@ -15,7 +15,6 @@ from stable_baselines3.common.save_util import save_to_pkl
 
 from acclimate.errors import AcclimateError, SourceError, UnsafeFileError
 from acclimate.formats.sb3 import replay
-from tests import tiny
 
 BOX = spaces.Box(-9, 9, (3,), np.float32)
 
