@@ -30,7 +30,7 @@ from acclimate.nets.experience import Batch
 from acclimate.nets.masks import Dropping, outlets
 from acclimate.nets.modes import still
 from acclimate.nets.net import Acting, Net
-from acclimate.nets.outputs import Outputs
+from acclimate.nets.outputs import Drawn, Outputs
 from acclimate.nets.seeding import seed_of
 from acclimate.nets.surgery import extract, insert
 
@@ -57,7 +57,8 @@ def mc_dropout(
     """Return mean and standard deviation of what a network puts out while a part of its hidden units is dropped.
 
     Each pass drops the same units for all rows, drawn from the seed: the answer for a row does not depend on the
-    others, and repeats. What is read is the mean of a Gaussian before squashing, logits, an action or values. The
+    others, and repeats. What is read is the mean of a Gaussian before squashing, logits, an action (of
+    another distribution the likeliest) or values. The
     network must not be used by anybody else meanwhile.
 
     Args:
@@ -112,6 +113,8 @@ def _drawn(net: Net, batch: Batch, masks: list[Dropping], seed: int, number: int
 
 
 def _reading(outputs: Outputs) -> Tensor:
+    if isinstance(outputs, Drawn):
+        return outputs.choose()
     return next(value for value in vars(outputs).values() if isinstance(value, Tensor))
 
 

@@ -15,7 +15,7 @@ from acclimate.diagnosis import networks, observations, policy, values
 from acclimate.nets.experience import Batch
 from acclimate.nets.modes import still
 from acclimate.nets.net import Net
-from acclimate.nets.outputs import Outputs, as_policy, divergence
+from acclimate.nets.outputs import Outputs, apart, as_policy
 from acclimate.sb3.intake import tensors
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.seam.seam import Seam
@@ -94,11 +94,11 @@ class Glance:
         with still(tuple(net.module.modules())):
             return net.apply(net.module, batch)
 
-    def _kl(self, net: Net, stored: Batch) -> float:
+    def _kl(self, net: Net, stored: Batch) -> float | None:
         """Return the mean KL(prior || policy) on stored states."""
         pair = net.apply(net.reference, stored), self._apply(net, net.now(stored))  # type: ignore[arg-type]
         prior, now = (as_policy(one, temperature=policy.TEMPERATURE, std=policy.STD) for one in pair)
-        return float(divergence(prior, now).mean())
+        return apart(prior, now)
 
     # What it sees and is paid
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from acclimate.errors import SurgeryError
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
-from acclimate.nets.outputs import ActionValues, Gaussian, Outputs, Point, Values
+from acclimate.nets.outputs import ActionValues, Drawn, Gaussian, Outputs, Point, Values
 
 REST = 0.1
 """Weight of what an unfinished episode would still have paid, up to which a step's return counts as known."""
@@ -110,4 +110,6 @@ def mode(outputs: Outputs) -> Tensor | None:
     """Return the most likely action of a continuous policy, in its own units; None for others."""
     if isinstance(outputs, Gaussian):
         return outputs.mean.tanh() if outputs.squashed else outputs.mean
+    if isinstance(outputs, Drawn):
+        return outputs.choose()
     return outputs.action if isinstance(outputs, Point) else None

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from acclimate.errors import ConfigError, TrainingError
+from acclimate.errors import ConfigError, SurgeryError, TrainingError
 from acclimate.nets.experience import Batch
 from acclimate.nets.modes import still
 from acclimate.nets.net import Net
-from acclimate.nets.outputs import Outputs, as_policy, divergence
+from acclimate.nets.outputs import Drawn, Outputs, as_policy, divergence
 from acclimate.nets.select import Select
 from acclimate.tuning.context import Context
 from acclimate.tuning.method import Method, Scales, Signals
@@ -99,7 +99,11 @@ class KLAdaptive(Method):
             raise TrainingError("`kl-adaptive` measures on the minibatch at hand; call tuner.penalty(batch) before")
         batch = signals.batch.rows(slice(ROWS))
         state["observations"] = batch.observations
-        before = vars(_outputs(net, batch))
+        outputs = _outputs(net, batch)
+        if isinstance(outputs, Drawn):
+            kind = type(outputs.distribution).__name__
+            raise SurgeryError(f"`kl-adaptive` on `{net.role}`: it keeps policies, and no {kind} can be; leave it out")
+        before = vars(outputs)
         # A parameter among them, such as a log std that no observation changes, would move along.
         state["before"] = {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in before.items()}
 

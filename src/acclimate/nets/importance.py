@@ -23,6 +23,7 @@ from acclimate.nets.outputs import (
     ActionValues,
     Bernoulli,
     Categorical,
+    Drawn,
     Gaussian,
     Outputs,
     Point,
@@ -97,6 +98,11 @@ def information_factors(policy: Policy) -> Tensor:
         >>> torch.autograd.grad(information_factors(policy).sum(), policy.logits)[0].square()
         tensor([[0.2500]])
     """
+    if isinstance(policy, Drawn):
+        raise SurgeryError(
+            f"the Fisher information of a {type(policy.distribution).__name__} is not known; choose methods that do "
+            "without it"
+        )
     if isinstance(policy, Gaussian):
         log_std = policy.log_std.expand_as(policy.mean)
         return torch.cat([policy.mean / log_std.detach().exp(), math.sqrt(2.0) * log_std], -1)
@@ -108,8 +114,13 @@ def information_factors(policy: Policy) -> Tensor:
 
 
 def flat(outputs: Outputs) -> Tensor:
-    """Return all that a network puts out, (batch, k): of a Gaussian the means, then the log stds."""
+    """Return all that a network puts out, (batch, k): of a Gaussian the means, then the log stds.
+
+    Of a distribution of another kind it is the likeliest action.
+    """
     match outputs:
+        case Drawn():
+            return outputs.actions(True).flatten(1)
         case Gaussian(mean, log_std):
             return torch.cat([mean, log_std.expand_as(mean)], -1)
         case Categorical(logits=numbers) | Bernoulli(logits=numbers):

@@ -1,7 +1,8 @@
 """What networks put out, as plain tensors, and how far apart two of them are.
 
-A policy puts out a distribution over actions (`Gaussian`, `Categorical`, `Bernoulli`) or one action
-(`Point`), a Q-network a value of each action (`ActionValues`), a critic the values of its heads (`Values`).
+A policy puts out a distribution over actions (`Gaussian`, `Categorical`, `Bernoulli`, or a `Drawn` one of any other
+kind) or one action (`Point`), a Q-network a value of each action (`ActionValues`), a critic the values of its heads
+(`Values`).
 Methods that speak of what a network puts out see these and never the network's own classes.
 
 The divergences are the closed forms, one number for each row of the batch.
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,6 +106,43 @@ class Bernoulli:
 
 
 @dataclasses.dataclass(frozen=True)
+class Drawn:
+    """Actions of a distribution of another kind: a Beta, a mixture, one of a user's own."""
+
+    distribution: Any
+    """torch's distribution with a row for each row of the batch; anything else is not compared."""
+    actions: Callable[[bool], Tensor]
+    """Returns an action for each row, in the policy's own units: the likeliest (True), or one that is drawn."""
+
+    def kl(self, other: Drawn) -> Tensor:
+        """Return KL(self || other), summed over what torch takes as independent, shape (batch,), in nats.
+
+        Raises:
+            SurgeryError: if torch knows no closed form.
+        """
+        one, another = (type(each.distribution).__name__ for each in (self, other))
+        apart = f"how far a {one} is from {'another' if one == another else f'a {another}'}"
+        if not all(isinstance(each.distribution, torch.distributions.Distribution) for each in (self, other)):
+            raise SurgeryError(f"it is not known {apart}, as it is none of torch's distributions")
+        try:
+            total = torch.distributions.kl_divergence(self.distribution, other.distribution)
+        except NotImplementedError as error:
+            raise SurgeryError(
+                f"torch does not know {apart}; give it the closed form by torch.distributions.register_kl, or choose "
+                "methods that do not compare policies"
+            ) from error
+        return total.flatten(1).sum(-1) if total.dim() > 1 else total
+
+    def choose(self, generator: torch.Generator | None = None) -> Tensor:
+        """Return an action for each row: the likeliest, or one that is drawn, seeded by the generator."""
+        if generator is None:
+            return self.actions(True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+            return self.actions(False)
+
+
+@dataclasses.dataclass(frozen=True)
 class Point:
     """One action, without a distribution around it."""
 
@@ -142,8 +182,8 @@ class Values:
     """(batch, heads)"""
 
 
-Outputs = Gaussian | Categorical | Bernoulli | Point | ActionValues | Values
-Policy = Gaussian | Categorical | Bernoulli
+Outputs = Gaussian | Categorical | Bernoulli | Drawn | Point | ActionValues | Values
+Policy = Gaussian | Categorical | Bernoulli | Drawn
 
 
 def as_policy(outputs: Outputs, *, temperature: float, std: float) -> Policy:
@@ -178,9 +218,19 @@ def divergence(first: Policy, second: Policy) -> Tensor:
         return first.kl(second)
     if isinstance(first, Bernoulli) and isinstance(second, Bernoulli):
         return first.kl(second)
+    if isinstance(first, Drawn) and isinstance(second, Drawn):
+        return first.kl(second)
     raise SurgeryError(
         f"a {type(first).__name__} and a {type(second).__name__} cannot be compared; give two policies of one kind"
     )
+
+
+def apart(first: Policy, second: Policy) -> float | None:
+    """Return the mean KL(first || second) in nats, None where it has no closed form."""
+    try:
+        return float(divergence(first, second).mean())
+    except SurgeryError:
+        return None
 
 
 def choose(outputs: Outputs, generator: torch.Generator | None = None) -> Tensor:

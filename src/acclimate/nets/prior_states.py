@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acclimate.errors import SurgeryError
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
-from acclimate.nets.outputs import Gaussian, Policy, as_policy
+from acclimate.nets.outputs import Drawn, Gaussian, Policy, as_policy
 from acclimate.nets.seeding import generator
 
 Kept = dict[str, Any]
@@ -64,6 +65,10 @@ def draw(net: Net, kept: Kept, rows: int, *, update: int, temperature: float, st
 
 
 def _fields(policy: Policy) -> dict[str, Tensor]:
+    if isinstance(policy, Drawn):
+        raise SurgeryError(
+            f"a {type(policy.distribution).__name__} cannot be kept with states; choose methods that keep none"
+        )
     if isinstance(policy, Gaussian):
         # A log std that does not depend on the state has no row for each of them.
         return {"mean": policy.mean, "log_std": policy.log_std.expand_as(policy.mean)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acclimate.agents.agent import Agent
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, SurgeryError
 from acclimate.planning import defaults
 from acclimate.planning.arguments import (
     checked_overrides,
@@ -23,6 +23,7 @@ from acclimate.planning.arguments import (
 )
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
+from acclimate.sb3.distributions import incomparable
 from acclimate.sb3.vocabulary import ALGORITHMS, NOISY, OFF_POLICY, ON_POLICY, VALUE_BASED
 
 
@@ -105,12 +106,27 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         normalizer=recipe.warm_start.normalizer,
         std=std,
         temperature=temperature,
-        tie=decide("tie to the prior", defaults.tie(recipe, algorithm, easy)),
+        tie=decide("tie to the prior", _tie(agent, recipe, algorithm, easy)),
         prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
         critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm, steps, n_envs * length)),
         averaging=decide("averaging of weights", defaults.averaging(recipe, algorithm)),
         choices=tuple(choices),
     )
+
+
+def _tie(agent: Agent, recipe: Recipe, algorithm: str, easy: bool) -> tuple[float, str]:
+    """Decide the tie to the prior, as far as this agent's policy can be compared with what it was.
+
+    Raises:
+        SurgeryError: It cannot, and the recipe asks for it.
+    """
+    weight, why = defaults.tie(recipe, algorithm, easy)
+    comparing = [method.name for method in recipe.methods if method.has("output_penalty")]
+    if not (weight or comparing) or (reason := incomparable(agent.model)) is None:
+        return weight, why
+    if comparing or recipe.warm_start.tie != "auto":
+        raise SurgeryError(f"{', '.join(comparing) or 'warm_start.tie'}: {reason}")
+    return 0.0, reason
 
 
 def _left(recipe: Recipe, situation: Situation) -> int:

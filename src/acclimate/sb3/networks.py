@@ -18,22 +18,19 @@ from sb3_contrib.crossq.policies import CrossQPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
-from torch.distributions import Bernoulli as TorchBernoulli
-from torch.distributions import Categorical as TorchCategorical
-from torch.distributions import Normal
 
 from acclimate.errors import SurgeryError
 from acclimate.nets.depth import height
 from acclimate.nets.experience import Batch
 from acclimate.nets.layers import layer_paths
 from acclimate.nets.net import Acting, Net
-from acclimate.nets.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Outputs, Point, Values
+from acclimate.nets.outputs import ActionValues, Outputs, Point, Values
+from acclimate.sb3.distributions import outputs_of
 from acclimate.sb3.intake import SB3Intake
 
 Apply = Callable[[nn.Module, Batch], Outputs]
@@ -189,24 +186,9 @@ def _last_linear(module: nn.Module, child: str) -> list[str]:
     return [f"{child}.{inside[-1]}" if inside[-1] else child]
 
 
-def _from_sb3(distribution: Distribution, squashed: bool = False) -> Outputs:
-    """Read the parameters of SB3's distribution; those of gSDE become its marginal Gaussian."""
-    inner = distribution.distribution
-    if isinstance(inner, Normal):
-        return Gaussian(inner.mean, inner.stddev.log(), squashed)
-    if isinstance(inner, TorchCategorical):
-        return Categorical(inner.logits)
-    if isinstance(inner, TorchBernoulli):
-        return Bernoulli(inner.logits)
-    if isinstance(inner, list):
-        logits = [choice.logits for choice in inner]
-        return Categorical(torch.cat(logits, -1), tuple(part.shape[-1] for part in logits))
-    raise SurgeryError(f"actions drawn from a {type(inner).__name__} are not known; use a policy of Stable-Baselines3")
-
-
 def _distribution(module: nn.Module, batch: Batch) -> Outputs:
     # Of PPO and A2C only policies with gSDE can squash; what they then sample lies in [-1, 1].
-    return _from_sb3(module.get_distribution(batch.observations), squashed=module.squash_output)  # type: ignore[operator, arg-type]
+    return outputs_of(module.get_distribution(batch.observations), squashed=module.squash_output)  # type: ignore[operator, arg-type]
 
 
 def _state_values(module: nn.Module, batch: Batch) -> Outputs:
@@ -215,7 +197,7 @@ def _state_values(module: nn.Module, batch: Batch) -> Outputs:
 
 def _squashed(module: Any, batch: Batch) -> Outputs:
     mean, log_std, rest = module.get_action_dist_params(batch.observations)
-    return _from_sb3(module.action_dist.proba_distribution(mean, log_std, **rest), squashed=True)
+    return outputs_of(module.action_dist.proba_distribution(mean, log_std, **rest), squashed=True)
 
 
 def _deterministic(module: nn.Module, batch: Batch) -> Outputs:

@@ -22,7 +22,7 @@ from acclimate.errors import SurgeryError, TrainingError
 from acclimate.nets.copies import frozen_copy
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net, View
-from acclimate.nets.outputs import as_policy, divergence
+from acclimate.nets.outputs import apart, as_policy
 from acclimate.tuning.composition import Composition
 from acclimate.tuning.context import Context
 from acclimate.tuning.groups import Groups
@@ -152,13 +152,15 @@ class Tuner:
     def drift(self, batch: Batch) -> float | None:
         """Return the mean KL(prior || policy) on a batch in nats, None where no network puts out a policy.
 
+        It is None as well where two of its distributions cannot be compared.
+
         Q-networks count as softmax(Q), single actions as Gaussians of standard deviation 0.2.
         """
         for net in self.nets:
             if net.decides:
                 both = self.composition.outputs(net, batch)
                 now, prior = (as_policy(item, temperature=1.0, std=0.2) for item in both)
-                return float(divergence(prior, now).mean())
+                return apart(prior, now)
         return None
 
     @property
