@@ -7,6 +7,7 @@ are marked as guesses. A few sentences are facts and always there, such as how f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,26 @@ OPPOSED = -0.3
 """Of three readings on average, since one of few states is noisy. A guess."""
 
 
+@dataclass(frozen=True)
+class Handles:
+    """What a user can turn, by the algorithm that trains."""
+
+    steps: str = "a stronger tie to the prior or a lower learning rate"
+    """So that the policy goes less far."""
+    exploring: str = "algorithm.ent_coef, or a lower learning rate"
+    critic: str = "warm_start.critic_warmup"
+    """So that the critic knows more when the actor follows it."""
+    shared: str = "a lower algorithm.vf_coef, or to hold the trunk"
+
+    @classmethod
+    def of(cls, algorithm: str) -> Handles:
+        """Return those of an algorithm. TRPO's actor has a trust region in place of a loss and a rate."""
+        if algorithm != "trpo":
+            return cls()
+        region = "a smaller algorithm.target_kl"
+        return cls(steps=region, exploring=region, critic="algorithm.n_critic_updates", shared="to hold the trunk")
+
+
 def diagnose(
     situation: Situation,
     history: History,
@@ -49,6 +70,7 @@ def diagnose(
     source: Measured | None = None,
     features: Sequence[str] = (),
     scaled: Sequence[str] = (),
+    algorithm: str = "ppo",
 ) -> Iterator[str]:
     """Yield the sentences.
 
@@ -60,17 +82,19 @@ def diagnose(
         source: the final evaluations on the source task.
         features: what the entries of an observation are called.
         scaled: the same of those that are normalised.
+        algorithm: that trained.
     """
+    handles = Handles.of(algorithm)
     yield from _skill(situation)
     yield from _start(history)
     if pretrained is not None:
-        yield from _dip(points, pretrained.returns)
+        yield from _dip(points, pretrained.returns, handles)
     yield from _forgetting(source)
-    yield from _policy(history)
-    yield from _updates(history)
+    yield from _policy(history, handles)
+    yield from _updates(history, handles)
     yield from inside.critics(history)
     yield from inside.networks(history)
-    yield from _observations(history, features, scaled)
+    yield from _observations(history, features, scaled, handles)
 
 
 def _skill(situation: Situation) -> Iterator[str]:
@@ -92,7 +116,7 @@ def _start(history: History) -> Iterator[str]:
         )
 
 
-def _dip(points: Sequence[Point], pretrained: NDArray[np.float64]) -> Iterator[str]:
+def _dip(points: Sequence[Point], pretrained: NDArray[np.float64], handles: Handles) -> Iterator[str]:
     if not points:
         return
     gains = [float((p.evaluation.returns - pretrained).mean()) for p in points]
@@ -102,7 +126,7 @@ def _dip(points: Sequence[Point], pretrained: NDArray[np.float64]) -> Iterator[s
         after = f"and was back at step {back}" if back is not None else "and did not come back"
         yield (
             f"At step {points[worst].steps} the return dipped {-gains[worst]:.4g} below the pretrained agent's "
-            f"{after}: a stronger tie to the prior or a lower learning rate would soften it."
+            f"{after}: {handles.steps} would soften it."
         )
 
 
@@ -118,7 +142,7 @@ def _forgetting(source: Measured | None) -> Iterator[str]:
         )
 
 
-def _policy(history: History) -> Iterator[str]:
+def _policy(history: History, handles: Handles) -> Iterator[str]:
     near, far = history.known("policy/kl"), history.known("policy/kl_source")
     if near:
         also = f", {far[-1]:.3g} on states of the source task" if far else ""
@@ -138,7 +162,7 @@ def _policy(history: History) -> Iterator[str]:
     if entropy is not None and start is not None and entropy < ENTROPY_COLLAPSE and entropy < start / 4:
         yield (
             f"The policy's entropy fell to {entropy:.1%} of the greatest from {start:.1%}: it hardly explores; "
-            "consider algorithm.ent_coef, or a lower learning rate."
+            f"consider {handles.exploring}."
         )
     alpha, start = history.last("policy/alpha"), history.first("policy/alpha")
     if alpha is not None and start is not None and alpha < ALPHA_COLLAPSE * start:
@@ -148,7 +172,7 @@ def _policy(history: History) -> Iterator[str]:
         )
 
 
-def _updates(history: History) -> Iterator[str]:
+def _updates(history: History, handles: Handles) -> Iterator[str]:
     clip, kl = history.last("training/clip_fraction"), history.last("training/approx_kl")
     if clip is not None and clip > CLIP_FRACTION:
         size = "" if kl is None else f" (approx. KL {kl:.2g})"
@@ -163,17 +187,17 @@ def _updates(history: History) -> Iterator[str]:
     if explained is not None and explained < 0:
         yield (
             f"The critic explains nothing of the returns (explained variance {explained:.2f}): consider "
-            "warm_start.critic_warmup."
+            f"{handles.critic}."
         )
     cosines = history.known("training/cosine")
     if len(cosines) > 2 and float(np.mean(cosines)) < OPPOSED:
         yield (
             f"Actor and critic pull the features that they share apart (cosine of their gradients "
-            f"{float(np.mean(cosines)):.2f}): consider a lower algorithm.vf_coef, or to hold the trunk."
+            f"{float(np.mean(cosines)):.2f}): consider {handles.shared}."
         )
 
 
-def _observations(history: History, features: Sequence[str], scaled: Sequence[str]) -> Iterator[str]:
+def _observations(history: History, features: Sequence[str], scaled: Sequence[str], handles: Handles) -> Iterator[str]:
     def feature(name: str, called: Sequence[str]) -> str:
         place = int(history.last(name) or 0)
         return called[place] if place < len(called) else str(place)
@@ -202,5 +226,5 @@ def _observations(history: History, features: Sequence[str], scaled: Sequence[st
     if scale is not None and not 1 / REWARD_SCALE <= scale <= REWARD_SCALE:
         yield (
             f"The pretrained agent is paid {scale:.3g} times what it was in the source task: its critic's values are "
-            "of another scale; consider a longer warm_start.critic_warmup."
+            f"of another scale; consider more {handles.critic}."
         )

@@ -80,6 +80,7 @@ def _diagnosed(case: Case, before: Before, trained: Trained, verdict: Verdict, m
             source=verdict.measured.get("source"),
             features=names(case.agent.observation_space),
             scaled=() if normalizer is None else normalizer.features,
+            algorithm=trained.job.plan.algorithm,
         )
         return tuple(sentences)
     return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from acclimate.diagnosis import inside
 from acclimate.diagnosis.history import History
 from acclimate.diagnosis.sentences import diagnose
 from acclimate.evaluation.evaluate import Evaluation, Point
+from acclimate.planning.arguments import checked_overrides
 from acclimate.planning.probe import Situation
 from acclimate.reports.findings import Measured
 from acclimate.sb3.normalizer import Normalizer
@@ -24,6 +26,7 @@ def sentences(
     situation: Situation | None = None,
     source: Measured | None = None,
     points: list[Point] | None = None,
+    algorithm: str = "ppo",
     **columns: Any,
 ) -> list[str]:
     """Return what is said of columns, given with `__` for the `/` of their names."""
@@ -38,6 +41,7 @@ def sentences(
             source=source,
             features=("place", "speed"),
             scaled=KNOWN.features,
+            algorithm=algorithm,
         )
     )
 
@@ -195,3 +199,21 @@ def test_what_was_forgotten_is_told() -> None:
     (said,) = sentences(source=lost)
     assert "fell from 100" in said
     assert "`kl`" in said
+
+
+def test_advice_names_what_the_algorithm_has() -> None:
+
+    seen: dict[str, Any] = {
+        "policy__entropy": [0.5, 0.01],
+        "training__explained_variance": [0.5, -0.2],
+        "observations__reward_scale": [100.0, 100.0],
+        "training__cosine": [-0.9, -0.9, -0.9],
+        "points": [Point(10, played([0.0, 0.1]))],
+    }
+    for algorithm in ("ppo", "trpo"):
+        found = sentences(algorithm=algorithm, **seen)
+        assert len(found) >= 5, found
+        named = {name for line in found for name in re.findall(r"algorithm\.(\w+)", line)}
+        assert named
+        checked_overrides(algorithm, dict.fromkeys(named, 1))
+    assert not any("warm_start.critic_warmup" in line or "learning rate" in line for line in found)
