@@ -102,6 +102,8 @@ if TYPE_CHECKING:
         Turbulence,
         Wind,
     )
+    from acclimate.studies.comparing import Comparison, compare
+    from acclimate.studies.study import Case, Row, Study
     from acclimate.tasks.task import Task
     from acclimate.tasks.wrappers import Atari, FrameStack, MaskVelocity, TimeFeature
     from acclimate.tuning.attach import attach
@@ -128,8 +130,10 @@ __all__ = [
     "BitFit",
     "BrokenJoint",
     "CartMass",
+    "Case",
     "ChannelRates",
     "ChannelScale",
+    "Comparison",
     "ConfigError",
     "Cosine",
     "Damping",
@@ -180,6 +184,7 @@ __all__ = [
     "Residual",
     "RewardScale",
     "RewardWeights",
+    "Row",
     "Run",
     "Select",
     "SensorBias",
@@ -192,6 +197,7 @@ __all__ = [
     "SourceError",
     "SpaceMismatchError",
     "Speed",
+    "Study",
     "SurgeryError",
     "Surgical",
     "Task",
@@ -208,6 +214,7 @@ __all__ = [
     "Wind",
     "attach",
     "chain",
+    "compare",
     "evaluate",
     "finetune",
     "load",
@@ -220,6 +227,8 @@ _EXPORTS = {
     "SpaceMismatchError SurgeryError TaskError TrainingError UnsafeFileError",
     "evaluation.evaluate": "Evaluation evaluate",
     "runs.finetune": "Run finetune",
+    "studies.comparing": "Comparison compare",
+    "studies.study": "Case Row Study",
     "agents.load": "load",
     "tuning.method": "Method chain",
     "planning.recipe": "EvaluationPlan Recipe WarmStart",

@@ -34,13 +34,16 @@ ORDER = [
     "diagnosis",
     "training",
     "runs",
+    "studies",
     "cli",
     "__main__",
 ]
 """A file imports from its own package and from those before it; imports in functions and for types count."""
 ENGINE = ("arrays", "threads", "learning", "on_policy off_policy", "modules device", "choice")
 """The same inside the engine; two on one floor do not know each other."""
-SB3 = set(["parallel", "tasks", "sb3", "seam", "formats", "engine", "agents", "diagnosis", "training", "runs"])
+SB3 = set(
+    ["parallel", "tasks", "sb3", "seam", "formats", "engine", "agents", "diagnosis", "training", "runs", "studies"]
+)
 """The packages that know Stable-Baselines3."""
 LIBRARIES = {"stable_baselines3", "sb3_contrib"}
 DOOR = {"acclimate.engine.choice"}

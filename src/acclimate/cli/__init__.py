@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from acclimate import __version__
+from acclimate.cli.compare import compare
 from acclimate.cli.demo import demo
 from acclimate.cli.evaluate import evaluate
 from acclimate.cli.finetune import finetune
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for command in (inspect, shifts, methods, finetune, evaluate, watch, demo, native):
+for command in (inspect, shifts, methods, finetune, evaluate, compare, watch, demo, native):
     main.add_command(command)

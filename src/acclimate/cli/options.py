@@ -47,8 +47,7 @@ def stack(*options: Decorator) -> Decorator:
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
-AGENT = stack(
-    click.argument("agent", metavar="AGENT"),
+LOADED = stack(
     click.option(
         "--normalizer",
         default="auto",
@@ -60,6 +59,7 @@ AGENT = stack(
     click.option("--revision", metavar="REV", help="Commit, tag or branch of an hf:// agent."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ... or auto."),
 )
+AGENT = stack(click.argument("agent", metavar="AGENT"), LOADED)
 WORLD = stack(
     click.option("--env-kwargs", type=Pair(), multiple=True, metavar="K:V...", help="Arguments of the environment."),
     click.option(

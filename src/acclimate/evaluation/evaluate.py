@@ -22,7 +22,7 @@ from acclimate.agents.agent import Agent
 from acclimate.config import convert
 from acclimate.errors import ConfigError, TaskError, shown
 from acclimate.evaluation.lasting import Lasting
-from acclimate.evaluation.players import AgentPlayer, Player, RandomPlayer, isolated
+from acclimate.evaluation.players import AgentPlayer, ConstantPlayer, Player, RandomPlayer, isolated
 from acclimate.evaluation.seeds import FINAL_SEED, check_seed
 from acclimate.evaluation.slot import Slot
 from acclimate.evaluation.transitions import Transitions
@@ -211,6 +211,14 @@ def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n
     """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
     seed = _checked(episodes, seed, n_envs)
     return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
+
+
+def evaluate_constant(
+    task: Task, action: Any, *, episodes: int = 50, seed: int = FINAL_SEED, n_envs: int = 8
+) -> Evaluation:
+    """Play one action again and again on the episodes that `evaluate` would play."""
+    seed = _checked(episodes, seed, n_envs)
+    return _play(ConstantPlayer(action), task, episodes, seed, n_envs, deterministic=True)
 
 
 def _checked(episodes: int, seed: int, n_envs: int) -> int:

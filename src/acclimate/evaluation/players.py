@@ -57,6 +57,20 @@ class RandomPlayer:
         return [s.sample() if mask is None else sampled(s, mask) for s, mask in zip(spaces, masks, strict=True)]
 
 
+class ConstantPlayer:
+    """One action, whatever is seen."""
+
+    def __init__(self, action: Any) -> None:
+        self.action = action
+
+    def begin(self, slot: int, seed: int) -> None:
+        """Do nothing."""
+
+    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_], masks: Sequence[Mask]) -> Sequence[Any]:
+        """Return it for each slot."""
+        return [self.action] * len(observations)
+
+
 class AgentPlayer:
     """An agent with the recurrent states of its episodes."""
 

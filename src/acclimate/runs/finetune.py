@@ -76,7 +76,7 @@ def finetune(
         TaskError: The environment raised.
     """
     recipe = recipe or Recipe()
-    task, source = _worlds(agent, task, source)
+    task, source = fitted(agent, task, source)
     make_plan(agent, recipe, Situation())  # refuses what cannot be tuned before anything is written,
     recipe.to_dict()  # and this what no report can hold
     case, listeners = Case(agent, task, source, recipe), Listeners(callback, progress, say or silent)
@@ -85,11 +85,11 @@ def finetune(
             return _in_folder(case, listeners, folder, track, resume=resume)
     if track is not None:
         raise ConfigError("tracking reads the files of a run: give the run a folder (`out`).")
-    kept, report = _tuned(case, listeners, None, Missing(), resume=resume)
+    kept, report = tune(case, listeners, None, Missing(), resume=resume)
     return Run(kept, report, None)
 
 
-def _worlds(agent: Agent, task: Task, source: Task | None) -> tuple[Task, Task | None]:
+def fitted(agent: Agent, task: Task, source: Task | None) -> tuple[Task, Task | None]:
     """Return both worlds, if the agent fits them; what shifts its sensors does so in units that it knows.
 
     Raises:
@@ -113,12 +113,12 @@ def _in_folder(case: Case, listeners: Listeners, folder: RunFolder, track: Track
     for note in keeping.rehearse(case, path):
         listeners.say(f"note: {note}")
     with mirrored(track, path, case.recipe.to_dict(), missing):
-        kept, report = _tuned(case, listeners, path, missing, resume=resume)
+        kept, report = tune(case, listeners, path, missing, resume=resume)
         film_both(case, kept, path, missing)
     return Run(kept, report.write(path, missing), path)
 
 
-def _tuned(
+def tune(
     case: Case, listeners: Listeners, folder: Path | None, missing: Missing, *, resume: bool
 ) -> tuple[Agent, Report]:
     """Look, train and judge; write the agent that is kept, and return it and the report."""
@@ -131,6 +131,7 @@ def _tuned(
     measuring = foreseen(case, plan, before)
     job = Job(case, plan, before.selection, before.situation.steps, before.probed, measuring, folder, listeners)
     trained = train(job, saved)
+    listeners.ended(trained)
     verdict = judge(case, before, trained)
     if folder is not None:
         missing.note(*keeping.write(verdict.kept, folder))

@@ -46,6 +46,8 @@ class Listeners:
     """Whether to show a progress bar on a terminal."""
     say: Callable[[str], None] = silent
     """Gets lines of text on what is carried over, what is reset and what was decided."""
+    ended: Callable[[Trained], None] = lambda _: None
+    """Gets what training ended with, before an agent is made of its model, which changes that for good."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ class Record:
     best: Snapshot | None = None
     best_lower: float = -np.inf
     """Lower confidence bound of its gain over the pretrained agent."""
+    highest: Snapshot | None = None
+    """The one with the highest mean, as anybody would choose it: a study compares by it. No checkpoint holds it."""
+    highest_mean: float = -np.inf
 
 
 def to_json(points: Iterable[Point]) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from acclimate.nets.experience import Batch
 Rollouts = Callable[[int], Batch]
 Judge = Callable[[], tuple[float, int]]
 
+_SOURCE = "the source task"
+
 
 class Context:
     """Data and judgement for a method, and what they cost.
@@ -36,12 +38,14 @@ class Context:
                 steps that this took.
             seed: for what a method draws itself.
         """
-        self._worlds = {"the source task": source, "the target task": target}
+        self._worlds = {_SOURCE: source, "the target task": target}
         self._known: dict[str, Batch] = {}
         self._evaluate = evaluate
         self.seed = seed
         self.charged = 0
         """Environment steps that methods asked for beyond the training's own."""
+        self.charged_source = 0
+        """Those of them that were taken in the source task."""
 
     def source(self, steps: int) -> Batch:
         """Return steps of the pretrained policy in the source task, and charge those that are new.
@@ -49,7 +53,7 @@ class Context:
         Raises:
             SurgeryError: if no source task was given.
         """
-        return self._steps("the source task", steps)
+        return self._steps(_SOURCE, steps)
 
     def target(self, steps: int) -> Batch:
         """Return steps of the pretrained policy in the target task, and charge those that are new.
@@ -82,6 +86,8 @@ class Context:
             raise SurgeryError(f"the method wants {steps} steps of {world}, which was not given; give that task")
         known = self._known.get(world)
         if known is None or len(known) < steps:
-            self.charged += steps - (0 if known is None else len(known))
+            new = steps - (0 if known is None else len(known))
+            self.charged += new
+            self.charged_source += new if world == _SOURCE else 0
             known = self._known[world] = rollouts(steps)
         return known.rows(slice(steps))

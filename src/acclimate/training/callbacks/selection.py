@@ -96,14 +96,20 @@ class Selection(BaseCallback):
                 n_envs=self.job.case.recipe.measuring_envs,
                 deterministic=plan.deterministic,
             )
-            lower = lower_bound(found.returns - self.job.pretrained.returns)
             point = Point(self.job.charged + self.clock.trained, found)
             self.record.points.append(point)
-            if lower > self.record.best_lower:
-                # The old one goes before the new one is copied.
+            lower, mean = lower_bound(found.returns - self.job.pretrained.returns), float(found.returns.mean())
+            leads, highest = lower > self.record.best_lower, mean > self.record.highest_mean
+            # The old ones go before a new one is copied.
+            if leads:
                 self.record.best_lower, self.record.best = lower, None
+            if highest:
+                self.record.highest_mean, self.record.highest = mean, None
+            if leads or highest:
                 kept = copied(model.policy) if weights is None else weights
-                self.record.best = Snapshot(point.steps, kept, agent.normalizer)
+                now = Snapshot(point.steps, kept, agent.normalizer)
+                self.record.best = now if leads else self.record.best
+                self.record.highest = now if highest else self.record.highest
         self.on_point(point)
         self._check_collapse()
         return point

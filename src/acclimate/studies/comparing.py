@@ -1,0 +1,147 @@
+"""Run a study: what is missing of it, in processes or here, and its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from acclimate.errors import ConfigError
+from acclimate.studies import page, wording
+from acclimate.studies.cell import Cell, Key, failure
+from acclimate.studies.findings import Findings
+from acclimate.studies.study import UNTRAINED, Study
+from acclimate.studies.worker import CELLS, STUDY, tried
+from acclimate.studies.workers import run_all
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` returns."""
+
+    findings: Findings
+    folder: Path
+
+    def __str__(self) -> str:
+        return wording.text(self.findings)
+
+
+def keys(study: Study) -> Iterator[Key]:
+    """Yield the cells of a study, seeds outermost, so that a table is soon complete."""
+    for seed in range(study.seeds):
+        for case in study.cases:
+            for row in study.names:
+                if seed == 0 or row not in UNTRAINED:
+                    yield Key(seed, case.name, row)
+
+
+def compare(
+    study: Study,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    trust: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Comparison:
+    """Run the cells of a study that are missing in a folder, and write its report there.
+
+    A cell that was stopped in the middle is run from its beginning: a study that was killed ends with the numbers of
+    one that was not. One that failed is run again by the next call.
+
+    Args:
+        study: What is compared.
+        out: Folder; `study.yaml` in it is written before the first cell.
+        workers: Processes, each with one thread. A study with agents or environments that are objects of Python's has
+            one, this one.
+        trust: Whether the agents' files and the tasks' ids may name code that is imported.
+        say: Gets lines of text on what is done.
+
+    Raises:
+        ConfigError: The folder holds another study, or cannot be written.
+    """
+    folder = Path(out)
+    portable = _claimed(study, folder)
+    if not portable and workers > 1:
+        raise ConfigError("a study with agents or environments that are objects runs in this process: give 1 worker")
+    every = list(keys(study))
+    missing = [key for key in every if Cell.read(folder / CELLS / key.folder, key) is None]
+    say(f"{len(every)} cells, {len(every) - len(missing)} of them there already")
+    progress = _Progress(study, folder, len(missing), say)
+    if portable:
+        run_all(missing, folder, workers, progress.done, trust=trust)
+    else:
+        for key in missing:
+            progress.done(key, tried(study, key, folder, trust=trust))
+    return report(study, folder)
+
+
+def report(study: Study, folder: Path) -> Comparison:
+    """Read the cells that there are, write the pages, and return what was found."""
+    findings = Findings(study, *read(study, folder))
+    page.write(findings, folder)
+    return Comparison(findings, folder)
+
+
+def read(study: Study, folder: Path) -> tuple[dict[Key, Cell], dict[Key, str]]:
+    """Return the cells of a study that ended, and why others failed."""
+    cells, failed = {}, {}
+    for key in keys(study):
+        place = folder / CELLS / key.folder
+        if (cell := Cell.read(place, key)) is not None:
+            cells[key] = cell
+        elif (why := failure(place)) is not None:
+            failed[key] = why
+    return cells, failed
+
+
+def _claimed(study: Study, folder: Path) -> bool:
+    """Write the study into its folder, or check that it is the one that is there; tell whether a file can hold it."""
+    path = folder / STUDY
+    try:
+        config = study.to_config()
+        Study.from_config(config, trust=True)
+    except ConfigError:
+        config = None
+    if config is None:
+        if path.exists():
+            raise ConfigError(f"{path} holds another study: choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        return False
+    if path.exists():
+        if Study.load(path, trust=True).to_config() != Study.from_config(config, trust=True).to_config():
+            raise ConfigError(f"{path} holds another study: choose another folder, or give the same rows and worlds")
+        return True
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} holds something else: choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        study.save(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {folder} ({error.strerror}): choose another folder") from error
+    return True
+
+
+class _Progress:
+    """Says which cells are done, how long the others take, and who leads."""
+
+    def __init__(self, study: Study, folder: Path, left: int, say: Callable[[str], None]) -> None:
+        self.study, self.folder, self.total, self.say = study, folder, left, say
+        self.ended, self.begun, self.shown = 0, time.monotonic(), 0.0
+
+    def done(self, key: Key, why: str | None) -> None:
+        """Say that a cell has ended."""
+        self.ended += 1
+        spent = time.monotonic() - self.begun
+        left = spent / self.ended * (self.total - self.ended)
+        said = "done" if why is None else f"failed: {' '.join(why.split())[:160]}"
+        self.say(f"{self.ended}/{self.total} {key}: {said}; about {_lasting(left)} left")
+        # The leaderboard so far, now and then: it takes a moment.
+        if time.monotonic() - self.shown > 30 and self.ended < self.total:
+            self.shown = time.monotonic()
+            self.say(wording.leaders(report(self.study, self.folder).findings))
+
+
+def _lasting(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{rest} s"

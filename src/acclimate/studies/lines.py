@@ -1,0 +1,54 @@
+"""The lines of code of a baseline, made of the same settings that its cells ran with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.noise import NormalActionNoise
+
+from acclimate.agents.agent import Agent
+from acclimate.evaluation.seeds import training_seed
+from acclimate.studies.baselines import OPENED, Falling, Ways
+
+
+def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") -> str:
+    """Return what a user writes for a row; `task` is the changed world, `seed` the row's.
+
+    Args:
+        agent: the pretrained one.
+        ways: of the row.
+        steps: target steps.
+        zip_name: of the agent's file; its normaliser lies beside it as `vecnormalize.pkl`.
+    """
+    kind, saved, code = agent.blueprint.algorithm_class, agent.normalizer, []
+    code.append(f"env = task.vector({ways.n_envs}, seed=seed{', stagger=True' if ways.staggered else ''})")
+    if saved is not None and ways.carried:
+        code += ['env = VecNormalize.load("vecnormalize.pkl", env)', "env.training = True"]
+    elif saved is not None:
+        keys = "" if saved.norm_obs_keys is None else f", norm_obs_keys={list(saved.norm_obs_keys)}"
+        code.append(
+            f"env = VecNormalize(env, gamma={saved.gamma}, clip_obs={saved.clip_obs}, "
+            f"norm_reward={saved.norm_reward}{keys})"
+        )
+    settings = "".join(f", {name}={_text(value)}" for name, value in ways.settings.items())
+    if ways.weights:
+        code.append(f'model = {kind.__name__}.load("{zip_name}", env=env, seed=seed, device="cpu"{settings})')
+    else:
+        own = {**agent.blueprint.hyperparameters, **ways.settings}
+        settings = "".join(f", {name}={_text(value)}" for name, value in own.items())
+        policy = agent.blueprint.policy if isinstance(agent.blueprint.policy, str) else agent.blueprint.policy.__name__
+        code.append(f'model = {kind.__name__}("{policy}", env, seed=seed, device="cpu", policy_kwargs=own{settings})')
+    code.append(f"env.seed({training_seed(0)} + 1000 * seed)")
+    if ways.opened and hasattr(agent.model.policy, "log_std"):
+        code.append(f"model.policy.log_std.data.clamp_(min={OPENED})")
+    code.append(f"model.learn({steps:_})")
+    return "\n".join(code)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Falling):
+        return f"lambda left: {value.start} * max(left, 0.0)"
+    if isinstance(value, NormalActionNoise):
+        size = len(value._mu)
+        return f"NormalActionNoise(np.zeros({size}), np.full({size}, {float(value._sigma[0])}))"
+    return repr(value)
