@@ -32,8 +32,7 @@ def set_counters(model: BaseAlgorithm, counters: Mapping[str, Any]) -> None:
 
 def carry_counters(before: BaseAlgorithm, model: BaseAlgorithm) -> None:
     """Let a model count on where another of its kind stood."""
-    for name in ("_n_updates", "_episode_num"):
-        setattr(model, name, getattr(before, name))
+    set_counters(model, counters_of(before))
 
 
 def actions_of(policy: BasePolicy, obs: Any, *, deterministic: bool) -> Tensor:

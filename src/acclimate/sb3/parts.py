@@ -19,7 +19,7 @@ from acclimate.tuning.method import Method
 
 OPTIMIZERS = ("policy.optimizer", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer")
 VARIABLES = ("log_ent_coef", "ent_coef_tensor")
-COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num")
+COUNTERS = ("num_timesteps", "_total_timesteps", "_n_updates", "_n_calls", "_episode_num")
 RATES = ("_current_progress_remaining", "exploration_rate")
 
 

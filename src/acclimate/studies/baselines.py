@@ -21,7 +21,7 @@ from acclimate.agents.agent import Agent
 from acclimate.agents.graft import graft
 from acclimate.errors import ConfigError
 from acclimate.evaluation.seeds import training_seed
-from acclimate.sb3.counters import saved_names
+from acclimate.sb3.counters import carry_counters, saved_names
 from acclimate.sb3.optimizers import follow
 from acclimate.sb3.settings import defaults
 from acclimate.sb3.vocabulary import NOISY, OFF_POLICY, VALUE_BASED
@@ -192,6 +192,7 @@ def _normalized(agent: Agent, venv: VecEnv, *, carried: bool) -> VecEnv:
 def _take_over(before: BaseAlgorithm, model: BaseAlgorithm) -> None:
     """Give a model the weights, the moments of the optimizers and the entropy coefficient of another one."""
     model.policy.load_state_dict(before.policy.state_dict())
+    carry_counters(before, model)
     states, variables = saved_names(model)
     for name in variables:
         found, mine = getattr(before, name, None), getattr(model, name, None)

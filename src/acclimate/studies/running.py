@@ -52,7 +52,11 @@ class Bench:
         agent, ledger = case.loaded(trust=trust), Ledger()
         target, source = fitted(agent, case.task, case.home)
         over = None if source is None else ledger.over("source", source)
-        return cls(study, case, agent, ledger.over("target", target), over, ledger)
+        bench = cls(study, case, agent, ledger.over("target", target), over, ledger)
+        for task in (bench.target, bench.source):
+            _ = task and task.observation_space  # whether its shifts take effect is looked at now, and is no row's
+        ledger.steps.clear()
+        return bench
 
     @property
     def steps(self) -> int:

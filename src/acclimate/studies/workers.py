@@ -26,9 +26,14 @@ class Process:
     """One worker."""
 
     def __init__(self, out: Path, core: int | None, *, trust: bool) -> None:
-        self._command = [sys.executable, "-m", "acclimate.studies.worker", str(out), *(["--trust"] if trust else [])]
+        self._out, self._trust = out, trust
         self._core = core
         self._running: subprocess.Popen[str] | None = None
+
+    def command(self) -> list[str]:
+        """Return what begins it."""
+        begun = [sys.executable, "-m", "acclimate.studies.worker", str(self._out)]
+        return [*begun, "--trust"] if self._trust else begun
 
     def run(self, key: Key) -> str | None:
         """Run a cell; return why it failed, None if it did not.
@@ -58,7 +63,7 @@ class Process:
     def _begun(self) -> subprocess.Popen[str]:
         environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
         pipe = subprocess.PIPE
-        process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        process = subprocess.Popen(self.command(), stdin=pipe, stdout=pipe, text=True, env=environment)
         if self._core is not None:
             os.sched_setaffinity(process.pid, {self._core})
         return process
