@@ -30,7 +30,7 @@ FLAT = {  # of each row the mean returns of its seeds, in the changed world and 
     "random": ([15.0], [20.0]),
     "naive": ([30.0, 40.0, 20.0], [100.0, 60.0, 20.0]),
     "competent": ([60.0, 70.0, 80.0], [60.0, 60.0, 60.0]),
-    "scratch": ([50.0, 50.0, 50.0], [20.0, 20.0, 20.0]),
+    "scratch": ([20.0, 20.0, 20.0], [20.0, 20.0, 20.0]),
     "acclimate": ([80.0, 85.0, 90.0], [100.0, 90.0, 80.0]),
     "kl <b>": ([61.0, 69.0, 80.0], [100.0, 100.0, 100.0]),
 }
@@ -68,7 +68,8 @@ def findings(**more: object) -> Findings:
 def test_gain_difference_and_home_by_hand() -> None:
     found = findings()
     leader = {each.row: each for each in found.board}
-    assert [each.row for each in found.board][:2] == ["acclimate", "kl <b>"] or True
+    assert found.board[0].row == "acclimate"
+    assert {each.row for each in found.board[-3:]} == {"as it is", "nothing", "random"}
     # (85 - 20) / (100 - 20)
     assert leader["acclimate"].gain.value == pytest.approx(65 / 80)
     assert leader["as it is"].gain.value == 0
@@ -132,7 +133,7 @@ def test_a_seed_that_is_missing_is_told_and_only_common_seeds_are_compared() -> 
     ("change", "said"),
     [
         ({}, "Take `acclimate`: it makes good 81% of what the change took"),
-        ({"acclimate": 61.0}, "cannot be told from the competent user"),
+        ({"acclimate": 74.0}, "cannot be told from the competent user"),
         ({"acclimate": 30.0, "kl <b>": 30.0}, "Take `competent`"),
         (dict.fromkeys(("acclimate", "kl <b>", "competent", "naive", "scratch"), 5.0), "leave it as it is"),
     ],
