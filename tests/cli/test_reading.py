@@ -10,6 +10,9 @@ from typing import Any
 import gymnasium as gym
 import imageio.v3
 import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
+from stable_baselines3.common.monitor import Monitor
 
 import acclimate as ac
 from acclimate import shifts
@@ -17,6 +20,7 @@ from acclimate.catalogue import FAMILIES, families, fields
 from acclimate.methods.l2sp import L2SP
 from acclimate.registry import METHODS
 from tests.cli.conftest import Call
+from tests.lives import Lives
 
 
 def test_inspect(call: Call, agent: Path) -> None:
@@ -38,6 +42,16 @@ def test_evaluate_is_what_python_gives(call: Call, agent: Path) -> None:
     line = call("evaluate", agent, *flags).stdout
     assert f"mean return {facts['mean']:.1f} [{facts['ci95'][0]:.1f}" in line
     assert "seeds 3 to 7" in line
+
+
+def test_evaluate_says_that_it_is_of_whole_games(call: Call, tmp_path: Path) -> None:
+    gym.register("Lives-v0", lambda: EpisodicLifeEnv(Monitor(Lives(ready=True))))
+    path = tmp_path / "lives.zip"
+    PPO("MlpPolicy", gym.make("Lives-v0"), policy_kwargs={"net_arch": [8]}).save(path)
+    flags = ("--env", "Lives-v0", "--eval-episodes", 3)
+    assert "the returns are of whole episodes" in call("evaluate", path, *flags).stdout
+    assert json.loads(call("evaluate", path, *flags, "--json").stdout)["counted_inside"]
+    del gym.registry["Lives-v0"]
 
 
 def test_an_interval_that_is_not_there_is_null(call: Call, agent: Path) -> None:

@@ -24,6 +24,7 @@ def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: b
     Where the environment tells of success by info["is_success"], its share is printed as well.
     Episode i starts from seed + i, so that two agents are compared episode by episode.
     """
+    from acclimate.evaluation.evaluate import INSIDE
     from acclimate.evaluation.evaluate import evaluate as play
 
     agent, task = load_pair(flags)
@@ -35,6 +36,7 @@ def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: b
         **result.summary(),
         "mean_length": float(result.lengths.mean()),
         "first_seed": seed,
+        "counted_inside": result.inside,
     }
     told = {} if result.successes is None else {"successes": result.successes.tolist()}
     if as_json:
@@ -45,6 +47,8 @@ def evaluate(as_json: bool, episodes: int, seed: int, n_envs: int, stochastic: b
         f"{facts['task']}: mean return {facts['mean']:.1f} [{low:.1f}, {high:.1f}], iqm {facts['iqm']:.1f}, "
         f"{episodes} episodes of {facts['mean_length']:.0f} steps, seeds {seed} to {seed + episodes - 1}"
     )
+    if result.inside:
+        click.echo(f"the {INSIDE}")
     if (success := result.success) is not None:
         click.echo(
             f"success in {100 * success.value:.1f} % of {success.n} episodes "

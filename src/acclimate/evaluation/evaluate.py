@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -29,10 +29,13 @@ from acclimate.evaluation.transitions import Transitions
 from acclimate.statistics.bootstrap import paired_difference, stratified_bootstrap
 from acclimate.statistics.estimates import Estimate, Floats, iqm, mean
 from acclimate.statistics.proportions import paired_proportions, proportion
-from acclimate.tasks.contract import Contract
 from acclimate.tasks.spaces import SpaceWarning, check_spaces
 from acclimate.tasks.task import Task
 
+INSIDE = (
+    "returns are of whole episodes and in their own rewards, as counted inside of the wrappers, which end episodes "
+    "early or change rewards"
+)
 MOST_EPISODES = 1_000_000
 """Of an evaluation: their returns are kept, and take part in a bootstrap."""
 
@@ -55,9 +58,9 @@ class Evaluation:
     """The episodes that one agent played, in the order of their seeds."""
 
     returns: Floats
-    """Undiscounted sum of raw rewards of each episode."""
+    """Undiscounted sum of raw rewards of each whole episode."""
     lengths: NDArray[np.int64]
-    """Steps of each episode."""
+    """Steps of the agent in each of them."""
     seeds: NDArray[np.int64]
     """What each episode was reset with."""
     deterministic: bool = True
@@ -65,6 +68,9 @@ class Evaluation:
     successes: NDArray[np.object_] | None = None
     """Whether each episode ended in success, by its last `info["is_success"]`; None where an episode did not tell, and
     altogether where none did."""
+    inside: bool = False
+    """Whether the episodes are other ones than the task's wrappers show: whole where they end them early, and with the
+    rewards that are counted inside of them. `tasks/whole` does so."""
 
     @cached_property
     def interval(self) -> Estimate:
@@ -102,7 +108,8 @@ class Evaluation:
         """Return the episodes as JSON-able data."""
         arrays = {name: getattr(self, name).tolist() for name in ("returns", "lengths", "seeds")}
         told = {} if self.successes is None else {"successes": self.successes.tolist()}
-        return {**arrays, "deterministic": self.deterministic, **told}
+        inside = {"inside": True} if self.inside else {}
+        return {**arrays, "deterministic": self.deterministic, **told, **inside}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -122,6 +129,7 @@ class Evaluation:
             returns=np.array(returns, dtype=np.float64),
             deterministic=convert(bool, data["deterministic"], "deterministic"),
             successes=_told(told or ()),
+            inside=convert(bool, data.get("inside", False), "inside"),
             **{name: np.array(column, dtype=np.int64) for name, column in counts.items()},
         )
 
@@ -242,31 +250,33 @@ def _play(
     width = min(n_envs, episodes)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     successes: list[bool | None] = [None] * episodes
+    inside = False
     with ExitStack() as opened:
         slots, lasting, numbers = [], Lasting(task), count()
         for _ in range(width):
-            env = _another(task, numbers, len(slots))
-            opened.callback(env.close)
-            slots.append(Slot(env, lasting, record))
+            with _beside(len(slots)):
+                slots.append(Slot(task, lasting, numbers, record))
+            opened.callback(slots[-1].env.close)
         left = iter(range(seed, seed + episodes))
         active = [_next(slot, index, left, player) for index, slot in enumerate(slots)]
-        starts = np.ones(width, dtype=bool)
         while any(active):
             # Idle slots stay in the batch (last observation): its size decides how floats are rounded.
+            starts = np.array([slot.started for slot in slots])
             actions = player.act([slot.observation for slot in slots], starts, [slot.mask for slot in slots])
-            starts = np.zeros(width, dtype=bool)
             for index, slot in enumerate(slots):
                 if active[index] and slot.step(actions[index]):
                     episode = slot.env.episode
-                    returns[episode], lengths[episode], successes[episode] = slot.total, slot.env.steps, slot.success
-                    active[index] = starts[index] = _next(slot, index, left, player)
-    return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic, _told(successes))
+                    returns[episode], lengths[episode] = slot.whole.score, slot.env.steps
+                    successes[episode], inside = slot.success, inside or slot.whole.told_apart
+                    active[index] = _next(slot, index, left, player)
+    return Evaluation(returns, lengths, seed + np.arange(episodes), deterministic, _told(successes), inside)
 
 
-def _another(task: Task, numbers: count[int], made: int) -> Contract:
-    """Make an environment beside those that were made."""
+@contextmanager
+def _beside(made: int) -> Iterator[None]:
+    """Say, where an environment cannot be made beside others, how to keep to one."""
     try:
-        return Contract(task.make(), task.describe(), numbers)
+        yield
     except TaskError as error:
         if not made:
             raise

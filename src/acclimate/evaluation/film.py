@@ -32,7 +32,6 @@ from acclimate.evaluation.seeds import FINAL_SEED, check_seed
 from acclimate.evaluation.slot import Slot
 from acclimate.parallel.fork import can_fork, fork
 from acclimate.tasks.actions import held
-from acclimate.tasks.contract import Contract
 from acclimate.tasks.task import Task
 
 SECONDS = 8.0
@@ -149,19 +148,20 @@ class Filming:
 def _play(agent: Agent, task: Task, seed: int, seconds: float) -> list[Any]:
     """Return the actions of the episode, as many as the clip can show."""
     actions: list[Any] = []
-    env = Contract(task.make(), task.describe())
+    slot = Slot(task, Lasting(task))
+    env = slot.env
     try:
         if "rgb_array" not in env.metadata.get("render_modes", ()):
             raise TaskError(f"{task.describe()} renders no `rgb_array`; give the environment that render mode")
-        slot, limit = Slot(env, Lasting(task)), round(seconds * _rate(env))
+        limit = round(seconds * _rate(env))
         slot.begin(seed)
         with isolated(agent, seed):
-            player, start, ended = AgentPlayer(agent, deterministic=True), True, False
+            player, ended = AgentPlayer(agent, deterministic=True), False
             player.begin(0, seed)
             while not ended and len(actions) < limit:
-                action = player.act([slot.observation], np.array([start]), [slot.mask])[0]
+                action = player.act([slot.observation], np.array([slot.started]), [slot.mask])[0]
                 actions.append(held(env.action_space, action))
-                start, ended = False, slot.step(action)
+                ended = slot.step(action)
     finally:
         env.close()
     return actions
@@ -204,7 +204,9 @@ def _frames(env: Any, actions: Sequence[Any], seed: int, skip: int) -> Iterator[
     env.reset(seed=seed)
     yield _picture(env)
     for step, action in enumerate(actions, start=1):
-        env.step(action)
+        _, _, terminated, truncated, _ = env.step(action)
+        if (terminated or truncated) and step < len(actions):
+            env.reset()  # a life is lost, and the game goes on
         if step % skip == 0 or step == len(actions):
             yield _picture(env)
 

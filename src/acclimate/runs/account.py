@@ -65,7 +65,7 @@ def account(
         normalized=kept.normalizer is not None,
         stock=not kept.methods,
         foreign=not kept.blueprint.is_data,
-        notes=(*before.unpaired, *_notes(trained)),
+        notes=(*before.notes, *_notes(trained)),
     )
 
 

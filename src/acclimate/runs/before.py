@@ -14,7 +14,7 @@ from gymnasium.spaces import Dict
 
 from acclimate.config import convert, from_dict
 from acclimate.errors import ConfigError
-from acclimate.evaluation.evaluate import Evaluation
+from acclimate.evaluation.evaluate import INSIDE, Evaluation
 from acclimate.evaluation.seeds import FINAL_SEED, REPEATING_SEED, SELECTION_SEED
 from acclimate.evaluation.transitions import Transitions
 from acclimate.files.atomic import write_atomic
@@ -51,6 +51,14 @@ class Before:
         """Environment steps that this took, but for those of the probe that are charged."""
         played = (self.target, self.selection, *(() if self.source is None else (self.source,)))
         return self.situation.source_steps + self.repeating + sum(each.steps for each in played)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the episodes of the worlds."""
+        worlds = {"target": self.target, "source": self.source}
+        named = " and ".join(name for name, played in worlds.items() if played is not None and played.inside)
+        scored = (f"{named}: {INSIDE}. Training goes by what the wrappers show",) if named else ()
+        return *self.unpaired, *scored
 
     @staticmethod
     def is_in(folder: Path) -> bool:

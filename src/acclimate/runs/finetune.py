@@ -125,7 +125,7 @@ def tune(
     begun = time.perf_counter()
     saved = checkpoint.read(folder) if folder is not None and resume else None
     before = look(case, folder, resume=resume)
-    for note in before.unpaired:
+    for note in before.notes:
         listeners.say(f"note: {note}")
     plan = make_plan(case.agent, case.recipe, before.situation)
     measuring = foreseen(case, plan, before)

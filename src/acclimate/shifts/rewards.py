@@ -34,6 +34,7 @@ class RewardScale(Shift):
     unit: ClassVar[str] = "factor on the reward"
     example: ClassVar[float] = 0.5
     neutral: ClassVar[float] = 1.0
+    pays: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         finite("factor", self.factor)

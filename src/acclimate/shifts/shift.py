@@ -29,6 +29,8 @@ class Shift:
     """A value of the first field that changes every environment which has the shift."""
     neutral: ClassVar[float | None] = None
     """The value of the first field that changes nothing, such as a factor of one; None if there is none."""
+    pays: ClassVar[bool] = False
+    """Whether it wraps the environment and changes rewards, which what counts them further inside does not see."""
 
     @property
     def identity(self) -> bool:

@@ -67,6 +67,13 @@ class Contract(gym.Wrapper):
         self._check(observation)
         return observation, reward, terminated, truncated, info
 
+    def go_on(self) -> Any:
+        """Reset within an episode that a wrapper has ended too early, and return what is seen; its steps go on."""
+        with self._blame:
+            observation, _ = self.env.reset()
+        self._check(observation)
+        return observation
+
     def allowed(self) -> NDArray[np.bool_]:
         """Return which actions it allows now, shape (choices,), where `masks.tells` that it says so."""
         with self._blame:

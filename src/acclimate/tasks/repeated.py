@@ -11,6 +11,7 @@ import numpy as np
 from acclimate.tasks.contract import Contract
 from acclimate.tasks.masks import sampled, tells
 from acclimate.tasks.task import Task
+from acclimate.tasks.whole import Whole
 
 STEPS = 8
 """Random steps by which two episodes of one seed are compared."""
@@ -38,9 +39,9 @@ def repeated(task: Task, seed: int) -> Repeated:
     Raises:
         TaskError: The environment raised, or gave numbers that are not finite.
     """
-    with closing(Contract(task.make(), task.describe())) as env:
+    with closing(Contract(Whole.of(task), task.describe())) as env:
         first = list(_played(env, seed))
-    with closing(Contract(task.make(), task.describe())) as env:
+    with closing(Contract(Whole.of(task), task.describe())) as env:
         between = list(_played(env, seed + 1))
         again = list(_played(env, seed))
     steps = sum(len(played) - 1 for played in (first, between, again))

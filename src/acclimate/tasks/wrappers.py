@@ -18,6 +18,7 @@ from gymnasium.spaces import Box
 from acclimate.config import convert
 from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import WRAPPERS
+from acclimate.tasks.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Wrapper:
     """One declared wrapper. Third parties register theirs by the entry point `acclimate.wrappers`."""
 
     name: ClassVar[str]
+    counts: ClassVar[bool] = False
+    """Whether it has a `Tally` inside, as it ends episodes early or changes rewards."""
 
     def apply(self, env: gym.Env) -> gym.Env:
         """Wrap the environment.
@@ -155,7 +158,7 @@ class TimeFeature(Wrapper):
 
 @dataclass(frozen=True)
 class Atari(Wrapper):
-    """Preprocess Atari frames as SB3's AtariWrapper does."""
+    """Preprocess Atari frames as SB3's AtariWrapper does. Measured are whole games by their own score all the same."""
 
     noop_max: int = 30
     """Most idle steps at the start of an episode."""
@@ -164,13 +167,14 @@ class Atari(Wrapper):
     screen_size: int = 84
     """Width and height of the grey image, pixels."""
     terminal_on_life_loss: bool = True
-    """Whether a lost life ends an episode. It is right for training, and shortens measured episodes."""
+    """Whether a lost life ends an episode of training. What is measured goes on to the end of the game."""
     clip_reward: bool = True
-    """Whether only the sign of the reward is given."""
+    """Whether training is given only the sign of a reward. What is measured is the score."""
     action_repeat_probability: float = 0.0
     """Chance that the last action is executed again ("sticky actions")."""
 
     name: ClassVar[str] = "atari"
+    counts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("noop_max", self.noop_max, 0, 10_000)
@@ -186,7 +190,7 @@ class Atari(Wrapper):
             raise TaskError(f"atari needs an Atari environment, not {env}; leave it out")
         try:
             return AtariWrapper(
-                env,
+                Tally(env),
                 noop_max=self.noop_max,
                 frame_skip=self.frame_skip,
                 screen_size=self.screen_size,
