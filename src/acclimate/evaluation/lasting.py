@@ -7,7 +7,6 @@ import warnings
 
 from acclimate.errors import TaskError
 from acclimate.tasks.contract import Contract
-from acclimate.tasks.stagger import time_limit
 from acclimate.tasks.task import Task
 
 LONG = 3_000
@@ -31,13 +30,18 @@ class Lasting:
         """Return the time, in seconds, from which `look` counts."""
         return time.monotonic()
 
-    def look(self, env: Contract, since: float) -> None:
+    def look(self, env: Contract, since: float, *, limited: bool) -> None:
         """Tell of an episode that has lasted `LONG` steps or more, once, or end it.
+
+        Args:
+            env: In which it is played.
+            since: When it began.
+            limited: Whether a time limit ends it.
 
         Raises:
             TaskError: It never ends.
         """
-        if (env.steps < ENDLESS and (self._told or self.now() - since < SECONDS)) or time_limit(env) is not None:
+        if limited or (env.steps < ENDLESS and (self._told or self.now() - since < SECONDS)):
             return
         if env.steps >= ENDLESS:
             raise TaskError(f"{env.where()} has still not ended; give it a time limit: {self._advice()}")

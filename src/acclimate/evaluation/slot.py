@@ -66,7 +66,7 @@ class Slot:
             if not self._goes_on():
                 return True
         if self.env.steps >= LONG:
-            self._lasting.look(self.env, self._since)
+            self._lasting.look(self.env, self._since, limited=self.whole.limited)
         self._ask()
         return False
 

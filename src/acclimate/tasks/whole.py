@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import gymnasium as gym
 
+from acclimate.tasks.stagger import time_limit
 from acclimate.tasks.tally import Tally, counted
 from acclimate.tasks.task import Task
 
@@ -81,6 +82,12 @@ class Whole(gym.Wrapper):
         if self._tally is None or self._paid_outside:
             return self._paid
         return self._tally.scores[self._game]
+
+    @property
+    def limited(self) -> bool:
+        """Whether a time limit ends the episode; one that only cuts it, and is begun anew with it, does not."""
+        inner = self if self._tally is None or not self._cut else self._tally
+        return time_limit(inner) is not None
 
     @property
     def told_apart(self) -> bool:

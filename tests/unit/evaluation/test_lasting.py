@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.monitor import Monitor
 
 from acclimate.errors import TaskError
 from acclimate.evaluation import lasting, slot
@@ -76,6 +77,30 @@ def test_an_endless_episode_is_an_error_whatever_the_time(seconds: float, monkey
     with pytest.raises(TaskError, match=r"Long, episode 0 \(seed 70\), step 50, has still not ended; give it a time"):
         told(Task(Long))
     told(Task(Long, env_kwargs={"steps": 50}))
+
+
+class Goes(gym.Wrapper):
+    """Goes on within a game, whatever it is reset by."""
+
+    over = True
+
+    def reset(self, **given: Any) -> Any:
+        return self.env.reset(**given) if self.over else (np.zeros(1, np.float32), {})
+
+    def step(self, action: Any) -> Any:
+        found = self.env.step(action)
+        self.over = found[2] or found[3]
+        return found
+
+
+def test_a_limit_that_a_game_outlives_is_none() -> None:
+    inside = Task(lambda: Goes(Monitor(gym.wrappers.TimeLimit(Long(), 70))))
+    assert (told(inside), evaluate_random(inside, episodes=1).lengths[0]) == ([], 70)
+    parts = Task(lambda: gym.wrappers.TimeLimit(Goes(Monitor(Long())), 7))
+    with pytest.raises(TaskError, match=r"step 5[0-6], has still not ended"):
+        told(parts)
+    cut = Task(lambda: gym.wrappers.TimeLimit(Monitor(Long()), 70))
+    assert (told(cut), evaluate_random(cut, episodes=1).lengths[0]) == ([], 70)
 
 
 def test_the_way_out_is_one(registered: str) -> None:
