@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.agents.agent import Agent
+    from acclimate.agents.home import home
     from acclimate.agents.load import load
     from acclimate.errors import (
         AcclimateError,
@@ -217,6 +218,7 @@ __all__ = [
     "compare",
     "evaluate",
     "finetune",
+    "home",
     "load",
 ]
 
@@ -230,6 +232,7 @@ _EXPORTS = {
     "studies.comparing": "Comparison compare",
     "studies.study": "Case Row Study",
     "agents.load": "load",
+    "agents.home": "home",
     "tuning.method": "Method chain",
     "planning.recipe": "EvaluationPlan Recipe WarmStart",
     "schedule": "Geometric Linear",

@@ -148,35 +148,18 @@ def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:
     Raises:
         ConfigError: if a flag is wrong, or the files say something that is not believed and no flag says instead.
     """
+    from acclimate.agents.home import home
     from acclimate.registry import SHIFTS
-    from acclimate.tasks.task import Task
-    from acclimate.tasks.wrappers import from_zoo
 
-    config = agent.origin.config
-    wrappers = build_wrappers(flags["wrappers"])
-    kwargs = mapping(flags["env_kwargs"], "--env-kwargs")
-    if not wrappers:
-        refuse_unread(agent, "--wrapper", "env_wrapper", "frame_stack")
-        wrappers = from_zoo(config)
-    if not flags["env"] and not kwargs:
-        refuse_unread(agent, "--env-kwargs", "env_kwargs")
-    return Task(
-        named(flags["env"]) if flags["env"] else own_environment(agent),
-        shifts=build(SHIFTS, flags["shifts"], "--shift"),
-        env_kwargs=kwargs if flags["env"] else {**(config.get("env_kwargs") or {}), **kwargs},
-        wrappers=wrappers,
+    found = home(
+        agent,
+        env=named(flags["env"]) if flags["env"] else None,
+        env_kwargs=mapping(flags["env_kwargs"], "--env-kwargs"),
+        wrappers=build_wrappers(flags["wrappers"]),
     )
-
-
-def refuse_unread(agent: Agent, flag: str, *names: str) -> None:
-    """Say that the agent's files told something of its environment that was not believed, and which flag says it.
-
-    Raises:
-        ConfigError: if they did.
-    """
-    for name, reason in agent.origin.unread:
-        if name in names:
-            raise ConfigError(f"the agent's files are not believed on {reason} ({flag})")
+    for note in found.notes:
+        click.echo(note, err=True)
+    return found.task.shifted(*build(SHIFTS, flags["shifts"], "--shift"))
 
 
 def load_pair(flags: Mapping[str, Any]) -> tuple[Agent, Task]:
@@ -195,22 +178,6 @@ def load_pair(flags: Mapping[str, Any]) -> tuple[Agent, Task]:
     if agent.normalizer is not None and isinstance(agent.normalizer.obs_var, np.ndarray):
         task = task.scaled(np.sqrt(agent.normalizer.obs_var))
     return agent, task
-
-
-def own_environment(agent: Agent) -> str:
-    """Return the environment that the agent was trained in, in today's version, and say so on stderr.
-
-    Raises:
-        ConfigError: if the agent's file and folder name none.
-    """
-    from acclimate.tasks.environment import modern_id
-
-    refuse_unread(agent, "--env", "env_id")
-    if not agent.origin.env_id:
-        raise ConfigError("the agent's file does not name its environment; give it with --env")
-    name, note = modern_id(agent.origin.env_id)
-    click.echo(f"environment: {name}, the agent's own{f' ({note})' if note else ''}", err=True)
-    return name
 
 
 def print_json(value: Any) -> None:

@@ -15,7 +15,7 @@ from acclimate.errors import AcclimateError, TaskError
 MAX_WORDS = 400
 """Characters of another library's error that are shown."""
 _PACKAGES = {"ALE": "ale_py", "MinAtar": "minatar"}
-"""Namespaces of ids whose package registers them only once it is imported."""
+"""Namespaces of ids whose package registers them only once it is imported; Atari's old ids have no namespace."""
 
 
 _SAID = (gym.error.Error, ImportError, TypeError, ValueError, AssertionError, OSError)
@@ -45,7 +45,7 @@ def make_env(
         with blamed(name):
             return env(**arguments)
     with contextlib.suppress(gym.error.Error, ImportError):
-        if package := _PACKAGES.get(parse_env_id(env)[0] or ""):
+        if ":" not in env and env not in gym.registry and (package := _PACKAGES.get(parse_env_id(env)[0] or "ALE")):
             importlib.import_module(package)
     try:
         with _without_model_warnings(env), blamed(name, passing=_SAID):

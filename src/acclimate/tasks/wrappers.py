@@ -15,7 +15,6 @@ import numpy as np
 from gymnasium.envs.registration import parse_env_id
 from gymnasium.spaces import Box
 
-from acclimate.config import convert
 from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import WRAPPERS
 from acclimate.tasks.tally import Tally
@@ -236,34 +235,3 @@ class MaskVelocity(Wrapper):
         if game not in _VISIBLE:
             raise TaskError(f"mask_velocity knows {', '.join(_VISIBLE)} and not {env}; leave it out")
         return _Masked(env, _VISIBLE[game])
-
-
-_ZOO = {
-    "sb3_contrib.common.wrappers.TimeFeatureWrapper": "time_feature",
-    "stable_baselines3.common.atari_wrappers.AtariWrapper": "atari",
-    "rl_zoo3.wrappers.MaskVelocityWrapper": "mask_velocity",
-    "utils.wrappers.MaskVelocityWrapper": "mask_velocity",
-    "sb3_contrib.common.wrappers.time_feature.TimeFeatureWrapper": "time_feature",
-}
-"""Import paths that a zoo's configuration may name, and what they are here. Nothing is imported by path."""
-
-
-def from_zoo(config: Mapping[str, Any], path: str = "config.yml") -> tuple[Wrapper, ...]:
-    """Make the wrappers that the RL Zoo's hyperparameters name under `env_wrapper` and `frame_stack`.
-
-    Raises:
-        ConfigError: if they name a wrapper outside of the allow-list.
-    """
-    named = config.get("env_wrapper") or ()
-    wrappers = []
-    for entry in [named] if isinstance(named, (str, Mapping)) else convert(list[Any], named, f"{path}: env_wrapper"):
-        place, fields = next(iter(entry.items())) if isinstance(entry, Mapping) and entry else (entry, {})
-        if not isinstance(place, str) or place not in _ZOO:
-            raise ConfigError(
-                f"{path}: env_wrapper: `{str(place)[:100]}` is not on the list ({', '.join(_ZOO)}); "
-                "pass a callable environment with that wrapper in Python"
-            )
-        wrappers.append(WRAPPERS.build({_ZOO[place]: fields or {}}, f"{path}: env_wrapper"))
-    if frames := config.get("frame_stack"):
-        wrappers.append(WRAPPERS.build({"frame_stack": frames}, f"{path}: frame_stack"))
-    return tuple(wrappers)

@@ -13,7 +13,8 @@ from acclimate.errors import ConfigError, TaskError
 from acclimate.registry import WRAPPERS
 from acclimate.shifts import SensorNoise
 from acclimate.tasks.task import Task
-from acclimate.tasks.wrappers import Atari, FrameStack, MaskVelocity, TimeFeature, Wrapper, from_zoo
+from acclimate.tasks.wrappers import Atari, FrameStack, MaskVelocity, TimeFeature, Wrapper
+from acclimate.tasks.zoo import from_zoo
 
 
 class Counter(gym.Env):
@@ -158,6 +159,14 @@ def test_wrong_wrappers() -> None:
             (Atari(noop_max=5), FrameStack(4)),
         ),
         ({"env_wrapper": {"rl_zoo3.wrappers.MaskVelocityWrapper": None}}, (MaskVelocity(),)),
+        ({"vec_env_wrapper": {"stable_baselines3.common.vec_env.VecFrameStack": {"n_stack": 3}}}, (FrameStack(3),)),
+        (
+            {
+                "env_wrapper": "sb3_contrib.common.wrappers.TimeFeatureWrapper",
+                "vec_env_wrapper": ["stable_baselines3.common.vec_env.VecMonitor"],
+            },
+            (TimeFeature(),),
+        ),
     ],
 )
 def test_wrappers_of_a_zoo_s_configuration(config: dict[str, Any], expected: tuple[Wrapper, ...]) -> None:
@@ -165,5 +174,6 @@ def test_wrappers_of_a_zoo_s_configuration(config: dict[str, Any], expected: tup
 
 
 def test_nothing_is_imported_by_path() -> None:
-    with pytest.raises(ConfigError, match=r"config\.yml: env_wrapper: `os\.system` is not on the list"):
-        from_zoo({"env_wrapper": "os.system"})
+    for hint in ("env_wrapper", "vec_env_wrapper"):
+        with pytest.raises(ConfigError, match=rf"config\.yml: {hint}: `os\.system` is not on the list"):
+            from_zoo({hint: "os.system"})
