@@ -75,6 +75,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "_logger": ("engine/device/rehearsal.py",),
         # Of acting, saving and building.
         "_predict": ("sb3/counters.py",),
+        "_get_action_dist_from_latent": ("sb3/recurrent.py",),
         "_get_torch_save_params": ("sb3/counters.py", "seam/seam.py"),
         "_init_setup_model": ("formats/sb3/hyperparameters.py", "planning/arguments.py"),
         "_stats_window_size": ("formats/sb3/hyperparameters.py",),

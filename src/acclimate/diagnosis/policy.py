@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
@@ -28,8 +26,10 @@ def step_zero_gap(now: Outputs, saved: Outputs, *, temperature: float = 1.0) -> 
     pair = [_centre(outputs, scale) for outputs, scale in ((now, temperature), (saved, 1.0))]
     if pair[0] is None or pair[1] is None:
         return None
-    gap = (pair[0] - pair[1]).detach().abs().max()
-    return float(gap / pair[1].detach().abs().max().clamp(min=1.0))
+    if isinstance(now, Categorical) and now.allowed is not None:
+        pair = [outputs[now.allowed] for outputs in pair]  # type: ignore[index]
+    gap = (pair[0] - pair[1]).detach().abs().max()  # type: ignore[operator]
+    return float(gap / pair[1].detach().abs().max().clamp(min=1.0))  # type: ignore[union-attr]
 
 
 def _centre(outputs: Outputs, temperature: float) -> Tensor | None:
@@ -54,9 +54,5 @@ def entropy_share(outputs: Outputs) -> float | None:
     """Return the mean entropy of a discrete policy as a share of the greatest it can have, None for others."""
     if not isinstance(outputs, Categorical):
         return None
-    sizes = outputs.sizes or (outputs.logits.shape[-1],)
-    total = outputs.logits.new_zeros(outputs.logits.shape[:-1])
-    for part in outputs.logits.detach().split(sizes, -1):
-        total = total + torch.special.entr(part.softmax(-1)).sum(-1)
-    most = sum(math.log(size) for size in sizes)
-    return float(total.mean()) / most if most > 0 else None
+    now, most = outputs.spread()
+    return float(now.detach().mean() / most.mean()) if bool(most.any()) else None

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
-from acclimate.tasks.masks import sampled
+from acclimate.shifts.masks import sampled
 
 Mask = NDArray[np.bool_] | None
 UNMASKED = (

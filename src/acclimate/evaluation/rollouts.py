@@ -11,8 +11,9 @@ from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
 from acclimate.nets.experience import Batch
 from acclimate.sb3.intake import tensors
+from acclimate.sb3.recurrent import remembered, remembers
+from acclimate.shifts.masks import tells
 from acclimate.tasks.contract import Contract
-from acclimate.tasks.masks import tells
 from acclimate.tasks.task import Task
 
 
@@ -26,30 +27,36 @@ def collect(agent: Agent, task: Task, steps: int, *, seed: int) -> Batch:
         seed: Of the first episode and of the sampling.
 
     Returns:
-        Normalised observations and next observations, actions as the networks know them, raw rewards, and which steps
-        ended in a terminal state.
+        Normalised observations and next observations, actions as the networks know them, raw rewards, which steps
+        ended in a terminal state, and what there was to choose among and was remembered, where the agent reads that.
     """
     env = Contract(task.make(), task.describe())
-    rows: list[tuple[Any, Any, float, Any, bool]] = []
+    rows: list[tuple[Any, Any, float, Any, bool, bool, Any]] = []
     try:
         with isolated(agent, seed):
             observation, _ = env.reset(seed=seed)
-            masked = agent.masked and tells(env)
+            masked, starts, state = agent.masked and tells(env), True, None
             while len(rows) < steps:
-                action, _ = agent.predict(observation, **({"action_masks": env.allowed()} if masked else {}))
+                mask = {"action_masks": env.allowed()} if masked else {}
+                action, state = agent.predict(observation, state, episode_start=np.array([starts]), **mask)
                 following, reward, terminated, truncated, _ = env.step(action)
-                rows.append((observation, action, float(reward), following, bool(terminated)))
-                observation = env.reset()[0] if terminated or truncated else following
+                told = mask.get("action_masks")
+                rows.append((observation, action, float(reward), following, bool(terminated), starts, told))
+                starts = bool(terminated or truncated)
+                observation = env.reset()[0] if starts else following
     finally:
         env.close()
-    before, actions, rewards, after, dones = zip(*rows, strict=True)
-    device = agent.device
+    before, actions, rewards, after, dones, begins, masks = zip(*rows, strict=True)
+    device, policy = agent.device, agent.model.policy
+    observations, episodes = _tensors(agent, before), torch.as_tensor(begins, device=device)
     return Batch(
-        observations=_tensors(agent, before),
+        observations=observations,
         actions=torch.as_tensor(_own_units(agent, np.stack(actions)), device=device),
         rewards=torch.as_tensor(rewards, dtype=torch.float32, device=device),
         next_observations=_tensors(agent, after),
         dones=torch.as_tensor(dones, dtype=torch.float32, device=device),
+        masks=torch.as_tensor(np.stack(masks), device=device) if masked else None,
+        memory=remembered(policy, observations, episodes) if remembers(policy) else None,
     )
 
 

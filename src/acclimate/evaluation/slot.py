@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from acclimate.evaluation.lasting import LONG, Lasting
 from acclimate.evaluation.transitions import Transition, Transitions
+from acclimate.shifts.masks import tells
 from acclimate.tasks.actions import held
 from acclimate.tasks.contract import Contract
-from acclimate.tasks.masks import tells
 from acclimate.tasks.task import Task
 from acclimate.tasks.whole import Whole
 

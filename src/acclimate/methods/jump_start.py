@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from acclimate.errors import ConfigError
-from acclimate.nets.experience import Batch, Decision
+from acclimate.nets.experience import Decision
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import choose
 from acclimate.nets.seeding import generator
@@ -75,4 +75,4 @@ class JumpStart(Method):
         if not leads.any():
             return decision, after
         draws = None if self.deterministic else generator(state["seed"], self.name, net.role, state["asked"])
-        return decision.instead(leads, choose(net.prior(Batch(decision.observations)), draws)), after
+        return decision.instead(leads, choose(net.prior(decision.seen), draws)), after

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from acclimate.errors import ConfigError, SurgeryError, TrainingError
-from acclimate.nets.experience import Batch
+from acclimate.nets.experience import READ, Batch
 from acclimate.nets.modes import still
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Drawn, Outputs, as_policy, divergence
@@ -98,7 +98,7 @@ class KLAdaptive(Method):
         if signals.batch is None:
             raise TrainingError("`kl-adaptive` measures on the minibatch at hand; call tuner.penalty(batch) before")
         batch = signals.batch.rows(slice(ROWS))
-        state["observations"] = batch.observations
+        state.update(batch.read())
         outputs = _outputs(net, batch)
         if isinstance(outputs, Drawn):
             kind = type(outputs.distribution).__name__
@@ -115,7 +115,7 @@ class KLAdaptive(Method):
         """Measure how far the policy went, and change the rate."""
         if not state["before"] or state["updates"] < self.updates:
             return state
-        now = _outputs(net, Batch(state["observations"]))
+        now = _outputs(net, Batch(**{name: state[name] for name in READ if name in state}))
         both = dataclasses.replace(now, **state["before"]), now
         before, after = (as_policy(item, temperature=self.temperature, std=self.std) for item in both)
         kl, rate = float(divergence(before, after).mean()), state["rate"]

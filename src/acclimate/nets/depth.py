@@ -12,8 +12,9 @@ from acclimate.nets.net import Net
 def depths(net: Net) -> dict[Parameter, int]:
     """Return how many layers stand between each parameter in view and what is put out: 0 for the heads.
 
-    Layers side by side, as in the two critics of SAC, count once. A normalisation counts as the layer that follows it,
-    and what a method added to a layer as that layer. What is part of no layer, such as `log_std`, is left out.
+    Layers side by side, as in the two critics of SAC, count once, and so does an LSTM, however many layers it has. A
+    normalisation counts as the layer that follows it, and what a method added to a layer as that layer. What is part of
+    no layer, such as `log_std`, is left out.
 
     Example:
         >>> import torch
@@ -22,7 +23,7 @@ def depths(net: Net) -> dict[Parameter, int]:
         [1, 1, 0, 0]
     """
     layers = _by_layer(net)
-    paths = [path for path, _ in net.module.named_modules()]
+    paths = net.ordered(path for path, _ in net.module.named_modules())
     places = [paths.index(path) for path in layers]
     loose = {id(parameter) for parameter in net.loose_parameters()}
     found = {}
@@ -43,8 +44,9 @@ def height(net: Net) -> int:
 
 
 def _by_layer(net: Net) -> dict[str, int]:
-    found, depth = {}, net.above - 1
-    for layer in reversed(net.whole().layers()):
-        depth = net.above if layer.head else depth + 1
-        found[layer.path] = depth
+    whole, found, depth = net.whole(), {}, net.above - 1
+    heads = {layer.path: layer.head for layer in whole.layers()}
+    for path in reversed(net.ordered([*whole.recurrent(), *heads])):
+        depth = net.above if heads.get(path) else depth + 1
+        found[path] = depth
     return dict(reversed(found.items()))

@@ -10,6 +10,20 @@ from torch import Tensor
 
 from acclimate.nets.seeding import generator
 
+READ = ("observations", "masks", "memory")
+"""The fields of a batch that networks which act read."""
+Memory = dict[str, Tensor]
+"""What recurrent networks remember before each step, and which steps follow one another; a row for each step:
+
+* `now`: (rows, parts, layers, units), what the network remembered before the step, as it was when it took it;
+* `prior`: the same of the pretrained network; missing where that took the step itself;
+* `starts`: (rows,) of bool, whether an episode begins, so that nothing is remembered;
+* `place`: (rows,) of int64, greater by one than that of the row before where the step followed it in its world.
+
+Rows that follow one another are run as one sequence, from what was remembered before the first of them: a gradient goes
+back through all of them, and any other choice of rows can be run as well.
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -23,6 +37,14 @@ class Batch:
     rewards: Tensor | None = None
     next_observations: Any = None
     dones: Tensor | None = None
+    masks: Tensor | None = None
+    """(rows, choices) of bool: which there were to choose among; None where all were."""
+    memory: Memory | None = None
+    """What recurrent networks remembered before each step; without one each row begins an episode."""
+
+    def read(self) -> dict[str, Any]:
+        """Return what networks that act read of it, as plain data by field, so that it can be kept."""
+        return {name: value for name in READ if (value := getattr(self, name)) is not None}
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -80,6 +102,15 @@ class Decision:
     """(environments,) of bool: whether the row is the policy's own choice. An on-policy update leaves out the
     others, because their likelihood under the policy is not that of their being taken; a row whose action is not the
     sampled one is never its own. What is stored off-policy needs no such likelihood."""
+    masks: Tensor | None = None
+    """As `Batch.masks`."""
+    memory: Memory | None = None
+    """As `Batch.memory`."""
+
+    @property
+    def seen(self) -> Batch:
+        """What the networks read, as a batch."""
+        return Batch(self.observations, masks=self.masks, memory=self.memory)
 
     def instead(self, rows: Tensor, actions: Tensor) -> Decision:
         """Return the decision with other actions in some rows, a mask, which are then not the policy's own."""
@@ -100,3 +131,34 @@ def exchange(share: float, rows: int, stored: int, *key: int | str) -> tuple[Ten
     source = generator(*key)
     count = max(1, round(share * rows)) if share > 0 else 0
     return torch.randperm(rows, generator=source)[:count], torch.randint(stored, (count,), generator=source)
+
+
+def of_prior(memory: Memory) -> Memory:
+    """Return the memory by which the pretrained network is run."""
+    return {**memory, "now": memory["prior"]} if "prior" in memory else memory
+
+
+def sequences(memory: Memory) -> tuple[Tensor, Tensor]:
+    """Return which rows make up each sequence, and where each row is found again.
+
+    Returns:
+        (sequences, longest) of row numbers, a shorter one filled up by its last row; and for each row its place in
+        that table when it is flat.
+
+    Example:
+        >>> place, starts = torch.tensor([4, 5, 9, 10]), torch.tensor([False, False, False, True])
+        >>> sequences({"place": place, "starts": starts})
+        (tensor([[0, 1],
+                [2, 2],
+                [3, 3]]), tensor([0, 1, 2, 4]))
+    """
+    place, starts = memory["place"], memory["starts"]
+    begins = torch.ones_like(starts)
+    begins[1:] = starts[1:] | (place[1:] != place[:-1] + 1)
+    number, first = begins.long().cumsum(0) - 1, begins.nonzero()[:, 0]
+    rows = torch.arange(len(place), device=place.device)
+    step = rows - first[number]
+    last = torch.cat([first[1:], first.new_tensor([len(place)])]) - 1
+    longest = int(step.max()) + 1
+    table = torch.minimum(first[:, None] + rows[None, :longest], last[:, None])
+    return table, number * longest + step

@@ -7,13 +7,15 @@ from torch import nn
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The layers with one output channel for each row of their weight."""
+RECURRENT = (nn.RNNBase,)
+"""Those that remember: LSTMs and their like."""
 
 
-def layer_paths(root: nn.Module) -> list[str]:
+def layer_paths(root: nn.Module, kinds: tuple[type[nn.Module], ...] = LAYERS) -> list[str]:
     """List the paths of the linear and convolutional layers, those left out that methods put into a layer."""
     found: list[str] = []
     for path, module in root.named_modules():
-        if isinstance(module, LAYERS) and not any(path.startswith(f"{outer}." if outer else "") for outer in found):
+        if isinstance(module, kinds) and not any(path.startswith(f"{outer}." if outer else "") for outer in found):
             found.append(path)
     return found
 

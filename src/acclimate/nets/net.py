@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from gymnasium import Space
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from acclimate.errors import SurgeryError
-from acclimate.nets.experience import Batch
-from acclimate.nets.layers import following_activation, layer_paths
+from acclimate.nets.experience import Batch, of_prior
+from acclimate.nets.layers import RECURRENT, following_activation, layer_paths
 from acclimate.nets.outputs import Outputs
 from acclimate.nets.select import Select
 
@@ -119,7 +119,8 @@ class Net:
     apply: Callable[[nn.Module, Batch], Outputs]
     """Runs the module, or a copy of it, on a batch."""
     scope: tuple[str, ...] = ("",)
-    """The paths in the module that belong to this network; the empty path is all of it."""
+    """The paths in the module that belong to this network, in the order in which they run; the empty path is all of
+    it."""
     twin: nn.Module | None = None
     """The target network's module, with the same paths."""
     heads: tuple[str, ...] = ()
@@ -133,6 +134,8 @@ class Net:
     """How many layers of other networks stand between its last one and what is put out, as above a trunk."""
     decides: bool = False
     """Whether actions follow from what it puts out."""
+    padded: bool = False
+    """Whether training runs it on sequences that are filled up to one length, so that not each row is a step."""
     orthogonal: bool = False
     """Whether its layers began as orthogonal matrices, as those of PPO and A2C do, and not as PyTorch makes them."""
     seen_as: View | None = None
@@ -175,6 +178,8 @@ class Net:
             raise SurgeryError(f"`{self.role}` has no frozen copy; make the tuner before training begins")
         if self.seen_as is not None:
             batch = dataclasses.replace(batch, observations=self.seen_as(batch.observations))
+        if batch.memory is not None:
+            batch = dataclasses.replace(batch, memory=of_prior(batch.memory))
         return self.apply(self.reference, batch)
 
     def now(self, stored: Batch) -> Batch:
@@ -216,9 +221,21 @@ class Net:
         return not any(name.startswith(("weight", "bias")) for name in owner._parameters)
 
     def layers(self) -> tuple[Layer, ...]:
-        """List the linear and convolutional layers in view, in the order of the module."""
+        """List the linear and convolutional layers in view, in the order in which they run."""
         heads = self.heads or self._last()
         return tuple(self._layer(path, heads) for path in self._layer_paths() if self.holds(path))
+
+    def recurrent(self) -> tuple[str, ...]:
+        """List the paths of the recurrent layers in view."""
+        return tuple(path for path in self.ordered(layer_paths(self.module, RECURRENT)) if self.holds(path))
+
+    def recurrent_parameters(self) -> list[Parameter]:
+        """List the weights of the recurrent layers in view; methods that freeze layers hold them as well."""
+        return [p for path in self.recurrent() for p in self.module.get_submodule(path).parameters()]
+
+    def ordered(self, paths: Iterable[str]) -> list[str]:
+        """Return paths in the order of the scope, others last; within a part of it they stay as they are."""
+        return sorted(paths, key=lambda path: next((i for i, b in enumerate(self.scope) if _below(path, b)), 1_000))
 
     def ways(self) -> tuple[Way, ...]:
         """List how features become outputs: one for each linear head in view."""
@@ -241,7 +258,7 @@ class Net:
         return [path for path, _ in self.named_parameters()]
 
     def _layer_paths(self) -> list[str]:
-        return layer_paths(self.module)
+        return self.ordered(layer_paths(self.module))
 
     def _last(self) -> tuple[str, ...]:
         return tuple(path for path in self._layer_paths() if self._within(path))[-1:]
@@ -258,8 +275,13 @@ class Net:
         )
 
     def _within(self, path: str) -> bool:
-        return any(not base or path == base or path.startswith(f"{base}.") for base in self.scope)
+        return any(_below(path, base) for base in self.scope)
 
     def holds(self, path: str) -> bool:
         """Tell whether what stands at `path` is in view."""
         return self._within(path) and self.selection.takes(self.role, path)
+
+
+def _below(path: str, base: str) -> bool:
+    """Tell whether something stands at a path or below it."""
+    return not base or path == base or path.startswith(f"{base}.")

@@ -60,6 +60,23 @@ class Categorical:
     """(batch, sum of sizes), not normalised."""
     sizes: tuple[int, ...] = ()
     """How many options each choice has; empty for one choice."""
+    allowed: Tensor | None = None
+    """(batch, sum of sizes) of bool: which options there are, the logits of others being `FORBIDDEN`; None for all."""
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        """Return the entropy of each row and the greatest it could have, (batch,) both, in nats."""
+        sizes = self.sizes or (self.logits.shape[-1],)
+        allowed = torch.ones_like(self.logits, dtype=torch.bool) if self.allowed is None else self.allowed
+        now = [torch.special.entr(part.softmax(-1)).sum(-1) for part in self.logits.split(sizes, -1)]
+        most = [part.sum(-1).to(self.logits).log() for part in allowed.split(sizes, -1)]
+        return torch.stack(now).sum(0), torch.stack(most).sum(0)
+
+    def heated(self, temperature: float) -> Categorical:
+        """Return the same choices with their logits divided by a temperature."""
+        logits = self.logits / temperature
+        if self.allowed is not None:
+            logits = logits.where(self.allowed, FORBIDDEN)
+        return dataclasses.replace(self, logits=logits)
 
     def kl(self, other: Categorical) -> Tensor:
         """Return KL(self || other), summed over the choices, shape (batch,), in nats."""
@@ -182,6 +199,8 @@ class Values:
     """(batch, heads)"""
 
 
+FORBIDDEN = -1e8
+"""The logit of an option that there is not, as sb3-contrib has it."""
 Outputs = Gaussian | Categorical | Bernoulli | Drawn | Point | ActionValues | Values
 Policy = Gaussian | Categorical | Bernoulli | Drawn
 

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import SurgeryError
-from acclimate.nets.experience import Batch
+from acclimate.nets.experience import READ, Batch
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Drawn, Gaussian, Policy, as_policy
 from acclimate.nets.seeding import generator
 
 Kept = dict[str, Any]
-"""`observations` as the pretrained network reads them, `policy`: its distributions there by field, and `seed`."""
+"""What the pretrained network reads (`Batch.read`), `policy`: its distributions there by field, and `seed`."""
 
 _ROWS = 256
+_STRETCH = 16
+"""Steps that follow one another in a draw for recurrent networks, which have to remember by themselves."""
 
 
 @torch.no_grad()
@@ -42,7 +44,7 @@ def keep(net: Net, steps: Batch, *, temperature: float, std: float, seed: int) -
         outputs = net.apply(net.reference, steps.rows(slice(start, start + _ROWS)))  # type: ignore[arg-type]
         parts.append(_fields(as_policy(outputs, temperature=temperature, std=std)))
     policy = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    return {"observations": steps.observations, "policy": policy, "seed": seed}
+    return {**steps.read(), "policy": policy, "seed": seed}
 
 
 def draw(net: Net, kept: Kept, rows: int, *, update: int, temperature: float, std: float) -> tuple[Policy, Policy]:
@@ -51,13 +53,16 @@ def draw(net: Net, kept: Kept, rows: int, *, update: int, temperature: float, st
     Args:
         net: the network now.
         kept: what `keep` returned.
-        rows: how many states, with replacement.
+        rows: how many states, with replacement; for recurrent networks in stretches that follow one another.
         update: the number of the update: a resumed run draws what it would have drawn.
         temperature: as in `keep`.
         std: as in `keep`.
     """
-    states = Batch(kept["observations"])
-    index = torch.randint(len(states), (rows,), generator=generator(kept["seed"], net.role, update))
+    states = Batch(**{name: kept[name] for name in READ if name in kept})
+    length = 1 if states.memory is None else min(_STRETCH, rows, len(states))
+    starts = (len(states) - length + 1, (-(-rows // length),))
+    first = torch.randint(*starts, generator=generator(kept["seed"], net.role, update))
+    index = (first[:, None] + torch.arange(length)).flatten()[:rows]
     outputs = net.apply(net.module, net.now(states.rows(index)))
     now = as_policy(outputs, temperature=temperature, std=std)
     prior = dataclasses.replace(now, **{name: value[index] for name, value in kept["policy"].items()})

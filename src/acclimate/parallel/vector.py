@@ -171,6 +171,10 @@ class ForkedVecEnv(VecEnv):
             return self._own.get_attr(attr_name)
         return self._each(indices, "get_attr", attr_name)
 
+    def has_attr(self, attr_name: str) -> bool:
+        """Tell whether each environment has an attribute; they are made alike, and not all of them can be sent here."""
+        return self._own.has_attr(attr_name)
+
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Set an attribute of each environment."""
         self._each(indices, "set_attr", attr_name, value)

@@ -28,23 +28,18 @@ def trainable_algorithm(agent: Agent, recipe: Recipe) -> tuple[str, str | None]:
     """Return the algorithm that tunes an agent, and a note where it is not the agent's own.
 
     Raises:
-        ConfigError: The algorithm has no gradient to descend, or a kind of policy that cannot be tuned yet.
+        ConfigError: The algorithm has no gradient to descend.
         SurgeryError: A method cannot be applied to the agent.
     """
     name, asked = agent.algorithm, _asked(recipe)
     if name == "trpo" and asked and (reason := trust_region.objection(agent.copy().model, chain(*asked))):
         return "ppo", f"tuned as PPO, same networks: {reason}"
-    if name in ON_POLICY | OFF_POLICY:
-        return name, None
-    if name == "ars":
+    if name not in ON_POLICY | OFF_POLICY:
         raise ConfigError(
-            "ARS is trained by random search, without a gradient: this agent can be evaluated and exported, not "
-            "fine-tuned. Clone its actions into a PPO or SAC agent and tune that one."
+            f"{name.upper()} is trained by random search, without a gradient: this agent can be evaluated and "
+            "exported, not fine-tuned. Clone its actions into a PPO or SAC agent and tune that one."
         )
-    raise ConfigError(
-        f"{name} agents (recurrent or masked) load, act and evaluate, but cannot be fine-tuned yet: "
-        f"tunable are {', '.join(sorted(ON_POLICY | OFF_POLICY))}."
-    )
+    return name, None
 
 
 def _asked(recipe: Recipe) -> tuple[Method, ...]:
@@ -86,8 +81,10 @@ def _kept(saved: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def on_policy(
     algorithm: str, steps: int, n_envs: int, saved: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of a fresh PPO, A2C or TRPO model, those of the recipe included."""
-    hyper = _kept(saved, "gamma", "gae_lambda", "use_sde", "sde_sample_freq")
+    """Return the arguments of a fresh model of PPO, its kin, A2C or TRPO, those of the recipe included."""
+    known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
+    names = ("gamma", "gae_lambda", "use_sde", "sde_sample_freq")
+    hyper = _kept(saved, *(name for name in names if name in known))
     if algorithm == "trpo":
         hyper |= _kept(saved, *SEARCH)
     else:
@@ -96,10 +93,11 @@ def on_policy(
         return {**hyper, **_kept(saved, "n_steps", "use_rms_prop", "normalize_advantage"), **overrides}
     n_steps = overrides.get("n_steps", rollout_length(steps, n_envs))
     size = n_steps * n_envs
-    most = saved.get("batch_size", 2 * MINIBATCH) if algorithm == "trpo" else MINIBATCH
+    # A recurrent agent learns through sequences that are as long as its minibatches, at most.
+    most = saved.get("batch_size", 2 * MINIBATCH) if algorithm in ("trpo", "recurrent_ppo") else MINIBATCH
     batch = max(divisor for divisor in range(1, min(most, size) + 1) if size % divisor == 0)
     hyper |= {"n_steps": n_steps, "batch_size": max(batch, 2)}
-    if algorithm == "ppo":
+    if algorithm != "trpo":
         hyper |= {"n_epochs": 10, "clip_range": 0.2}
     return {**hyper, **overrides}
 

@@ -14,7 +14,9 @@ from acclimate.evaluation.evaluate import evaluate, evaluate_random
 from acclimate.evaluation.rollouts import collect
 from acclimate.evaluation.seeds import PROBE_SEED
 from acclimate.evaluation.transitions import Transitions
+from acclimate.nets.outputs import Categorical
 from acclimate.planning.case import Case
+from acclimate.sb3.networks import find
 from acclimate.statistics.estimates import Floats
 from acclimate.tasks.task import Task
 
@@ -98,19 +100,16 @@ def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
     """Return the entropy of a softmax policy on its own steps in the target, and what would open it."""
     if not is_discrete_actor(agent):
         return {}
-    seen = collect(agent, target, ENTROPY_STEPS, seed=PROBE_SEED).observations
-    policy = agent.model.policy
-    pieces = []
+    seen = collect(agent, target, ENTROPY_STEPS, seed=PROBE_SEED)
+    actor = next(net for net in find(agent.model) if net.decides)
     with torch.no_grad():
-        for some in seen.split(AT_ONCE) if isinstance(seen, torch.Tensor) else (seen,):
-            found = policy.get_distribution(some).distribution
-            pieces.append([part.logits for part in (found if isinstance(found, list) else [found])])
-    logits = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
-    most = sum(float(np.log(part.shape[-1])) for part in logits)
+        pieces = [actor.apply(actor.module, seen.rows(some)) for some in torch.arange(ENTROPY_STEPS).split(AT_ONCE)]
+    policies = [piece for piece in pieces if isinstance(piece, Categorical)]
 
     def entropy(temperature: float) -> float:
-        total = sum(torch.distributions.Categorical(logits=part / temperature).entropy() for part in logits)
-        return float(torch.as_tensor(total).mean()) / most
+        spreads = [policy.heated(temperature).spread() for policy in policies]
+        now, most = (torch.cat(parts).mean() for parts in zip(*spreads, strict=True))
+        return float(now) / float(most) if most > 0 else 1.0
 
     now = entropy(1.0)
     if now >= OPEN_ENTROPY:

@@ -20,7 +20,8 @@ def outputs_of(distribution: Distribution, squashed: bool = False) -> Outputs:
 
     One of a kind that SB3 has not stays what it is. A policy uses one object again and again, so it is copied.
     """
-    inner = getattr(distribution, "distribution", None)
+    # Of several choices that are masked sb3-contrib holds a list under another name.
+    inner = getattr(distribution, "distributions", None) or getattr(distribution, "distribution", None)
     if isinstance(inner, Normal):
         return Gaussian(inner.mean, inner.stddev.log(), squashed)
     if isinstance(inner, TorchCategorical):

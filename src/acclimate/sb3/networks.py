@@ -1,9 +1,9 @@
 """The trainable networks of a Stable-Baselines3 model.
 
-Roles: `actor` and `critic` (PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, CrossQ) or `q` (DQN, QR-DQN). Where actor and
-critic read the same features extractor and it has weights, these are a network of their own, the `trunk`, so
-that a method on the actor does not change the critic by the way. Paths are those of SB3's own modules. The
-`log_std` of PPO, A2C and TRPO is part of the actor.
+Roles: `actor` and `critic` (PPO and its recurrent and masked kin, A2C, TRPO, SAC, TD3, DDPG, TQC, CrossQ) or `q`
+(DQN, QR-DQN). Where actor and critic read the same features extractor and it has weights, these are a network of
+their own, the `trunk`, so that a method on the actor does not change the critic by the way. Paths are those of SB3's
+own modules. The `log_std` of PPO, A2C and TRPO is part of the actor, and so is an LSTM that its critic reads too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.crossq.policies import CrossQPolicy
 from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from sb3_contrib.tqc.policies import TQCPolicy
@@ -29,7 +29,8 @@ from acclimate.nets.depth import height
 from acclimate.nets.experience import Batch
 from acclimate.nets.layers import layer_paths
 from acclimate.nets.net import Acting, Net
-from acclimate.nets.outputs import ActionValues, Outputs, Point, Values
+from acclimate.nets.outputs import FORBIDDEN, ActionValues, Categorical, Outputs, Point, Values
+from acclimate.sb3 import recurrent
 from acclimate.sb3.distributions import outputs_of
 from acclimate.sb3.intake import SB3Intake
 
@@ -50,8 +51,14 @@ def find(model: BaseAlgorithm) -> tuple[Net, ...]:
 
 def _find(model: BaseAlgorithm) -> tuple[Net, ...]:
     policy = model.policy
-    if isinstance(policy, ActorCriticPolicy) and not isinstance(policy, RecurrentActorCriticPolicy):
-        return _actor_critic(policy)
+    if recurrent.remembers(policy):
+        # The critic has an LSTM of its own, reads what the actor's puts out, or has a linear layer in its place.
+        own = [] if policy.shared_lstm else ["critic" if policy.lstm_critic is None else "lstm_critic"]
+        return _actor_critic(policy, _recurrent_distribution, _recurrent_values, (["lstm_actor"], own))
+    if isinstance(policy, MaskableActorCriticPolicy):
+        return _actor_critic(policy, _masked_distribution, _state_values)
+    if isinstance(policy, ActorCriticPolicy):
+        return _actor_critic(policy, _distribution, _state_values)
     if isinstance(policy, (SACPolicy, TQCPolicy, CrossQPolicy)):
         return _off_policy(policy, _squashed)
     if isinstance(policy, TD3Policy):
@@ -62,48 +69,52 @@ def _find(model: BaseAlgorithm) -> tuple[Net, ...]:
         return (_single(policy.quantile_net, policy.quantile_net_target, _mean_action_values, "quantile_net"),)
     raise SurgeryError(
         f"{type(model).__name__} with {type(policy).__name__}: its networks are not known to the methods; "
-        "fine-tune PPO, A2C, TRPO, SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with an MLP or CNN policy"
+        "fine-tune PPO, RecurrentPPO, MaskablePPO, A2C, TRPO, SAC, TD3, DDPG, DQN, TQC, QR-DQN or CrossQ with a "
+        "policy of theirs"
     )
 
 
-def _actor_critic(policy: ActorCriticPolicy) -> tuple[Net, ...]:
-    """Take apart a policy whose actor and critic are one module."""
-    shared = policy.share_features_extractor
-    actor = ["mlp_extractor.policy_net", "action_net", "log_std"]
-    critic = ["mlp_extractor.value_net", "value_net"]
-    if not shared:
-        actor.insert(0, _EXTRACTOR)
-        critic.insert(0, "vf_features_extractor")
-    acting, orthogonal = Acting(), policy.ortho_init
+def _actor_critic(
+    policy: Any, distribution: Apply, values: Apply, below: tuple[list[str], list[str]] = ([], [])
+) -> tuple[Net, ...]:
+    """Take apart a policy whose actor and critic are one module.
+
+    Args:
+        policy: of PPO and its kin.
+        distribution: runs the actor.
+        values: runs the critic.
+        below: paths of what lies between features and layers, of the actor and of the critic.
+    """
+    shared, acting = policy.share_features_extractor, Acting()
+    extractors = ([], []) if shared else ([_EXTRACTOR], ["vf_features_extractor"])
+    alike: Any = {"orthogonal": policy.ortho_init, "padded": recurrent.remembers(policy)}
     nets = [
         Net(
             "actor",
             policy,
-            _distribution,
-            tuple(actor),
+            distribution,
+            (*extractors[0], *below[0], "mlp_extractor.policy_net", "action_net", "log_std"),
             heads=("action_net",),
             inlets=("mlp_extractor.policy_net",),
             on_policy=True,
             decides=True,
-            orthogonal=orthogonal,
             acting=acting,
+            **alike,
         ),
         Net(
             "critic",
             policy,
-            _state_values,
-            tuple(critic),
+            values,
+            (*extractors[1], *below[1], "mlp_extractor.value_net", "value_net"),
             heads=("value_net",),
             inlets=("mlp_extractor.value_net",),
-            orthogonal=orthogonal,
+            **alike,
         ),
     ]
     if shared and _has_weights(policy.features_extractor):
-        scope = (_EXTRACTOR,)
+        alike |= {"heads": ("",), "above": max(height(net) for net in nets)}
         # What the actor reads must be the same in the rollout and in its updates: the trunk is on-policy too.
-        above = max(height(net) for net in nets)
-        trunk = Net("trunk", policy, _distribution, scope, heads=("",), on_policy=True, above=above, acting=acting)
-        nets.append(dataclasses.replace(trunk, orthogonal=orthogonal))
+        nets.append(Net("trunk", policy, distribution, (_EXTRACTOR,), on_policy=True, acting=acting, **alike))
     return tuple(nets)
 
 
@@ -189,6 +200,22 @@ def _last_linear(module: nn.Module, child: str) -> list[str]:
 def _distribution(module: nn.Module, batch: Batch) -> Outputs:
     # Of PPO and A2C only policies with gSDE can squash; what they then sample lies in [-1, 1].
     return outputs_of(module.get_distribution(batch.observations), squashed=module.squash_output)  # type: ignore[operator, arg-type]
+
+
+def _masked_distribution(module: Any, batch: Batch) -> Outputs:
+    found = outputs_of(module.get_distribution(batch.observations, action_masks=batch.masks))
+    if batch.masks is None or not isinstance(found, Categorical):
+        return found
+    allowed = batch.masks.bool().reshape(found.logits.shape)
+    return dataclasses.replace(found, logits=found.logits.where(allowed, FORBIDDEN), allowed=allowed)
+
+
+def _recurrent_distribution(module: Any, batch: Batch) -> Outputs:
+    return outputs_of(recurrent.distribution(module, batch), squashed=module.squash_output)
+
+
+def _recurrent_values(module: Any, batch: Batch) -> Outputs:
+    return Values(recurrent.values(module, batch))
 
 
 def _state_values(module: nn.Module, batch: Batch) -> Outputs:

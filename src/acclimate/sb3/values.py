@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from acclimate.nets.experience import Batch
+from acclimate.sb3 import recurrent
 from acclimate.sb3.counters import actions_of
 
 
@@ -21,7 +23,7 @@ def value(algorithm: str, policy: Any, obs: Any) -> torch.Tensor | None:
         case "ppo" | "a2c" | "trpo" | "maskable_ppo":
             return policy.predict_values(obs)
         case "recurrent_ppo":
-            return _recurrent(policy, obs)
+            return recurrent.values(policy, Batch(obs))
         case "dqn":
             return policy.q_net(obs).max(dim=1).values
         case "qrdqn":
@@ -35,10 +37,3 @@ def value(algorithm: str, policy: Any, obs: Any) -> torch.Tensor | None:
 
 def _action(policy: Any, obs: Any) -> torch.Tensor:
     return actions_of(policy, obs, deterministic=True)
-
-
-def _recurrent(policy: Any, obs: Any) -> torch.Tensor:
-    sample = next(iter(obs.values())) if isinstance(obs, dict) else obs
-    layers, batch, hidden = policy.lstm_hidden_state_shape[0], len(sample), policy.lstm_actor.hidden_size
-    empty = torch.zeros(layers, batch, hidden, device=sample.device)
-    return policy.predict_values(obs, (empty, empty), torch.ones(batch, device=sample.device))

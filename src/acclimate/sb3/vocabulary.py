@@ -154,7 +154,7 @@ def name_of(argument: str, cls: type) -> str | type:
     return next((name for name, known in CLASSES.get(argument, {}).items() if known is cls), cls)
 
 
-ON_POLICY = frozenset({"ppo", "a2c", "trpo"})
+ON_POLICY = frozenset({"ppo", "a2c", "trpo", "recurrent_ppo", "maskable_ppo"})
 
 
 OFF_POLICY = frozenset({"sac", "td3", "ddpg", "tqc", "crossq", "dqn", "qrdqn"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,18 @@ from torch.utils.hooks import RemovableHandle
 from acclimate.nets.experience import Decision
 from acclimate.nets.net import Net
 from acclimate.sb3.intake import tensors
+from acclimate.seam.recollection import Recollection
 from acclimate.tuning.composition import Composition
 
 
 class Decisions:
     """Asks the methods at each step of a rollout, and remembers which steps were the policy's own."""
 
-    def __init__(self, model: BaseAlgorithm, composition: Composition) -> None:
+    def __init__(self, model: BaseAlgorithm, composition: Composition, recollection: Recollection) -> None:
         """Find out whether any method decides."""
         self.wanted = any(view.decides for _, view in composition.each("act"))
         """Whether a method decides what is done."""
-        self._model, self._composition = model, composition
+        self._model, self._composition, self._recollection = model, composition, recollection
         self._own: list[NDArray[np.bool_]] = []
 
     def begin(self) -> None:
@@ -45,14 +47,14 @@ class Decisions:
         own = self.own
         return own is None or int(own.sum()) > 1
 
-    def instead(self, policy: Any, args: tuple[Any, ...], output: Any) -> Any:
+    def instead(self, policy: Any, args: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> Any:
         """Put what the methods decide in the place of what an on-policy policy puts out: a forward hook."""
-        sampled, values, log_probs = output
-        decision = self._decided(args[0], sampled)
+        sampled, *others = output
+        decision = self._decided(args[0], sampled, named.get("action_masks"))
         # The likelihood that goes into the buffer is that of the sampled action.
         kept = (decision.actions == sampled).reshape(len(sampled), -1).all(-1)
         self._own.append((decision.own & kept).cpu().numpy())
-        return decision.actions, values, log_probs
+        return decision.actions, *others
 
     def stored(self, sampled: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the action for the environments and the one for the buffer, in the place of an off-policy sample.
@@ -68,10 +70,12 @@ class Decisions:
         return stored, stored
 
     @torch.no_grad()
-    def _decided(self, observations: Any, sampled: torch.Tensor) -> Decision:
+    def _decided(self, observations: Any, sampled: torch.Tensor, masks: NDArray[np.bool_] | None = None) -> Decision:
         """Ask the methods; actions come back in the shape and kind of the sampled ones, which stay as they are."""
         starts = torch.as_tensor(np.asarray(self._model._last_episode_starts, dtype=bool), device=sampled.device)
-        found = self._composition.act(Decision(observations, sampled.clone(), starts, torch.ones_like(starts)))
+        allowed = None if masks is None else torch.as_tensor(masks, dtype=torch.bool, device=sampled.device)
+        seen = {"masks": allowed, "memory": self._recollection.now}
+        found = self._composition.act(Decision(observations, sampled.clone(), starts, torch.ones_like(starts), **seen))
         actions = found.actions.reshape(sampled.shape).to(sampled)
         return Decision(observations, actions, starts, found.own.to(starts))
 

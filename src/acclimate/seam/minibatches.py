@@ -17,6 +17,7 @@ from acclimate.tuning.method import Method
 
 Tell = Callable[[Batch], None]
 Change = Callable[[Batch], Batch]
+Rows = Callable[[NDArray[np.int64]], Batch]
 
 
 def refuse_untappable(model: BaseAlgorithm, method: Method) -> None:
@@ -43,7 +44,12 @@ def refuse_untappable(model: BaseAlgorithm, method: Method) -> None:
 
 @contextmanager
 def tapped(
-    model: BaseAlgorithm, tell: Tell, *, change: Change | None = None, own: NDArray[np.bool_] | None = None
+    model: BaseAlgorithm,
+    tell: Tell,
+    *,
+    change: Change | None = None,
+    own: NDArray[np.bool_] | None = None,
+    rows: Rows | None = None,
 ) -> Iterator[None]:
     """Call `tell` with each minibatch that the model takes; afterwards the buffers are as they were.
 
@@ -54,12 +60,21 @@ def tapped(
         tell: sees each minibatch as the update gets it.
         change: returns what an off-policy update gets instead of a minibatch, of as many rows.
         own: (steps, environments), which rows an on-policy update is computed from; all of them by default.
+        rows: tells rows of a rollout as a recurrent policy reads them; its minibatches are sequences, filled up.
     """
     taps: list[tuple[Any, str]] = []
-    for name, method, tap in (
-        ("rollout_buffer", "get", lambda get, buffer: _each(get if own is None else _only(buffer, own), tell)),
+
+    def chosen(get: Any, buffer: Any) -> Callable[..., Iterator[Any]]:
+        found = get if own is None else _only(buffer, own, sequences=rows is not None)
+        return _each(found, tell) if rows is None else found
+
+    ways: list[tuple[str, str, Callable[[Any, Any], Any]]] = [
+        ("rollout_buffer", "get", chosen),
         ("replay_buffer", "sample", lambda sample, buffer: _one(sample, buffer, tell, change)),
-    ):
+    ]
+    if rows is not None:
+        ways.append(("rollout_buffer", "_get_samples", lambda gather, buffer: _gathered(gather, tell, rows)))
+    for name, method, tap in ways:
         buffer = getattr(model, name, None)
         if buffer is not None:
             setattr(buffer, method, tap(getattr(buffer, method), buffer))
@@ -83,7 +98,7 @@ def _one(sample: Callable[..., Any], buffer: Any, tell: Tell, change: Change | N
                     "over several; use SB3's own ReplayBuffer"
                 )
             batch = change(batch)
-            data = data._replace(**vars(batch))
+            data = data._replace(**{name: value for name, value in vars(batch).items() if name in data._fields})
         tell(batch)
         return data
 
@@ -93,13 +108,22 @@ def _one(sample: Callable[..., Any], buffer: Any, tell: Tell, change: Change | N
 def _each(get: Callable[..., Iterator[Any]], tell: Tell) -> Callable[..., Iterator[Any]]:
     def get_and_tell(*args: Any, **kwargs: Any) -> Iterator[Any]:
         for data in get(*args, **kwargs):
-            tell(Batch(data.observations, data.actions))
+            masks = getattr(data, "action_masks", None)
+            tell(Batch(data.observations, data.actions, masks=None if masks is None else masks.bool()))
             yield data
 
     return get_and_tell
 
 
-def _only(buffer: Any, own: NDArray[np.bool_]) -> Callable[..., Iterator[Any]]:
+def _gathered(get: Callable[..., Any], tell: Tell, rows: Rows) -> Callable[..., Any]:
+    def gather_and_tell(chosen: NDArray[np.int64], *args: Any, **kwargs: Any) -> Any:
+        tell(rows(chosen))
+        return get(chosen, *args, **kwargs)
+
+    return gather_and_tell
+
+
+def _only(buffer: Any, own: NDArray[np.bool_], *, sequences: bool) -> Callable[..., Iterator[Any]]:
     """Return what yields minibatches of the chosen rows alone, as SB3's own `get` does of all."""
     get = buffer.get
     # SB3 puts the steps of one environment after another.
@@ -110,7 +134,14 @@ def _only(buffer: Any, own: NDArray[np.bool_]) -> Callable[..., Iterator[Any]]:
             next(get(1))  # flattens the buffer, once
         # Parts of nearly one size: a last one of a few rows would take a step of its own on next to nothing.
         parts = -(-len(chosen) // (batch_size or len(chosen)))
-        for rows in np.array_split(np.random.permutation(chosen), parts):
-            yield buffer._get_samples(rows)
+        if not sequences:
+            for rows in np.array_split(np.random.permutation(chosen), parts):
+                yield buffer._get_samples(rows)
+            return
+        # In their order, from anywhere on, as sb3-contrib has them; a sequence ends where a row is left out.
+        begins = np.ones((own.size, 1))
+        begins[chosen[1:][(np.diff(chosen) == 1) & (chosen[1:] % len(own) > 0)]] = 0.0
+        for rows in np.array_split(np.roll(chosen, -np.random.randint(len(chosen))), parts):
+            yield buffer._get_samples(rows, begins)
 
     return get_only

@@ -38,6 +38,7 @@ from acclimate.sb3.saved import check_saved
 from acclimate.seam import trust_region
 from acclimate.seam.decisions import Decisions, mark_acting
 from acclimate.seam.minibatches import refuse_untappable, tapped
+from acclimate.seam.recollection import Recollection
 from acclimate.seam.subclass import Engine, reached
 from acclimate.tuning.context import Context
 from acclimate.tuning.groups import Groups
@@ -92,7 +93,8 @@ class Seam:
         self._steps_seen: int | None = None
         self.engine: Engine | None = None
         """What collects and trains in the place of the model itself, if anything does."""
-        self.decisions = Decisions(model, self.tuner.composition)
+        self._recollection = Recollection(model, self.tuner.nets)
+        self.decisions = Decisions(model, self.tuner.composition, self._recollection)
         self._changes = any(True for _ in self.tuner.composition.each("minibatch"))
 
     @property
@@ -131,11 +133,12 @@ class Seam:
         if type(self.model) is self._stock:
             self.model.__class__ = reached(self._stock, self)
             self.tuner.hold()
+            self._handles += self._recollection.follow()
             for net in self.tuner.nets:
                 if net.on_policy:
                     self._handles += mark_acting(net)
                 if net.on_policy and net.decides and self.decisions.wanted:
-                    self._handles.append(net.module.register_forward_hook(self.decisions.instead))
+                    self._handles.append(net.module.register_forward_hook(self.decisions.instead, with_kwargs=True))
         return self
 
     def __exit__(
@@ -228,6 +231,7 @@ class Seam:
             self.signals.mean_return = float(np.mean([episode["r"] for episode in buffer]))
         self.tuner.rollout()
         self.decisions.begin()
+        self._recollection.begin()
         yield
 
     @contextmanager
@@ -250,6 +254,7 @@ class Seam:
                     self._see,
                     change=self.tuner.composition.minibatch if self._changes else None,
                     own=self.decisions.own,
+                    rows=self._recollection.rows,
                 ),
             ):
                 yield

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from acclimate.shifts.chance import Chance
+from acclimate.shifts.masks import allowed, tells
 from acclimate.shifts.shift import Shift, finite
 from acclimate.shifts.trace import shows
 
@@ -41,7 +42,9 @@ class _NoisyActions(Chance):
         space = self.action_space
         if isinstance(space, Discrete):
             if self.random.random() < self._amount:
-                action = space.start + self.random.integers(space.n)
+                mask = allowed(self.env)
+                options = np.arange(space.n) if mask is None else np.flatnonzero(mask)
+                action = space.start + options[self.random.integers(len(options))]
             return self.env.step(action)
         noise = self.random.standard_normal(space.shape) * self._amount * (space.high - space.low) / 2
         return self.env.step(np.clip(action + noise, space.low, space.high).astype(space.dtype))
@@ -49,7 +52,10 @@ class _NoisyActions(Chance):
 
 @dataclass(frozen=True)
 class ActionNoise(Shift):
-    """Noise on what is executed: Gaussian for a continuous action, else now and then a random action."""
+    """Noise on what is executed: Gaussian for a continuous action, else now and then a random action.
+
+    It is one of those that are allowed, where the environment tells by `action_masks()`.
+    """
 
     amount: float
     """Standard deviation, or probability; higher disturbs more."""
@@ -126,6 +132,12 @@ class ActionDelay(Shift):
 
     def __post_init__(self) -> None:
         finite("steps", self.steps, least=0, most=10_000)
+
+    def missing(self, env: gym.Env) -> str:
+        """Say why the environment cannot have it."""
+        if self.steps and tells(env):
+            return "it tells which actions it allows, and one that comes later may be none of them by then"
+        return ""
 
     def current(self, env: gym.Env) -> str:
         """Describe what is there now."""

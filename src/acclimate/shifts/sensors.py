@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 
 from acclimate.shifts.chance import Chance
+from acclimate.shifts.masks import by_chance
 from acclimate.shifts.shift import Shift, finite
 from acclimate.shifts.trace import shows
 
@@ -40,7 +41,7 @@ def estimate_scale(env: gym.Env, *, steps: int = STEPS, seed: int = 0) -> tuple[
         delta = np.asarray(observation, dtype=np.float64) - mean
         mean = mean + delta / count
         square = square + delta * (np.asarray(observation, dtype=np.float64) - mean)
-        observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        observation, _, terminated, truncated, _ = env.step(by_chance(env))
         if terminated or truncated:
             observation = env.reset(seed=seed + step + 1)[0]
     deviation = np.sqrt(square / count)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.errors import AcclimateError, DivergenceError, TaskError
+from acclimate.shifts.masks import MASKS, choices, leaves_a_choice
 from acclimate.tasks.actions import held
 from acclimate.tasks.environment import Blame
-from acclimate.tasks.masks import MASKS, choices
 
 MOST_REWARD = float(np.finfo(np.float32).max)
 """Rewards are learnt from in 32 bits, where more than this is infinite."""
@@ -80,7 +80,14 @@ class Contract(gym.Wrapper):
             mask = np.asarray(self.env.get_wrapper_attr(MASKS)(), bool).ravel()
         if len(mask) != choices(self.action_space):
             raise self._fault(f"gave {len(mask)} numbers by `{MASKS}` for {choices(self.action_space)} choices")
+        if not leaves_a_choice(self.action_space, mask):
+            raise self._fault(f"allows no action by `{MASKS}`, and did not end its episode")
         return mask
+
+    def get_wrapper_attr(self, name: str) -> Any:
+        """Return an attribute of the environment; what training asks for its masks is held to the contract too."""
+        found = super().get_wrapper_attr(name)
+        return self.allowed if name == MASKS else found
 
     def where(self) -> str:
         """Name the environment, the episode and the step, as a message begins."""

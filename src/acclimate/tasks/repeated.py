@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from acclimate.shifts.masks import by_chance
 from acclimate.tasks.contract import Contract
-from acclimate.tasks.masks import sampled, tells
 from acclimate.tasks.task import Task
 from acclimate.tasks.whole import Whole
 
@@ -62,8 +62,7 @@ def _played(env: Contract, seed: int) -> Iterator[tuple[Any, float, bool]]:
     env.action_space.seed(seed)
     ended, steps = False, 0
     while not ended and steps < STEPS:
-        action = sampled(env.action_space, env.allowed()) if tells(env) else env.action_space.sample()
-        observation, reward, terminated, truncated, _ = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(by_chance(env))
         ended, steps = bool(terminated or truncated), steps + 1
         yield _kept(observation), float(reward), ended
 

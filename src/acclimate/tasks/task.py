@@ -18,6 +18,7 @@ from acclimate.config import convert, from_dict, to_dict
 from acclimate.errors import ConfigError, TaskError
 from acclimate.parallel.cores import processes
 from acclimate.registry import SHIFTS
+from acclimate.shifts.masks import tells
 from acclimate.shifts.shift import Shift, ShiftInfo
 from acclimate.tasks.claims import arguments, environment_id
 from acclimate.tasks.contract import Contract
@@ -145,22 +146,27 @@ class Task:
         return venv
 
     @cached_property
-    def _spaces(self) -> tuple[gym.Space, gym.Space]:
+    def _looked(self) -> tuple[gym.Space, gym.Space, bool]:
         env = self.make()
         try:
-            return env.observation_space, env.action_space
+            return env.observation_space, env.action_space, tells(env)
         finally:
             env.close()
 
     @property
     def observation_space(self) -> gym.Space:
         """The space of raw observations."""
-        return self._spaces[0]
+        return self._looked[0]
 
     @property
     def action_space(self) -> gym.Space:
         """The space of actions."""
-        return self._spaces[1]
+        return self._looked[1]
+
+    @property
+    def masks(self) -> bool:
+        """Whether its environments tell by `action_masks()` which actions they allow."""
+        return self._looked[2]
 
     def describe(self) -> str:
         """Name the task in a few words."""

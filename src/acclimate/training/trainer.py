@@ -121,6 +121,7 @@ def _learn(ready: Ready, seen: Watch) -> None:
             callback=callbacks(ready, seen, lambda: _save(ready, seen, trained=False)),
             reset_num_timesteps=False,
             log_interval=4 if job.plan.algorithm in OFF_POLICY else 1,
+            **({"use_masking": job.case.task.masks} if ready.started.prior.masked else {}),
         )
     except (ValueError, DivergenceError) as error:
         # torch's distributions refuse a NaN before any callback can see it, and so does what steps the environment.

@@ -89,6 +89,8 @@ def warm_start(
         # SB3 has just seeded the environments by the recipe's seed, which other episodes may share.
         venv.seed(seed)
         _carry_weights(prior, model, carried)
+        if prior.masked:
+            _masks(case, carried, reset)
         if plan.algorithm in OFF_POLICY:
             _fill(model, recipe, plan, probed, carried, reset)
     except AcclimateError:
@@ -183,6 +185,13 @@ def _carry_weights(prior: Agent, model: BaseAlgorithm, carried: list[Row]) -> No
                 after.copy_(before)
             if name == "log_ent_coef":
                 carried.append(("entropy coefficient", f"{math.exp(float(before.detach())):.4g}, still tuned"))
+
+
+def _masks(case: Case, carried: list[Row], reset: list[Row]) -> None:
+    if case.task.masks:
+        carried.append(("action masks", "asked of each environment before each step"))
+    else:
+        reset.append(("action masks", "the environment tells none: chooses among all actions, as in evaluation"))
 
 
 def _fill(

@@ -19,7 +19,7 @@ from acclimate.errors import ConfigError, TaskError
 from acclimate.evaluation.evaluate import evaluate, evaluate_random
 from acclimate.evaluation.film import record
 from acclimate.evaluation.rollouts import collect
-from acclimate.tasks.masks import choices, sampled
+from acclimate.shifts.masks import choices, sampled
 from acclimate.tasks.task import Task
 
 SPACES = [Discrete(6), MultiDiscrete([3, 4]), MultiBinary(4)]

@@ -78,7 +78,7 @@ class ModuleRollout(Rollout):
         if not self._decisions.wanted:
             return sampled
         self._sampled.append(sampled)
-        chosen, _, _ = self._decisions.instead(None, (self._seen(),), (torch.from_numpy(sampled), None, None))
+        chosen, _, _ = self._decisions.instead(None, (self._seen(),), {}, (torch.from_numpy(sampled), None, None))
         return chosen.numpy()
 
     def _keep(self, step: int) -> None:

@@ -33,6 +33,29 @@ def tells(env: gym.Env) -> bool:
     return choices(env.action_space) > 0 and env.has_wrapper_attr(MASKS)
 
 
+def allowed(env: gym.Env) -> NDArray[np.bool_] | None:
+    """Return which actions an environment allows now, shape (choices,); None where it does not tell."""
+    return np.asarray(env.get_wrapper_attr(MASKS)(), bool).ravel() if tells(env) else None
+
+
+def leaves_a_choice(space: gym.Space[Any], mask: NDArray[np.bool_]) -> bool:
+    """Tell whether a mask allows one option at least of each choice.
+
+    Example:
+        >>> leaves_a_choice(MultiDiscrete([2, 3]), np.array([True, False, False, False, False]))
+        False
+    """
+    sizes = space.nvec if isinstance(space, MultiDiscrete) else [2] * (len(mask) // 2)
+    parts = [mask] if isinstance(space, Discrete) else np.split(mask, np.cumsum(sizes)[:-1])
+    return all(bool(part.any()) for part in parts)
+
+
+def by_chance(env: gym.Env) -> Any:
+    """Draw one of the actions that an environment allows now, by its space's own random numbers."""
+    mask = allowed(env)
+    return env.action_space.sample() if mask is None else sampled(env.action_space, mask)
+
+
 def sampled(space: gym.Space[Any], mask: NDArray[np.bool_]) -> Any:
     """Draw an action among those that a mask allows, by the space's own random numbers.
 
