@@ -155,7 +155,12 @@ FREEZES = {
 }
 """The cases that keep weights as they are, on each agent that they apply to."""
 
-_ON_POLICY = ("ppo", "a2c", "trpo")
+_ON_POLICY = ("ppo", "a2c", "trpo", "recurrent_ppo", "maskable_ppo")
+_LSTMS: dict[str, dict[str, Any]] = {
+    "common": {"shared_lstm": True, "enable_critic_lstm": False},
+    "actor": {"enable_critic_lstm": False},
+}
+"""An LSTM that actor and critic read, and one of the actor alone; by default each has its own."""
 _VALUE_BASED = ("dqn", "qrdqn")
 
 
@@ -170,7 +175,7 @@ def _shares_off_policy(name: str) -> bool:
 
 
 def _normalised(name: str) -> bool:
-    return name.startswith("crossq")
+    return name.startswith(("crossq", "recurrent_ppo"))
 
 
 REFUSED: dict[str, Callable[[str], bool]] = {
@@ -188,18 +193,20 @@ REFUSED: dict[str, Callable[[str], bool]] = {
     "batchnorm/statistics": _normalised,
     "head-reset": _without(*_VALUE_BASED),
     "shrink-perturb": _without(*_VALUE_BASED),
-    "redo": _normalised,
-    "redo/all": _normalised,
+    "redo": _without("crossq"),
+    "redo/all": _without("crossq"),
 }
 """Which agents a case is refused on, by a `SurgeryError` that names the method; elsewhere it works."""
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},
     "a2c": {"n_steps": 4},
+    "recurrent_ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},
+    "maskable_ppo": {"n_steps": 8, "batch_size": 4, "n_epochs": 2},
     "trpo": {"n_steps": 8, "batch_size": 4, "n_critic_updates": 2},
 }
 _OFF_POLICY = {"learning_starts": 4, "batch_size": 4, "buffer_size": 40}
-_ACTIONS = {"dqn": _CHOICE, "qrdqn": _CHOICE}
+_ACTIONS = {"dqn": _CHOICE, "qrdqn": _CHOICE, "maskable_ppo": _CHOICE}
 
 AGENTS = tuple(
     f"{name}-{kind}" for name in ("ppo", "a2c", "sac", "td3", "dqn", "tqc", "qrdqn") for kind in ("mlp", "cnn")
@@ -213,6 +220,12 @@ MORE_AGENTS = (
     "sac-cnn-shared",
     "td3-cnn-shared",
     "ppo-cnn-separate",
+    "recurrent_ppo-mlp",
+    "recurrent_ppo-mlp-common",
+    "recurrent_ppo-mlp-discrete",
+    "recurrent_ppo-cnn-actor",
+    "maskable_ppo-mlp",
+    "maskable_ppo-cnn",
 )
 """The others whose networks are known."""
 
@@ -230,10 +243,14 @@ def agent(name: str, *, steps: int = 12, seed: int = 0, **more: Any) -> BaseAlgo
         policy_kwargs["features_extractor_kwargs"] = {"features_dim": 7}
     if variant in (["shared"], ["separate"]):
         policy_kwargs["share_features_extractor"] = variant == ["shared"]
+    policy = {"cnn": "CnnPolicy", "mlp": "MlpPolicy"}[kind]
+    if algorithm == "recurrent_ppo":
+        policy_kwargs |= {"lstm_hidden_size": 4, **_LSTMS.get("".join(variant), {})}
+        policy = policy.replace("Policy", "LstmPolicy")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = ALGORITHMS[algorithm](
-            "CnnPolicy" if kind == "cnn" else "MlpPolicy",
+            policy,
             DummyVecEnv([lambda: World(observation, action)]),
             policy_kwargs=policy_kwargs,
             device="cpu",

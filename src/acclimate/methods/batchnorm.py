@@ -128,6 +128,7 @@ class BatchNorm(Method):
 
     name: ClassVar[str] = "batchnorm"
     family: ClassVar[str] = "normalisation"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
 
     train: Literal["all", "affine", "statistics"] = "all"
@@ -153,8 +154,13 @@ class BatchNorm(Method):
         """Put a normalisation behind each hidden layer, and behind its twin.
 
         Raises:
-            SurgeryError: if the network normalises already, or it could not be folded.
+            SurgeryError: if the network normalises already or is of a recurrent agent, or it could not be folded.
         """
+        if net.padded and _hidden(net):
+            raise SurgeryError(
+                f"`batchnorm` on `{net.role}`: a recurrent agent is trained on sequences that are filled up to one "
+                "length, and the filling would count in the statistics; tune it without"
+            )
         own = statistics_modules(net.reference) if net.reference is not None else ()
         if own:
             raise SurgeryError(

@@ -81,6 +81,7 @@ class ChannelScale(ComputedInWeights):
 
     name: ClassVar[str] = "channel"
     family: ClassVar[str] = "channel"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
 
     rate: float = 1.0
@@ -106,7 +107,7 @@ class ChannelScale(ComputedInWeights):
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give scales and shifts their rate."""
         pretrained = {id(parameter) for parameter in net.pretrained}
-        scales = {}
+        scales = dict.fromkeys(net.recurrent_parameters(), 1.0 if self.train_base else 0.0)
         for layer in net.layers():
             own = [p for p in layer.module.parameters() if id(p) in pretrained]
             scales |= dict.fromkeys(own, 1.0 if self.train_base else 0.0)

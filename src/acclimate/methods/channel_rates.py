@@ -39,6 +39,7 @@ class ChannelRates(Method):
 
     name: ClassVar[str] = "channel-rates"
     family: ClassVar[str] = "channel"
+    by_layer: ClassVar[bool] = True
     lasting: ClassVar[bool] = False
 
     least: float = 0.1

@@ -41,6 +41,7 @@ class Dropout(Method):
 
     name: ClassVar[str] = "dropout"
     family: ClassVar[str] = "dropout"
+    by_layer: ClassVar[bool] = True
     lasting: ClassVar[bool] = False
 
     p: float = 0.05

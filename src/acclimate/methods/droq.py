@@ -52,6 +52,7 @@ class DroQ(Method):
 
     name: ClassVar[str] = "droq"
     family: ClassVar[str] = "dropout"
+    by_layer: ClassVar[bool] = True
     preserves: ClassVar[bool] = False
     foldable: ClassVar[bool] = False
 

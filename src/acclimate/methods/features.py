@@ -39,6 +39,7 @@ class FeatureDistillation(Method):
 
     name: ClassVar[str] = "features"
     family: ClassVar[str] = "regularisation"
+    by_layer: ClassVar[bool] = True
 
     weight: float | Schedule = 1.0
     """Strength of the tie. Higher: the units stay nearer to the pretrained ones, and less can be learnt below the

@@ -90,6 +90,7 @@ class FiLM(ComputedInWeights):
 
     name: ClassVar[str] = "film"
     family: ClassVar[str] = "channel"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
 
     context: tuple[float, ...]
@@ -127,7 +128,7 @@ class FiLM(ComputedInWeights):
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give the generators their rate."""
         pretrained = {id(parameter) for parameter in net.pretrained}
-        scales = {}
+        scales = dict.fromkeys(net.recurrent_parameters(), 0.0)
         for layer in net.layers():
             scales |= {p: 0.0 for p in layer.module.parameters() if id(p) in pretrained}
             for module in layer.module.modules():

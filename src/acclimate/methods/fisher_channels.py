@@ -38,6 +38,7 @@ class FisherChannels(Method):
 
     name: ClassVar[str] = "fisher-channels"
     family: ClassVar[str] = "channel"
+    by_layer: ClassVar[bool] = True
     lasting: ClassVar[bool] = False
 
     share: float = 0.1

@@ -80,6 +80,7 @@ class IA3(ComputedInWeights):
 
     name: ClassVar[str] = "ia3"
     family: ClassVar[str] = "channel"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
 
     rate: float = 1.0
@@ -114,7 +115,7 @@ class IA3(ComputedInWeights):
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give the scales their rate."""
-        scales: dict[Parameter, float] = {}
+        scales: dict[Parameter, float] = dict.fromkeys(net.recurrent_parameters(), 0.0)
         for layer in net.layers():
             scales |= dict.fromkeys(own(net, layer), 0.0)
             for module in layer.module.modules():

@@ -40,6 +40,7 @@ class L2Init(Method):
 
     name: ClassVar[str] = "l2-init"
     family: ClassVar[str] = "reset"
+    by_layer: ClassVar[bool] = True
 
     weight: float | Schedule = 1e-3
     """Strength of the pull. Higher: abler to learn, and forgets more of what was pretrained. With Adam the pull is

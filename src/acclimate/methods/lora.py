@@ -92,6 +92,7 @@ class LoRA(ComputedInWeights):
 
     name: ClassVar[str] = "lora"
     family: ClassVar[str] = "adapter"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
 
     rank: int = 8
@@ -127,7 +128,7 @@ class LoRA(ComputedInWeights):
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give what was added its rate."""
-        scales: dict[Parameter, float] = {}
+        scales: dict[Parameter, float] = dict.fromkeys(net.recurrent_parameters(), 0.0)
         for layer in net.layers():
             for parameter in own(net, layer):
                 free = self.train_bias and parameter is stored(layer.module).get("bias")

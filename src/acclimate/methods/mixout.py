@@ -56,6 +56,7 @@ class Mixout(Method):
 
     name: ClassVar[str] = "mixout"
     family: ClassVar[str] = "dropout"
+    by_layer: ClassVar[bool] = True
     lasting: ClassVar[bool] = False
 
     p: float = 0.1

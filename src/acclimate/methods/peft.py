@@ -83,6 +83,7 @@ class PEFT(Method):
 
     name: ClassVar[str] = "peft"
     family: ClassVar[str] = "adapter"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
 
     type: str
@@ -146,7 +147,7 @@ class PEFT(Method):
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give what PEFT trains its rate."""
-        scales: dict[Any, float] = {}
+        scales: dict[Any, float] = dict.fromkeys(net.recurrent_parameters(), 0.0)
         for layer in net.layers():
             scales |= dict.fromkeys(own(net, layer), 0.0)
             for adapter in _adapters(layer):

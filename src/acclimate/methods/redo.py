@@ -50,6 +50,7 @@ class ReDo(Method):
 
     name: ClassVar[str] = "redo"
     family: ClassVar[str] = "reset"
+    by_layer: ClassVar[bool] = True
 
     tau: float = 0.025
     """Score up to which a ReLU unit is dormant. Higher: more units are recycled, and what they still said is lost."""

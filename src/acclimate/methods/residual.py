@@ -80,6 +80,7 @@ class Residual(Method):
 
     name: ClassVar[str] = "residual"
     family: ClassVar[str] = "adapter"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
     foldable: ClassVar[bool] = False
 
@@ -114,7 +115,7 @@ class Residual(Method):
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers' own weights, and give the networks beside them their rate."""
-        scales: dict[Parameter, float] = {}
+        scales: dict[Parameter, float] = dict.fromkeys(net.recurrent_parameters(), 0.0)
         for layer in net.layers():
             scales |= dict.fromkeys(own(net, layer), 0.0)
         for module in added(net, Correction):

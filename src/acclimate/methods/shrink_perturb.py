@@ -38,6 +38,7 @@ class ShrinkPerturb(Method):
 
     name: ClassVar[str] = "shrink-perturb"
     family: ClassVar[str] = "reset"
+    by_layer: ClassVar[bool] = True
     preserves: ClassVar[bool] = False
 
     shrink: float = 0.8

@@ -52,6 +52,7 @@ class Side(Method):
 
     name: ClassVar[str] = "side"
     family: ClassVar[str] = "adapter"
+    by_layer: ClassVar[bool] = True
     steady: ClassVar[bool] = True
     foldable: ClassVar[bool] = False
 
@@ -86,7 +87,7 @@ class Side(Method):
 
     def scales(self, net: Net, state: Any, signals: Signals) -> Scales:
         """Freeze the layers before the heads, and give the columns their rate."""
-        scales: dict[Parameter, float] = {}
+        scales: dict[Parameter, float] = dict.fromkeys(net.recurrent_parameters(), 0.0)
         for layer in net.layers():
             scales |= dict.fromkeys(own(net, layer), 1.0 if layer.head and self.train_head else 0.0)
         for module in added(net, Column):

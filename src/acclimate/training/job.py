@@ -118,6 +118,8 @@ class Job:
         say("decided")
         for what, value, why in (*self.plan.why(), ("engine", *engine)):
             say(f"  {what:<26} {value:<8} {why}")
+        for name, paths in seam.tuner.composition.left_out().items():
+            say(f"note: `{name}` acts on linear and convolutional layers, not on {' and '.join(paths)}")
         parameters = f"{seam.trainable_parameters:,} of {seam.total_parameters:,} parameters"
         say(f"training {parameters} for {self.plan.steps:,} steps")
         say(f"measuring takes about {self.measuring:,} steps of its own, in episodes before, during and after training")

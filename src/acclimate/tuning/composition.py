@@ -110,6 +110,14 @@ class Composition:
                 kept[parameter] = max(kept.get(parameter, 0), count)
         return kept
 
+    def left_out(self) -> dict[str, list[str]]:
+        """Return the recurrent layers that methods which act layer by layer leave out, by the method's name."""
+        found: dict[str, list[str]] = {}
+        for part, view in self.each():
+            if part.method.by_layer and view.recurrent():
+                found.setdefault(part.method.name, []).extend(view.recurrent())
+        return found
+
     def refuse_vacuous(self, scales: Mapping[Parameter, float]) -> None:
         """Refuse methods that act on no trained weight, and a run that trains nothing.
 

@@ -87,6 +87,8 @@ class Method:
     an agent that cannot end as a stock network, too."""
     vacuous: ClassVar[bool] = False
     """It may act on no trained weight at all. Elsewhere that is an error, because it has then no effect."""
+    by_layer: ClassVar[bool] = False
+    """It acts on linear and convolutional layers, one by one: recurrent ones are left out, or held where those are."""
     steady: ClassVar[bool] = False
     """Its scales never change in a run, so that they are asked for once."""
 
