@@ -78,6 +78,18 @@ class Dot(gym.Env):
         return np.array([self.x, 1.0], np.float32)
 
 
+class Fenced(Dot):
+    """The same by three choices, two of which lead off a stretch of the line and raise at its ends."""
+
+    def action_masks(self) -> np.ndarray:
+        return np.array([self.x > -0.5, True, self.x < 0.5])
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if not self.action_masks()[action]:
+            raise ValueError(f"illegal move {action} at {self.x}")
+        return super().step(action)
+
+
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 16, "batch_size": 16, "n_epochs": 2},
     "a2c": {"n_steps": 8},
@@ -91,7 +103,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
 }
 DISCRETE = ("dqn", "qrdqn", "maskable_ppo")
-TUNABLE = ("ppo", "a2c", "sac", "td3", "dqn", "trpo")
+TUNABLE = ("ppo", "a2c", "sac", "td3", "dqn", "trpo", "recurrent_ppo", "maskable_ppo")
+
+
+def kind(name: str) -> type[Dot]:
+    """Return the world that suits an algorithm."""
+    return Fenced if name == "maskable_ppo" else Dot
 
 
 def model(
@@ -99,7 +116,7 @@ def model(
 ) -> BaseAlgorithm:
     """Return a small SB3 model of the world, trained for a few steps."""
     discrete = name in DISCRETE if discrete is None else discrete
-    venv: Any = DummyVecEnv([lambda: Dot(discrete=discrete)])
+    venv: Any = DummyVecEnv([lambda: kind(name)(discrete=discrete)])
     if normalize:
         venv = VecNormalize(venv, gamma=0.9)
     policy = "MlpLstmPolicy" if name == "recurrent_ppo" else "MlpPolicy"
@@ -131,7 +148,7 @@ def linear(slope: float, bias: float = 0.0, *, std: float = 0.3, **more: Any) ->
 
 def task(name: str = "ppo", **kwargs: Any) -> Task:
     """Return the world for an algorithm."""
-    return Task(Dot, env_kwargs={"discrete": name in DISCRETE, **kwargs})
+    return Task(kind(name), env_kwargs={"discrete": name in DISCRETE, **kwargs})
 
 
 def recipe(

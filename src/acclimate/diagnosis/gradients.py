@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch.nn.utils import get_total_norm
 
 from acclimate.nets.modes import still
+from acclimate.sb3.recurrent import remembers
 from acclimate.seam.seam import Seam
 from acclimate.seam.trust_region import searches
 
@@ -72,12 +73,13 @@ def trunk_cosine(model: Any, seam: Seam) -> float | None:
 
     The policy's is that of PPO's loss where its update begins (all ratios 1), which is A2C's at any time; the critic's
     that of its squared error. None where nothing is shared, or where one alone trains it: the critic off-policy, the
-    actor in TRPO.
+    actor in TRPO; and where a gradient goes through what was remembered, which single rows do not have.
     """
     trunk = next((net for net in seam.tuner.nets if net.role == "trunk" and net.on_policy), None)
     buffer = getattr(model, "rollout_buffer", None)
     shared = [] if trunk is None else [p for p in trunk.parameters() if p.requires_grad]
-    if not shared or searches(model) or not isinstance(getattr(buffer, "observations", None), np.ndarray):
+    readable = isinstance(getattr(buffer, "observations", None), np.ndarray) and not remembers(model.policy)
+    if not shared or searches(model) or not readable:
         return None
     rows = np.linspace(0, buffer.buffer_size * buffer.n_envs - 1, ROWS).astype(int)
     place = np.unravel_index(rows, (buffer.buffer_size, buffer.n_envs))
@@ -124,6 +126,8 @@ def _losses(
     actions = tensor(buffer.actions)
     if actions.shape[-1] == 1 and not np.issubdtype(model.action_space.dtype, np.floating):
         actions = actions.long().flatten()
+    masks = getattr(buffer, "action_masks", None)
+    chosen = {} if masks is None else {"action_masks": tensor(masks)}
     with still(tuple(model.policy.modules())):
-        values, likelihood, _ = model.policy.evaluate_actions(tensor(buffer.observations), actions)
+        values, likelihood, _ = model.policy.evaluate_actions(tensor(buffer.observations), actions, **chosen)
     return -(advantages * likelihood).sum(), F.mse_loss(values.flatten(), tensor(buffer.returns), reduction="sum")

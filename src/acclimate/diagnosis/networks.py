@@ -99,14 +99,17 @@ def relative_change(now: Tensor, then: Tensor) -> float:
 
 def distance(net: Net) -> float:
     """Return the relative change of all weights and biases of a network's pretrained layers together."""
+    stock = dataclasses.replace(net, module=net.reference, twin=None)
+    pairs = [
+        (getattr(layer.module, tensor), getattr(net.module.get_submodule(layer.path), tensor))
+        for layer in stock.layers()
+        for tensor in ("weight", "bias")
+    ]
     moved = size = 0.0
-    for layer in dataclasses.replace(net, module=net.reference, twin=None).layers():
-        live = net.module.get_submodule(layer.path)
-        for tensor in ("weight", "bias"):
-            then, now = getattr(layer.module, tensor), getattr(live, tensor)
-            if then is not None and now is not None:
-                moved += float((now.detach() - then).square_().sum())
-                size += float(then.square().sum())
+    for then, now in (*pairs, *zip(stock.recurrent_parameters(), net.whole().recurrent_parameters(), strict=True)):
+        if then is not None and now is not None:
+            moved += float((now.detach() - then).square_().sum())
+            size += float(then.square().sum())
     return (moved / max(size, TINY)) ** 0.5
 
 
@@ -124,6 +127,9 @@ def examine(net: Net, now: Batch, then: Batch) -> dict[str, float | None]:
     before, after = hidden(stock, then), hidden(net, now)
     into = _preactivations(net, now, ends)
     found: dict[str, float | None] = {}
+    for path in stock.recurrent():
+        weights = [list(module.get_submodule(path).parameters()) for module in (net.module, stock.module)]
+        found[f"{path}/change"] = relative_change(*(torch.cat([p.flatten() for p in each]) for each in weights))
     for path, layer in layers.items():
         live = net.module.get_submodule(path)
         found[f"{path}/change"] = relative_change(live.weight, layer.module.weight)  # type: ignore[arg-type]

@@ -75,13 +75,10 @@ def test_training_on_leaves_the_given_moments(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(held, now, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("ars", "random search"), ("recurrent_ppo", "recurrent"), ("maskable_ppo", "masked")]
-)
-def test_what_cannot_be_tuned_is_refused_before_anything_is_written(name: str, reason: str, tmp_path: Path) -> None:
-    given, out = agent(name, steps=0), tmp_path / "run"
-    with pytest.raises(ConfigError, match=reason):
-        finetune(given, task(name), recipe(), out=out)
+def test_what_cannot_be_tuned_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    given, out = agent("ars", steps=0), tmp_path / "run"
+    with pytest.raises(ConfigError, match="random search"):
+        finetune(given, task("ars"), recipe(), out=out)
     assert not out.exists()
 
 

@@ -114,7 +114,7 @@ def test_other_action_spaces_and_gsde() -> None:
             torch.testing.assert_close(output.log_std.exp(), (variance + 1e-6).sqrt())
 
 
-@pytest.mark.parametrize(("name", "why"), [("recurrent_ppo", "not known"), ("ars", "not known")])
+@pytest.mark.parametrize(("name", "why"), [("ars", "not known")])
 def test_what_cannot_be_reached_says_why(name: str, why: str) -> None:
     with pytest.raises(SurgeryError, match=why):
         Seam(tiny(name, steps=0), chain())
