@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from acclimate.shifts.physics import Length
+from acclimate.shifts.physics import Gravity
 from acclimate.tasks.task import Task
 from acclimate.tasks.wrappers import MaskVelocity
 from benchmarks.kin.depot import Depot
@@ -35,22 +35,22 @@ BLIND = Task("CartPole-v1", wrappers=(MaskVelocity(),))
 WALLS = ((2, 1), (2, 2), (2, 3))
 CASES = (
     Case(
-        name="RecurrentPPO CartPole without velocities, longer pole",
+        name="RecurrentPPO CartPole without velocities, gravity 2",
         algorithm="recurrent_ppo",
         policy="MlpLstmPolicy",
         source=BLIND,
-        target=BLIND.shifted(Length(4.0)),
-        change="`length=4`",
-        pretraining=60_000,
+        target=BLIND.shifted(Gravity(2.0)),
+        change="`gravity=2`",
+        pretraining=80_000,
         arguments={
-            "n_steps": 128,
-            "batch_size": 128,
+            "n_steps": 32,
+            "batch_size": 256,
             "learning_rate": 1e-3,
-            "gae_lambda": 0.9,
+            "gae_lambda": 0.8,
             "gamma": 0.98,
             "policy_kwargs": {"net_arch": [32], "lstm_hidden_size": 32},
         },
-        steps=30_000,
+        steps=20_000,
     ),
     Case(
         name="MaskablePPO Depot, the depot moved behind a wall",

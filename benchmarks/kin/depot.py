@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 SIDE, LIMIT = 5, 50
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 LIFT, DROP = 4, 5
-STEP, LIFTED, DELIVERED = -0.1, 1.0, 5.0
+STEP, LIFTED, DELIVERED = -0.125, 1.0, 5.0
 
 Cell = tuple[int, int]
 

@@ -40,6 +40,20 @@ _DATA = (
 CASES: dict[str, tuple[str, Recipe]] = {
     "ppo": ("ppo", recipe(steps=STEPS, n_envs=2, methods=(ChannelScale(), _KL), algorithm={"n_steps": 16})),
     "trpo": ("trpo", recipe(steps=STEPS, n_envs=2, algorithm={"n_steps": 16})),
+    "recurrent": (
+        "recurrent_ppo",
+        recipe(steps=STEPS, n_envs=2, methods=(ChannelScale(train_base=True), _KL), algorithm={"n_steps": 16}),
+    ),
+    "masked": (
+        "maskable_ppo",
+        recipe(
+            steps=STEPS,
+            n_envs=2,
+            methods=(ChannelScale(), _KL),
+            algorithm={"n_steps": 16},
+            warm_start={"probe_episodes": 0},
+        ),
+    ),
     "sac": ("sac", recipe(steps=STEPS, methods=(_KL,), averaging=0.5)),
     "sac-16": (
         "sac",
@@ -90,7 +104,7 @@ class KilledAt(BaseCallback):
 def run(case: str, folder: Path, *, every: float = 0.0, callback: Any = None, resume: bool = True, **more: Any) -> Any:
     """Run a case with a checkpoint every so many seconds."""
     name, asked = CASES[case]
-    given, usual = agent(name, normalize=name in ("ppo", "trpo", "sac")), watch.CHECKPOINT_SECONDS
+    given, usual = agent(name, normalize=name in ("ppo", "trpo", "sac", "recurrent_ppo")), watch.CHECKPOINT_SECONDS
     source = task(name) if case == "data" else None
     watch.CHECKPOINT_SECONDS = every
     try:

@@ -31,7 +31,9 @@ def state(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "checkpoint" / "progress.json").read_text())
 
 
-NIGHTLY = [pytest.param(case, marks=pytest.mark.nightly) for case in ("sac", "dqn", "td3", "trpo")]
+ON_POLICY = ("ppo", "trpo", "recurrent", "masked")
+LATER = ("sac", "dqn", "td3", "trpo", "recurrent", "masked")
+NIGHTLY = [pytest.param(case, marks=pytest.mark.nightly) for case in LATER]
 
 
 @pytest.mark.parametrize("case", ["ppo", *NIGHTLY])
@@ -43,7 +45,7 @@ def test_killed_at_three_points_it_ends_with_the_same_steps(case: str, tmp_path:
         assert process(case, folder, at=point) == -signal.SIGKILL
         assert not (folder / "report.json").exists()
         stood.append(state(folder)["steps"])
-        # PPO's and TRPO's checkpoints lie between rollouts of 32 steps.
+        # On-policy checkpoints lie between rollouts of 32 steps.
         assert point - 33 <= stood[-1] <= point
     assert stood == sorted(stood), "a resumed run began anew"
     done = run(case, folder)
@@ -119,7 +121,7 @@ def equal(first: Any, second: Any, path: str = "") -> None:
         assert first == second, path
 
 
-@pytest.mark.parametrize("case", ["ppo", "trpo", "dqn", "data"])
+@pytest.mark.parametrize("case", [*ON_POLICY, "dqn", "data"])
 def test_all_of_a_checkpoint_is_put_back(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, moments, states of methods, normaliser, average, counters: saved again at once, they are the same."""
     folder = tmp_path / "run"
@@ -146,7 +148,7 @@ def test_all_of_a_checkpoint_is_put_back(case: str, tmp_path: Path, monkeypatch:
     equal({**saved.progress, **clocks}, {**again.progress, **clocks})
     assert case != "ppo" or saved.progress["unread"]["norms"], "nothing was measured that could be lost"
     assert saved.progress["counters"]["_n_updates"] > 0
-    if case not in ("ppo", "trpo"):
+    if case not in ON_POLICY:
         assert all(np.array_equal(values, again.replay[name]) for name, values in saved.replay.items())
 
 
