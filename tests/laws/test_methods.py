@@ -305,7 +305,9 @@ def check_chain(name: str, drawn: list[str]) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [*AGENTS[:1], *AGENTS[4:5], *AGENTS[8:9]])
+@pytest.mark.parametrize(
+    "name", [*AGENTS[:1], *AGENTS[4:5], *AGENTS[8:9], *(name for name in MORE_AGENTS if name.endswith("_ppo-mlp"))]
+)
 @pytest.mark.parametrize("method", [chain(), METHODS["full"]], ids=["empty", "full"])
 def test_the_identity_trains_as_sb3_does(name: str, method: Method) -> None:
     plain = agent(name)

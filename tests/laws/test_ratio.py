@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from gymnasium.spaces import Discrete
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from acclimate.methods.batchnorm import BatchNorm
@@ -22,8 +24,22 @@ METHODS: dict[str, Method] = {
 }
 
 
-@pytest.mark.parametrize("name", ["ppo-mlp", "ppo-mlp-discrete", "a2c-mlp", "ppo-cnn", "ppo-cnn-separate"])
-@pytest.mark.parametrize("case", list(METHODS))
+GIVEN = ("lstm_states", "episode_starts", "action_masks")
+"""What recurrent and masked policies are told besides."""
+AGENTS = (
+    "ppo-mlp",
+    "ppo-mlp-discrete",
+    "a2c-mlp",
+    "ppo-cnn",
+    "ppo-cnn-separate",
+    "recurrent_ppo-mlp",
+    "maskable_ppo-mlp",
+)
+# `batchnorm` refuses recurrent agents.
+PAIRS = [(case, name) for case in METHODS for name in AGENTS if (case, name) != ("batchnorm", "recurrent_ppo-mlp")]
+
+
+@pytest.mark.parametrize(("case", "name"), PAIRS)
 def test_before_the_first_gradient_step_of_an_update_the_ratio_is_1(
     case: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,9 +53,12 @@ def test_before_the_first_gradient_step_of_an_update_the_ratio_is_1(
             policy, buffer = self.policy, self.rollout_buffer
             policy.set_training_mode(True)
             for data in buffer.get(buffer.buffer_size * buffer.n_envs):
-                actions = data.actions.long().flatten() if name.endswith("discrete") else data.actions
-                _, log_prob, _ = policy.evaluate_actions(data.observations, actions)
-                ratios.append(float((log_prob - data.old_log_prob).exp().sub(1).abs().max().detach()))
+                discrete = isinstance(self.action_space, Discrete)
+                actions = data.actions.long().flatten() if discrete else data.actions
+                known = [getattr(data, given) for given in GIVEN if hasattr(data, given)]
+                _, log_prob, _ = policy.evaluate_actions(data.observations, actions, *known)
+                rows = getattr(data, "mask", torch.ones_like(log_prob)) > 0.5
+                ratios.append(float((log_prob - data.old_log_prob)[rows].exp().sub(1).abs().max().detach()))
             train(self, *args, **kwargs)
 
         monkeypatch.setattr(type(model), "train", look)

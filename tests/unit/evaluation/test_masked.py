@@ -19,7 +19,11 @@ from acclimate.errors import ConfigError, TaskError
 from acclimate.evaluation.evaluate import evaluate, evaluate_random
 from acclimate.evaluation.film import record
 from acclimate.evaluation.rollouts import collect
+from acclimate.parallel.vector import ForkedVecEnv
+from acclimate.shifts.actions import ActionDelay, ActionNoise
 from acclimate.shifts.masks import choices, sampled
+from acclimate.shifts.sensors import SensorNoise
+from acclimate.shifts.trace import differs
 from acclimate.tasks.task import Task
 
 SPACES = [Discrete(6), MultiDiscrete([3, 4]), MultiBinary(4)]
@@ -163,3 +167,78 @@ def test_a_mask_of_another_size_is_named() -> None:
     said = r"Short, episode 0 \(seed 70\), step 0, gave 5 numbers by `action_masks` for 6 choices"
     with pytest.raises(TaskError, match=said):
         evaluate(masked(Discrete(6)), Task(Short, env_kwargs={"space": Discrete(6)}), episodes=1, seed=70)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_mask_that_allows_nothing_is_named(space: Space[Any]) -> None:
+    class Shut(Open):
+        def action_masks(self) -> np.ndarray:
+            mask = self.open.copy()
+            mask[: 2 if isinstance(space, MultiBinary) else 3 if isinstance(space, MultiDiscrete) else 6] = False
+            return mask
+
+    with pytest.raises(TaskError, match=r"Shut, episode 0 \(seed 70\), step 0, allows no action by `action_masks`"):
+        evaluate(masked(space), Task(Shut, env_kwargs={"space": space}), episodes=1, seed=70)
+
+
+@pytest.mark.parametrize("kind", ["dummy", "auto"])
+def test_masks_reach_training_through_shifts_wrappers_and_vectors(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each environment's own at each step, those of the episode that has just begun among them."""
+    monkeypatch.setattr("acclimate.tasks.task.processes", lambda *_: 2)
+
+    class Shown(gym.ObservationWrapper):
+        def observation(self, observation: Any) -> Any:
+            return observation * 2
+
+    shifts = (SensorNoise(0.1), ActionNoise(0.3))
+    task = Task(lambda: Shown(Open(Discrete(6))), shifts=shifts)
+    venv = task.vector(3, seed=5, kind=kind, stagger=True, late=True)
+    assert isinstance(venv, ForkedVecEnv) is (kind == "auto")
+    try:
+        venv.reset()
+        assert venv.has_attr("action_masks")
+        assert not venv.has_attr("no_such_thing")
+        seen = []
+        for _ in range(40):
+            masks = np.stack(venv.env_method("action_masks"))
+            seen.append(masks)
+            venv.step(masks.argmax(1))
+    finally:
+        venv.close()
+    assert np.stack(seen).shape == (40, 3, 6)
+    assert any((masks[0] != masks[1]).any() for masks in seen)
+
+
+def test_a_shift_of_actions_keeps_to_what_is_allowed() -> None:
+    """Noise draws among it; a delay, which could not, is refused, and no shift is tried by an illegal move."""
+    noisy = Task(Open, env_kwargs={"space": Discrete(6)}, shifts=(ActionNoise(1.0),))
+    evaluate_random(noisy, episodes=10)
+    late = Task(Open, env_kwargs={"space": Discrete(6)}, shifts=(ActionDelay(2),))
+    with pytest.raises(TaskError, match="it tells which actions it allows, and one that comes later may be none"):
+        late.make()
+    assert {info.name for info in Task(Open, env_kwargs={"space": Discrete(6)}).offers()} >= {
+        "action_noise",
+        "sensor_noise",
+    }
+
+
+def test_other_masks_are_a_difference_of_their_own() -> None:
+    class Narrow(Open):
+        def _next(self) -> np.ndarray:
+            seen = super()._next()
+            self.open[:] = False
+            self.open[int(self.np_random.integers(6))] = True
+            return seen
+
+    class Wide(Narrow):
+        def action_masks(self) -> np.ndarray:
+            return np.ones(6, bool)
+
+        def step(self, action: Any) -> Any:
+            self.open[:] = True
+            return super().step(action)
+
+    one, other = Narrow(Discrete(6)), Wide(Discrete(6))
+    assert differs(one, other)
+    assert differs(other, one)
+    assert not differs(Narrow(Discrete(6)), Narrow(Discrete(6)))

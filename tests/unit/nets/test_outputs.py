@@ -11,6 +11,7 @@ from torch import distributions as td
 from acclimate.errors import SurgeryError
 from acclimate.nets.experience import Batch
 from acclimate.nets.outputs import (
+    FORBIDDEN,
     ActionValues,
     Bernoulli,
     Categorical,
@@ -139,3 +140,33 @@ def test_a_squashing_policy_with_gsde_is_drawn_within_its_bounds() -> None:
     assert outputs.squashed
     assert float(choose(outputs, generator(0)).abs().max()) <= 1.0
     assert not find(tiny("ppo"))[0].apply(find(tiny("ppo"))[0].module, Batch(torch.zeros(4, 3))).squashed
+
+
+def test_the_entropy_of_choices_is_told_with_the_greatest_they_could_have() -> None:
+    """Of what is allowed alone; a temperature leaves what is not where it is."""
+    allowed = torch.tensor([[True, True, False, True, True], [True, False, False, True, False]])
+    logits = torch.tensor([[2.0, 0.0, 5.0, 1.0, 1.0], [3.0, 0.0, 0.0, -1.0, 7.0]]).where(allowed, FORBIDDEN)
+    now, most = Categorical(logits, (3, 2), allowed).spread()
+    first = torch.distributions.Categorical(logits=torch.tensor([2.0, 0.0])).entropy()
+    torch.testing.assert_close(now, torch.stack([first + math.log(2), torch.zeros(())]))
+    torch.testing.assert_close(most, torch.tensor([2 * math.log(2), 0.0]))
+    hot = Categorical(logits, (3, 2), allowed).heated(4.0)
+    torch.testing.assert_close(hot.logits[0], torch.tensor([0.5, 0.0, FORBIDDEN, 0.25, 0.25]))
+    free, everything = Categorical(torch.zeros(1, 5), (3, 2)).spread()
+    assert float(free) == pytest.approx(math.log(3) + math.log(2)) == float(everything)
+
+
+def test_what_is_forbidden_counts_in_no_divergence() -> None:
+    allowed = torch.tensor([[True, True, False]])
+    one, other = (
+        Categorical(torch.tensor([pair]).where(allowed, FORBIDDEN), allowed=allowed).logits.requires_grad_()
+        for pair in ([1.0, 0.0, 9.0], [0.0, 0.0, -9.0])
+    )
+    kl = Categorical(one, allowed=allowed).kl(Categorical(other, allowed=allowed))
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=torch.tensor([1.0, 0.0])),
+        torch.distributions.Categorical(logits=torch.tensor([0.0, 0.0])),
+    )
+    torch.testing.assert_close(kl.detach(), expected[None])
+    gradient, _ = torch.autograd.grad(kl.sum(), (one, other))
+    assert float(gradient[0, 2]) == 0.0
