@@ -15,6 +15,8 @@ from acclimate.planning.recipe import Recipe
 from acclimate.sb3 import settings
 from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY
 from acclimate.seam import trust_region
+from acclimate.seam.minibatches import refuse_untappable
+from acclimate.seam.trial import tried
 from acclimate.tuning.method import Method, chain
 
 ROLLOUT = 2048
@@ -31,14 +33,19 @@ def trainable_algorithm(agent: Agent, recipe: Recipe) -> tuple[str, str | None]:
         ConfigError: The algorithm has no gradient to descend.
         SurgeryError: A method cannot be applied to the agent.
     """
-    name, asked = agent.algorithm, _asked(recipe)
-    if name == "trpo" and asked and (reason := trust_region.objection(agent.copy().model, chain(*asked))):
-        return "ppo", f"tuned as PPO, same networks: {reason}"
+    name = agent.algorithm
     if name not in ON_POLICY | OFF_POLICY:
         raise ConfigError(
             f"{name.upper()} is trained by random search, without a gradient: this agent can be evaluated and "
             "exported, not fine-tuned. Clone its actions into a PPO or SAC agent and tune that one."
         )
+    # What a warm start asks for has its own checks, and may be more than TRPO's actor can take.
+    if asked := _asked(recipe) if name == "trpo" else recipe.methods:
+        copy, method = agent.copy().model, chain(*asked)
+        if name in ON_POLICY:  # whether a replay buffer serves depends on the one that the recipe makes
+            refuse_untappable(copy, method)
+        if reason := trust_region.objection(copy, tried(copy, method)):
+            return "ppo", f"tuned as PPO, same networks: {reason}"
     return name, None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 
 import torch
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
@@ -37,10 +39,11 @@ def outputs_of(distribution: Distribution, squashed: bool = False) -> Outputs:
 @torch.no_grad()
 def incomparable(model: BaseAlgorithm) -> str | None:
     """Return why a model's policy cannot be compared with what it was; None if it can."""
-    if not hasattr(model.policy, "get_distribution"):
-        return None
-    observation, _ = model.policy.obs_to_tensor(model.observation_space.sample())
-    outputs = outputs_of(model.policy.get_distribution(observation))
+    policy = model.policy
+    if not isinstance(policy, ActorCriticPolicy) or isinstance(policy, RecurrentActorCriticPolicy):
+        return None  # of these only SB3's own distributions come here
+    observation, _ = policy.obs_to_tensor(model.observation_space.sample())
+    outputs = outputs_of(policy.get_distribution(observation))
     if not isinstance(outputs, Drawn):
         return None
     try:

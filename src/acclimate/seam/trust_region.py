@@ -17,11 +17,8 @@ from torch.nn import Parameter
 
 from acclimate.errors import SurgeryError
 from acclimate.nets.net import Net
-from acclimate.sb3.networks import find
 from acclimate.tuning.composition import Composition, Part
-from acclimate.tuning.context import Context
-from acclimate.tuning.method import Method, Signals
-from acclimate.tuning.tuner import referenced
+from acclimate.tuning.method import Signals
 
 _HOOKS = (
     (("weight_penalty", "output_penalty", "module_penalty"), "adds to the actor's loss"),
@@ -35,19 +32,9 @@ def searches(model: BaseAlgorithm) -> bool:
     return isinstance(model, TRPO)
 
 
-def objection(model: BaseAlgorithm, method: Method) -> str | None:
-    """Say what in a method needs an optimizer of the actor; None where all of it works without one.
-
-    Args:
-        model: gets what the method injects: give a copy of what has to stay.
-        method: one method or a chain.
-
-    Raises:
-        SurgeryError: if a pattern matches nothing, or a method cannot be injected.
-    """
-    composition = Composition(method, referenced(find(model), None), Context(), Signals())
-    composition.inject()
-    return _objection(composition)
+def objection(model: BaseAlgorithm, composition: Composition) -> str | None:
+    """Say why methods in place need an optimizer of the actor where a model has none; None where all works."""
+    return _objection(composition) if searches(model) else None
 
 
 def check(model: BaseAlgorithm, composition: Composition) -> None:
@@ -56,7 +43,7 @@ def check(model: BaseAlgorithm, composition: Composition) -> None:
     Raises:
         SurgeryError: naming the method and what it needs.
     """
-    if searches(model) and (reason := _objection(composition)):
+    if reason := objection(model, composition):
         raise SurgeryError(f"{reason}; tune the agent as PPO")
 
 

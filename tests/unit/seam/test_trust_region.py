@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from sb3_contrib import TRPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.errors import SurgeryError
@@ -16,9 +17,16 @@ from acclimate.methods.l2_init import L2Init
 from acclimate.methods.l2sp import L2SP
 from acclimate.methods.warmup import Warmup
 from acclimate.seam.seam import Seam
-from acclimate.seam.trust_region import objection
+from acclimate.seam.trial import tried
+from acclimate.seam.trust_region import objection as said
 from acclimate.tuning.method import Method, chain
 from tests.cases import METHODS, agent, context, reloaded
+
+
+def objection(model: TRPO, method: Method) -> str | None:
+    """Return what TRPO says of a method that was put into it."""
+    return said(model, tried(model, method))
+
 
 OBJECTIONS: dict[str, tuple[str, ...]] = {
     "adds to the actor's loss": (
