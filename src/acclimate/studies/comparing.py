@@ -58,7 +58,7 @@ def compare(
         say: Gets lines of text on what is done.
 
     Raises:
-        ConfigError: The folder holds another study, or cannot be written.
+        ConfigError: The folder holds a study whose cells are of other steps, worlds or recipes, or cannot be written.
     """
     folder = Path(out)
     portable = _claimed(study, folder)
@@ -109,8 +109,9 @@ def _claimed(study: Study, folder: Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         return False
     if path.exists():
-        if Study.load(path, trust=True).to_config() != Study.from_config(config, trust=True).to_config():
-            raise ConfigError(f"{path} holds another study: choose another folder, or give the same rows and worlds")
+        if other := study.unlike(Study.load(path, trust=True)):
+            raise ConfigError(f"{path} holds a study with another {other}: choose another folder, or give what it has")
+        study.save(path)  # it may have got more seeds, rows or cases
         return True
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} holds something else: choose another folder")

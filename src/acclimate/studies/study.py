@@ -160,6 +160,21 @@ class Study:
         }
         return from_dict(Recipe, {"engine": self.engine, **row.recipe, **fixed}, path=f"rows `{row.name}`")
 
+    def unlike(self, other: Study) -> str | None:
+        """Say in what another study differs so that its cells are none of this one; None where they may be shared.
+
+        More or fewer seeds, rows and cases make no other cells.
+        """
+        for name in ("steps", "points", "point_episodes", "episodes", "engine"):
+            if getattr(self, name) != getattr(other, name):
+                return name
+        for what in ("cases", "rows"):
+            ours, theirs = ({each.name: each for each in getattr(study, what)} for study in (self, other))
+            for name in ours.keys() & theirs.keys():
+                if to_dict(ours[name]) != to_dict(theirs[name]):
+                    return f"{what[:-1]} `{name}`"
+        return None
+
     def to_config(self) -> dict[str, Any]:
         """Return the study as data that YAML can hold.
 

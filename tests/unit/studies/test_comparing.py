@@ -125,12 +125,27 @@ def test_another_study_does_not_go_into_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         compare(asked, tmp_path / "out")
     asked.save(tmp_path / "out" / "study.yaml")
-    with pytest.raises(ConfigError, match="another study"):
-        compare(replace(asked, seeds=2), tmp_path / "out")
+    with pytest.raises(ConfigError, match="another steps"):
+        compare(replace(asked, steps=301), tmp_path / "out")
+    with pytest.raises(ConfigError, match="another row `acclimate`"):
+        compare(replace(asked, rows=(Row(name="acclimate", recipe={"averaging": 0.5}),)), tmp_path / "out")
+    with pytest.raises(ConfigError, match="another case `half the pay`"):
+        compare(replace(asked, cases=(replace(asked.cases[0], steps=299),)), tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("all of it")
     with pytest.raises(ConfigError, match="something else"):
         compare(asked, tmp_path / "full")
+
+
+def test_a_study_grows_by_seeds_and_rows(tmp_path: Path) -> None:
+    asked = study(saved("ppo", tmp_path), seeds=1, baselines=())
+    compare(asked, tmp_path / "out")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob(f"{CELLS}/*/cell.json")}
+    more = replace(asked, seeds=2, rows=(*asked.rows, Row(name="l2sp", recipe={"methods": ["l2sp"]})))
+    assert compare(more, tmp_path / "out").findings.missing == {}
+    assert len(list((tmp_path / "out").glob(f"{CELLS}/*/cell.json"))) == 7
+    assert all(path.stat().st_mtime_ns == at for path, at in times.items()), "what was there is not run again"
+    assert Study.load(tmp_path / "out" / "study.yaml", trust=True) == more
 
 
 def test_an_agent_or_a_world_of_python_has_one_process(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""Run a study that is committed here, and write its tables into docs/benchmarks.md.
+
+    python -m benchmarks.studies choose                 # every missing cell, then the tables
+    python -m benchmarks.studies choose --table         # the tables alone
+    python -m benchmarks.studies choose --seeds 1 --workers 2
+
+It is `acclimate compare --study benchmarks/studies/choose.yaml`, with cells that are committed too: it goes on where
+somebody stopped. The agents are those of the zoo, `../shared/zoo` as seen from here. `choose` is what defaults may be
+chosen on; `report` is never looked at while anything is chosen, and each look at it is noted in its file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from acclimate.studies.comparing import compare, report
+from acclimate.studies.page import markdown
+from acclimate.studies.study import Study
+from benchmarks.page import ROOT, put
+
+HERE = ROOT / "benchmarks" / "studies"
+
+
+def main() -> None:
+    """Run the missing cells and write the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", choices=sorted(path.stem for path in HERE.glob("*.yaml")))
+    parser.add_argument("--seeds", type=int, help="only so many")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--case", action="append", default=[], help="only cases whose name holds this")
+    parser.add_argument("--table", action="store_true", help="only write the tables")
+    given = parser.parse_args()
+    whole = Study.load(HERE / f"{given.study}.yaml")
+    folder = ROOT / "benchmarks" / "results" / "studies" / given.study
+    if not given.table:
+        chosen = tuple(case for case in whole.cases if not given.case or any(part in case.name for part in given.case))
+        part = dataclasses.replace(whole, cases=chosen, seeds=given.seeds or whole.seeds)
+        print(compare(part, folder, workers=given.workers, say=lambda line: print(line, flush=True)))
+    body = markdown(report(whole, folder).findings)
+    put(f"study {given.study}", f"`python -m benchmarks.studies {given.study}`\n\n{body}")
+
+
+if __name__ == "__main__":
+    main()
