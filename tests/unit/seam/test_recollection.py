@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from acclimate.methods.freeze import Freeze
 from acclimate.methods.jump_start import JumpStart
 from acclimate.methods.kl import KLToPrior
+from acclimate.methods.kl_adaptive import KLAdaptive
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
@@ -86,11 +87,27 @@ def test_the_prior_remembers_by_itself() -> None:
     for seen, starts in met:
         states.append(state)
         state = recurrent.after(before, seen, state, starts)
-    last = torch.cat([batch.memory["prior"] for batch, *_ in Look.seen[-4:-2]])
-    place = torch.cat([batch.memory["place"] for batch, *_ in Look.seen[-4:-2]])
-    torch.testing.assert_close(last[place.argsort()], torch.cat(states[-8:]), atol=1e-6, rtol=1e-5)
-    own = torch.cat([batch.memory["now"] for batch, *_ in Look.seen[-4:-2]])
+    told = Look.seen[-4:-2]  # the two minibatches of the last rollout's first epoch
+    place = torch.cat([batch.memory["place"] for batch, *_ in told]).argsort()
+    own, last = (torch.cat([batch.memory[whose] for batch, *_ in told])[place] for whose in ("now", "prior"))
+    torch.testing.assert_close(last, torch.cat(states[-8:]), atol=1e-6, rtol=1e-5)
     assert float((own - last).abs().max()) > 1e-3
+    seen, starts = (torch.cat(parts) for parts in zip(*met[-8:], strict=True))
+    memory = {"now": last, "starts": starts, "place": torch.arange(8)}
+    with torch.no_grad():
+        expected = recurrent.distribution(before, Batch(seen, memory=memory)).distribution.mean
+    found = torch.cat([prior.mean for _, _, prior in told])[place]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_what_is_kept_of_a_minibatch_keeps_its_memory() -> None:
+    """A policy that does not move has not moved: its rate stays as it was."""
+    model = agent("recurrent_ppo-mlp", learning_rate=0.0)
+    with Seam(model, KLAdaptive(updates=1, target=1e-9, on="actor")) as seam:
+        model.learn(32)
+    (part,) = seam.tuner.composition.parts
+    assert part.states["actor"]["rate"] == 1.0
+    assert part.states["actor"]["updates"] > 0
 
 
 def test_two_environments_do_not_follow_one_another() -> None:
