@@ -66,6 +66,7 @@ SAMPLE = _sampled()
 REST = [pair for pair in WORK if pair not in SAMPLE]
 PAIRS = [*SAMPLE, *(pytest.param(*pair, marks=pytest.mark.nightly) for pair in REST)]
 TRAINED = 16
+KIN = ("recurrent_ppo-mlp", "maskable_ppo-mlp")
 
 every_case = pytest.mark.parametrize(("name", "case"), PAIRS)
 
@@ -268,6 +269,15 @@ def test_chains_drawn_at_random_work(name: str, drawn: list[str]) -> None:
     check_chain(name, drawn)
 
 
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(KIN[place % 2], case) for place, case in enumerate(NAMES) if not refused(case, KIN[place % 2])],
+)
+def test_each_method_works_on_an_agent_that_remembers_or_has_masks(name: str, case: str) -> None:
+    """One of the two by day; the laws hold on all agents nightly."""
+    check_chain(name, [case])
+
+
 @pytest.mark.nightly
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from((*AGENTS, *MORE_AGENTS)), st.lists(st.sampled_from(NAMES), min_size=2, max_size=4))
@@ -305,9 +315,7 @@ def check_chain(name: str, drawn: list[str]) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "name", [*AGENTS[:1], *AGENTS[4:5], *AGENTS[8:9], *(name for name in MORE_AGENTS if name.endswith("_ppo-mlp"))]
-)
+@pytest.mark.parametrize("name", [*AGENTS[:1], *AGENTS[4:5], *AGENTS[8:9], *KIN])
 @pytest.mark.parametrize("method", [chain(), METHODS["full"]], ids=["empty", "full"])
 def test_the_identity_trains_as_sb3_does(name: str, method: Method) -> None:
     plain = agent(name)
