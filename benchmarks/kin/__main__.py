@@ -40,14 +40,16 @@ def main() -> None:
         prog="python -m benchmarks.kin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--case", default="", help="only cases whose name holds this")
     parser.add_argument("--table", action="store_true", help="only write the table")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     for seed in range(0 if arguments.table else arguments.seeds):
         for case in CASES:
             for row in ROWS:
+                chosen = arguments.case.lower() in case.name.lower()
                 once = row == "zero-shot" and seed > 0
-                if not once and not path_of(case, row, seed).exists():
+                if chosen and not once and not path_of(case, row, seed).exists():
                     print(run(case, row, seed), flush=True)
     write_table()
 
