@@ -55,4 +55,4 @@ def entropy_share(outputs: Outputs) -> float | None:
     if not isinstance(outputs, Categorical):
         return None
     now, most = outputs.spread()
-    return float(now.detach().mean() / most.mean()) if bool(most.any()) else None
+    return float(now.detach().mean()) / float(most.mean()) if bool(most.any()) else None

@@ -64,11 +64,11 @@ class Categorical:
     """(batch, sum of sizes) of bool: which options there are, the logits of others being `FORBIDDEN`; None for all."""
 
     def spread(self) -> tuple[Tensor, Tensor]:
-        """Return the entropy of each row and the greatest it could have, (batch,) both, in nats."""
+        """Return the entropy of each row and the greatest it could have (float64), (batch,) both, in nats."""
         sizes = self.sizes or (self.logits.shape[-1],)
         allowed = torch.ones_like(self.logits, dtype=torch.bool) if self.allowed is None else self.allowed
         now = [torch.special.entr(part.softmax(-1)).sum(-1) for part in self.logits.split(sizes, -1)]
-        most = [part.sum(-1).to(self.logits).log() for part in allowed.split(sizes, -1)]
+        most = [part.sum(-1).double().log() for part in allowed.split(sizes, -1)]
         return torch.stack(now).sum(0), torch.stack(most).sum(0)
 
     def heated(self, temperature: float) -> Categorical:

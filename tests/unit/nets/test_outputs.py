@@ -149,7 +149,7 @@ def test_the_entropy_of_choices_is_told_with_the_greatest_they_could_have() -> N
     now, most = Categorical(logits, (3, 2), allowed).spread()
     first = torch.distributions.Categorical(logits=torch.tensor([2.0, 0.0])).entropy()
     torch.testing.assert_close(now, torch.stack([first + math.log(2), torch.zeros(())]))
-    torch.testing.assert_close(most, torch.tensor([2 * math.log(2), 0.0]))
+    assert most.tolist() == pytest.approx([2 * math.log(2), 0.0])
     hot = Categorical(logits, (3, 2), allowed).heated(4.0)
     torch.testing.assert_close(hot.logits[0], torch.tensor([0.5, 0.0, FORBIDDEN, 0.25, 0.25]))
     free, everything = Categorical(torch.zeros(1, 5), (3, 2)).spread()
