@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch.nn.utils import get_total_norm
@@ -123,8 +124,9 @@ def _losses(
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(values[place], device=model.device)
 
-    actions = tensor(buffer.actions)
-    if actions.shape[-1] == 1 and not np.issubdtype(model.action_space.dtype, np.floating):
+    # In the types of SB3's own minibatches: no likelihood takes bits as the bytes in which a buffer holds them.
+    actions = tensor(buffer.actions).float()
+    if isinstance(model.action_space, Discrete):
         actions = actions.long().flatten()
     masks = getattr(buffer, "action_masks", None)
     chosen = {} if masks is None else {"action_masks": tensor(masks)}

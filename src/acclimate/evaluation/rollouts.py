@@ -10,7 +10,7 @@ import torch
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
 from acclimate.nets.experience import Batch
-from acclimate.sb3.intake import tensors
+from acclimate.sb3.intake import numbers, tensors
 from acclimate.sb3.recurrent import remembered, remembers
 from acclimate.shifts.masks import tells
 from acclimate.tasks.contract import Contract
@@ -72,4 +72,4 @@ def _tensors(agent: Agent, observations: tuple[Any, ...]) -> Any:
 
 def _own_units(agent: Agent, actions: np.ndarray) -> np.ndarray:
     policy = agent.model.policy
-    return policy.scale_action(actions) if policy.squash_output else actions
+    return numbers(agent.action_space, policy.scale_action(actions) if policy.squash_output else actions)

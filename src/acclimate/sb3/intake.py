@@ -35,6 +35,14 @@ def _tensor(observations: Any, space: Space[Any], device: torch.device) -> Tenso
     return torch.as_tensor(turned.reshape(-1, *get_obs_shape(space)), device=device)  # type: ignore[misc]
 
 
+def numbers(space: Space[Any], actions: np.ndarray) -> np.ndarray:
+    """Return a batch of actions as the minibatches of a buffer have it: continuous ones as (rows, numbers) in 32 bits.
+
+    Others, and whatever unit they are in, stay as they are.
+    """
+    return actions.reshape(len(actions), -1).astype(np.float32) if isinstance(space, Box) else actions
+
+
 class SB3Intake:
     """Scales as the model does now; its normaliser, if it has one, is asked anew at each call."""
 
@@ -61,7 +69,7 @@ class SB3Intake:
         """Return actions as a replay buffer holds them: in [-1, 1] where they are continuous."""
         if isinstance(self._model.action_space, Box):
             raw = np.clip(self._model.policy.scale_action(raw), -1.0, 1.0)
-        return torch.as_tensor(raw, device=self._model.device)
+        return torch.as_tensor(numbers(self._model.action_space, raw), device=self._model.device)
 
     def rewards(self, raw: Tensor) -> Tensor:
         """Return rewards as a sample of a replay buffer has them."""

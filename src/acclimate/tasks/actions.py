@@ -18,6 +18,9 @@ _ARRAYS = (Box, Discrete, MultiBinary, MultiDiscrete)
 def held(space: gym.Space[Any], action: Any) -> Any:
     """Return an action as `space.sample()` would give it: a numpy scalar of a Discrete space, else an array.
 
+    Numbers for a Box of fewer bits or of whole numbers stay as they are: SB3 steps with them, and rounded they would be
+    another action.
+
     Args:
         space: where the action is of; actions of other kinds than Box, Discrete, MultiBinary and MultiDiscrete stay.
         action: one action, of the space's shape or with axes of length one around it.
@@ -28,5 +31,8 @@ def held(space: gym.Space[Any], action: Any) -> Any:
     """
     if not isinstance(space, _ARRAYS):
         return action
-    array = np.asarray(action, space.dtype).reshape(space.shape)
+    array = np.asarray(action)
+    if not (isinstance(space, Box) and array.dtype.kind == "f" and not np.can_cast(np.float32, space.dtype)):
+        array = array.astype(space.dtype, copy=False)
+    array = array.reshape(space.shape)
     return array[()] if isinstance(space, Discrete) else array

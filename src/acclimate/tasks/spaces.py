@@ -159,6 +159,7 @@ def bounds(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:
 
 def _close(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Tell which bounds are the same; older environments write the largest float32 for none."""
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)  # more than a narrower type can hold
     none = 0.99 * float(np.finfo(np.float32).max)
     open_ended = (np.abs(ours) > none) & (np.abs(theirs) > none) & (np.sign(ours) == np.sign(theirs))
     return np.isclose(ours, theirs, rtol=1e-5) | open_ended

@@ -83,7 +83,9 @@ def no_vector(policy: Any) -> str | None:
 
 def distribution(policy: Any) -> str | None:
     """Refuse actions that are drawn in a way that is written down nowhere here."""
-    found = type(policy.action_dist)
+    found, kind = type(policy.action_dist), policy.action_space.dtype
+    if found is DiagGaussianDistribution and kind not in (np.float32, np.float64):
+        return f"actions that a buffer holds as {kind}, not as they are drawn"
     return None if found in _DISTRIBUTIONS else f"actions from a {found.__name__}"
 
 

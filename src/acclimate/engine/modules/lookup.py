@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from acclimate.engine.on_policy.distributions import Distribution
-from acclimate.engine.on_policy.rows import Rows
+from acclimate.engine.on_policy.rows import Rows, as_drawn
 from acclimate.nets.experience import Batch
 
 Array = NDArray[Any]
@@ -81,7 +81,7 @@ def choose(buffer: RolloutBuffer, distribution: Distribution, dtype: Any) -> Cho
     if not buffer.generator_ready:
         order = order.reshape(steps, environments).T.reshape(-1).copy()
     observations = Chosen(tensors(buffer), torch.from_numpy(order))
-    actions = buffer.actions.reshape(len(order), -1)[order]
+    actions = as_drawn(buffer.actions).reshape(len(order), -1)[order]
     numbers = (getattr(buffer, n).reshape(-1)[order] for n in ("values", "log_probs", "advantages", "returns"))
     return ChosenRows(
         observations,

@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from acclimate.engine.on_policy.actor_critic import ActorCritic
+from acclimate.engine.on_policy.rows import as_drawn
 from acclimate.nets.net import Acting
 from acclimate.parallel.stepping import stepping
 
@@ -150,7 +151,7 @@ class Rollout:
 
     def _drawn(self) -> Array:
         """Return the actions whose likelihood is kept, (rows, numbers)."""
-        return self._buffer.actions.reshape(self._buffer.values.size, -1)
+        return as_drawn(self._buffer.actions).reshape(self._buffer.values.size, -1)
 
     def judge(self) -> None:
         """Write values, log-likelihoods, advantages and returns of the whole rollout."""

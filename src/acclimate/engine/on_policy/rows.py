@@ -71,6 +71,11 @@ class Rows:
         return Batch(torch.from_numpy(self.observations[place]), torch.from_numpy(self.actions[place]))
 
 
+def as_drawn(stored: Array) -> Array:
+    """Return a buffer's actions in the type in which SB3's minibatches have them, whatever the action space holds."""
+    return stored.astype(np.float32, copy=False)
+
+
 def lay_out(buffer: RolloutBuffer, oracle: ActorCritic) -> Rows:
     """Return the rows of a full buffer with its environments' steps one after the other, as SB3 lays them out."""
 
@@ -80,7 +85,7 @@ def lay_out(buffer: RolloutBuffer, oracle: ActorCritic) -> Rows:
             return array
         return array.swapaxes(0, 1).reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
-    observations, actions = flat(buffer.observations), flat(buffer.actions)
+    observations, actions = flat(buffer.observations), as_drawn(flat(buffer.actions))
     numbers = (flat(getattr(buffer, n)).reshape(-1) for n in ("values", "log_probs", "advantages", "returns"))
     features = oracle.features(observations)
     return Rows(
