@@ -17,7 +17,8 @@ _ON = {"n_steps": 8}
 _OFF = {"learning_starts": 4, "batch_size": 4, "buffer_size": 64, "train_freq": 8}
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "a2c": _ON,
-    **dict.fromkeys(["ppo", "trpo", "recurrent_ppo", "maskable_ppo"], {**_ON, "batch_size": 4}),
+    "trpo": {**_ON, "batch_size": 4, "cg_max_steps": 3, "n_critic_updates": 1},
+    **{name: {**_ON, "batch_size": 4, "n_epochs": 1} for name in ("ppo", "recurrent_ppo", "maskable_ppo")},
     "ars": {"n_delta": 1},
     **dict.fromkeys(["dqn", "qrdqn", "sac", "td3", "ddpg", "tqc", "crossq"], _OFF),
 }

@@ -17,6 +17,7 @@ from acclimate.evaluation.evaluate import evaluate
 from acclimate.planning.arguments import trainable_algorithm
 from acclimate.planning.recipe import EvaluationPlan, Recipe, WarmStart
 from acclimate.runs.finetune import finetune
+from acclimate.sb3 import settings
 from acclimate.sb3.vocabulary import ALGORITHMS
 from benchmarks.compatibility.cells import Cell
 
@@ -79,7 +80,8 @@ def tuned(cell: Cell, agent: Agent, out: Path, **recipe: Any) -> None:
         AcclimateError: `finetune` refuses or fails.
     """
     short = {"evaluation": EvaluationPlan(points=1, episodes=2, judging_episodes=2, final_episodes=2, n_envs=2),
-             "warm_start": WarmStart(probe_episodes=1), "steps": 320, "n_envs": 2}  # fmt: skip
+             "warm_start": WarmStart(probe_episodes=1), "steps": 320, "n_envs": 2,
+             "algorithm": {"n_epochs": 1} if "n_epochs" in settings.defaults(agent.algorithm) else {}}  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run = finetune(agent, cell.task(shift=0.5), Recipe(**{**short, **recipe}), source=cell.task(), out=out,

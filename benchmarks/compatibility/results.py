@@ -13,7 +13,7 @@ from benchmarks.compatibility.cells import Cell, Refused
 from benchmarks.compatibility.checks import equals_stock, goes_on, tunable, tuned
 from benchmarks.page import ROOT
 
-RESULTS = ROOT / "benchmarks" / "results" / "compatibility"
+RESULTS = ROOT / "benchmarks" / "results" / "cells" / "compatibility"
 
 
 def path_of(cell: Cell) -> Path:

@@ -19,16 +19,21 @@ def family(algorithm: str) -> str:
     return next((name for name, loop in kinds.items() if issubclass(cls, loop)), "search")
 
 
-def sample() -> list[Cell]:
-    """Return cells that SB3 allows, in which each pair of observation, action and kind of algorithm is found.
+def pairs(cell: Cell) -> set[tuple[str, str, str]]:
+    """Return what a cell brings together: observation, action and kind of algorithm, two by two, and action and name.
 
-    Each action is found with each algorithm as well; each observation with each algorithm would be twice as many
-    cells, and is left to the whole matrix.
+    Each observation with each name would be twice as many cells, and is left to the whole matrix.
     """
-    allowed = [cell for cell in cells() if cell.allowed]
-    rows = {
-        (cell.observation, cell.action, family(cell.algorithm), f"{cell.action} {cell.algorithm}"): cell
-        for cell in allowed
+    seen, done, name = cell
+    kind = family(name)
+    return {
+        ("seen, done", seen, done),
+        ("seen, kind", seen, kind),
+        ("done, kind", done, kind),
+        ("done, name", done, name),
     }
-    # The last two columns follow from each other: their pairs make sure that each action meets each algorithm.
-    return [rows[row] for row in covering([*rows])]
+
+
+def sample() -> list[Cell]:
+    """Return cells that SB3 allows, in which everything that can stand together does so once or more."""
+    return covering([cell for cell in cells() if cell.allowed], pairs)

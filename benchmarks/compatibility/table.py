@@ -20,13 +20,13 @@ OPENING = """# Every space, every algorithm
 Written by `python -m benchmarks.compatibility`, which goes on where it was stopped; `--sample` runs the covering sample
 that `make test` runs too. Each row was tried with tiny networks and worlds:
 
-1. **equal**: `evaluate` gives what stock SB3's `predict` comes to, episode by episode, with its `VecNormalize` where one is named;
+1. **equal**: `evaluate` gives what stock SB3's `predict` comes to, episode by episode, by its `VecNormalize` if any;
 2. **tuned**: `finetune` with a source task and a folder ends with `report.json`, `report.html` and `agent.zip`;
 3. **goes on**: stock SB3 loads that zip, and its normaliser, and trains on for 256 steps.
 
-The vector is scaled by a `VecNormalize`, and so are both parts of the Dict with a normalised image; the other Dict has an
-entry of each kind and no normaliser. A Discrete action is looked up in a dict by the world; a Box has another range on each axis. Where SB3 itself
-has no such agent, its own words stand there.
+The vector is scaled by a `VecNormalize`, and so are both parts of the Dict with a normalised image; the other Dict has
+an entry of each kind and no normaliser. A Discrete action is looked up in a dict by the world; a Box has another range
+on each axis. Where SB3 itself has no such agent, its own words stand in the place of the answers.
 """
 HEAD = "| observation | action | equal | tuned | goes on |\n|---|---|---|---|---|"
 
