@@ -54,6 +54,9 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "__dynamo_disable": ("sb3/building.py",),
     },
     SB3: {
+        # What noise on actions holds, in a file too.
+        **dict.fromkeys(["_mu", "_sigma", "_theta", "_dt"], ("sb3/noise.py",)),
+        **dict.fromkeys(["_dtype", "_base_noise"], ("formats/sb3/noise.py",)),
         # Counters and schedules.
         "_n_updates": ("engine/", "sb3/"),
         "_n_calls": ("engine/off_policy/dqn.py", "sb3/counters.py"),

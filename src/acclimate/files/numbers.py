@@ -84,6 +84,13 @@ def array(value: Any, where: str) -> np.ndarray:
     return _fill(raw, dtype(kind, where), shape, order, where)
 
 
+def plain(value: Any, where: str) -> Any:
+    """Return an array or a number that a record describes, anything else as it is."""
+    if is_numpy(value, "_reconstruct") or is_numpy(value, "_frombuffer"):
+        return array(value, where)
+    return scalar(value, where) if is_numpy(value, "scalar") else value
+
+
 def _fill(raw: Any, kind: np.dtype, shape: Any, order: Any, where: str) -> np.ndarray:
     sizes_ok = isinstance(shape, tuple) and len(shape) <= 32 and all(type(n) is int and n >= 0 for n in shape)
     if not (sizes_ok and isinstance(raw, (bytes, bytearray)) and order in ("C", "F")):

@@ -13,6 +13,7 @@ from acclimate.errors import ConfigError
 from acclimate.planning.arguments import ROLLOUT
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
+from acclimate.sb3.noise import Noise
 from acclimate.sb3.vocabulary import OFF_POLICY, ON_POLICY, VALUE_BASED
 
 NOISE = 0.1
@@ -31,11 +32,13 @@ AVERAGING = 0.8
 """Weight of the past at each rollout's update."""
 
 
-def noise(recipe: Recipe) -> tuple[float, str]:
-    """Decide the std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]."""
+def noise(recipe: Recipe, saved: Noise | None) -> tuple[float | None, str]:
+    """Decide the std of the noise on actions of TD3 and DDPG, in units of one in [-1, 1]; None keeps their own."""
     wanted = recipe.warm_start.std
+    if isinstance(wanted, str) and saved is not None:
+        return None, f"as saved: {saved}"
     if isinstance(wanted, str):
-        return NOISE, "of the action noise; what the file holds of it is never decoded"
+        return NOISE, "of the action noise; the agent brings none"
     return float(wanted), "asked for"
 
 

@@ -6,7 +6,6 @@ The rules were chosen on tasks that are not reported (`docs/decisions.md`, "The 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +77,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     asked = checked_overrides(algorithm, recipe.algorithm)
     saved = agent.blueprint.hyperparameters
     if recipe.mode == "continue":
-        return _continued(algorithm, recipe, steps, n_envs, saved, choices)
+        return _continued(agent, algorithm, recipe, steps, n_envs, choices)
     arguments = on_policy if algorithm in ON_POLICY else off_policy
     easy = situation.retained is not None and situation.retained >= defaults.KEPT_SKILL
 
@@ -92,7 +91,8 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         hyper |= defaults.falling(decide("epsilon", defaults.epsilon(recipe)), saved)
     hyper |= arguments(algorithm, steps, n_envs, saved, asked)
     discrete = situation.entropy is not None and algorithm in ON_POLICY
-    std, why = defaults.noise(recipe) if algorithm in NOISY else defaults.std(recipe, situation, easy)
+    noise = agent.blueprint.noise
+    std, why = defaults.noise(recipe, noise) if algorithm in NOISY else defaults.std(recipe, situation, easy)
     if std is not None or situation.std is not None:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", defaults.temperature(recipe, situation, easy), shown=discrete)
@@ -139,9 +139,8 @@ def _left(recipe: Recipe, situation: Situation) -> int:
     return left
 
 
-def _continued(
-    algorithm: str, recipe: Recipe, steps: int, n_envs: int, saved: Mapping[str, Any], choices: list[Choice]
-) -> Plan:
+def _continued(agent: Agent, algorithm: str, recipe: Recipe, steps: int, n_envs: int, choices: list[Choice]) -> Plan:
+    saved = agent.blueprint.hyperparameters
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     hyper = {k: v for k, v in saved.items() if k in known and v is not None}
     choices.append(Choice("hyperparameters", "as saved", "the old training is continued"))
@@ -170,7 +169,7 @@ def _continued(
         n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=wanted.normalizer,
-        std=defaults.noise(recipe)[0] if algorithm in NOISY else std,
+        std=defaults.noise(recipe, agent.blueprint.noise)[0] if algorithm in NOISY else std,
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
         critic_warmup=0 if wanted.critic_warmup == "auto" else held,

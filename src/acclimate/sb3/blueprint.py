@@ -17,12 +17,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
+from acclimate.config import from_dict
 from acclimate.errors import ConfigError, SourceError, suggest
 from acclimate.files import spaces as space_format
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.buffers import unset
 from acclimate.sb3.building import leave_compiler_out
 from acclimate.sb3.hindsight import Hindsight
+from acclimate.sb3.noise import Noise
 
 # What a model without an environment may ever fill with experience; a real environment gets the full buffers.
 IDLE_BUFFER_BYTES = 256 * 2**20
@@ -55,6 +57,8 @@ class Blueprint:
     """Arguments of the algorithm that could be read as plain values."""
     hindsight: Hindsight | None = None
     """How its replay buffer draws goals, where it was trained with HER."""
+    noise: Noise | None = None
+    """What it added to its actions to explore."""
 
     @property
     def algorithm_class(self) -> type[BaseAlgorithm]:
@@ -106,13 +110,13 @@ class Blueprint:
         leave_compiler_out()
         cls = self.algorithm_class
         self._check_names(overrides)
-        arguments = {"policy_kwargs": self.arguments(), **self.hyperparameters, **overrides}
+        arguments = {"policy_kwargs": self.arguments(), **self._noise(), **self.hyperparameters, **overrides}
         if isinstance(arguments.get("train_freq"), list):
             arguments["train_freq"] = tuple(arguments["train_freq"])
         try:
             if env is not None:
                 if self.hindsight is not None and "replay_buffer_class" not in overrides:
-                    arguments = {**self.hindsight.arguments(), **arguments}
+                    arguments |= self.hindsight.arguments(arguments.get("replay_buffer_kwargs"))
                 return cls(self.policy_class, env, device=device, **arguments)
             return self._build_idle(device, arguments)
         except _BUILD_ERRORS as error:
@@ -121,6 +125,10 @@ class Blueprint:
                 f"SB3 cannot build this {self.algorithm} agent ({reason[:200]}); "
                 "check its spaces and settings with `acclimate inspect`."
             ) from error
+
+    def _noise(self) -> dict[str, Any]:
+        """Return the noise as an argument, a new object each time: it may have a state of its own."""
+        return {} if self.noise is None else {"action_noise": self.noise.make(self.action_space.shape or ())}
 
     def _check_names(self, overrides: Mapping[str, Any]) -> None:
         known = inspect.signature(self.algorithm_class.__init__).parameters
@@ -149,7 +157,7 @@ class Blueprint:
             unset(model.replay_buffer)  # type: ignore[attr-defined]
         if self.hindsight is not None:
             # Such a buffer computes rewards by an environment: who gives the saved agent one gets both.
-            for name, value in self.hindsight.arguments().items():
+            for name, value in self.hindsight.arguments(arguments.get("replay_buffer_kwargs")).items():
                 setattr(model, name, value)
         return model
 
@@ -167,6 +175,7 @@ class Blueprint:
             "action_space": space_format.to_json(self.action_space),
             "hyperparameters": self.hyperparameters,
             **({} if self.hindsight is None else {"hindsight": asdict(self.hindsight)}),
+            **({} if self.noise is None else {"noise": asdict(self.noise)}),
         }
         try:
             return json.loads(json.dumps(data, default=_no_data))
@@ -192,10 +201,8 @@ class Blueprint:
             SourceError: The description is broken.
         """
         try:
-            space, hindsight = (
-                space_format.from_json(data["observation_space"], "observation_space"),
-                data.get("hindsight"),
-            )
+            space = space_format.from_json(data["observation_space"], "observation_space")
+            hindsight, noise = data.get("hindsight"), data.get("noise")
             return cls(
                 algorithm=_text(data["algorithm"]),
                 policy=_text(data["policy"]),
@@ -204,6 +211,7 @@ class Blueprint:
                 action_space=space_format.from_json(data["action_space"], "action_space"),
                 hyperparameters=dict(data["hyperparameters"]),
                 hindsight=None if hindsight is None else Hindsight.of(dict(hindsight), space, "hindsight"),
+                noise=None if noise is None else from_dict(Noise, dict(noise), path="noise"),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise SourceError(f"broken description of an agent ({error}); save the agent again.") from error

@@ -52,9 +52,9 @@ class Hindsight:
             known["goal_selection_strategy"] = strategy.lower()
         return from_dict(cls, known, path=where)
 
-    def arguments(self) -> dict[str, Any]:
-        """Return it as arguments of an SB3 algorithm."""
-        return {"replay_buffer_class": HerReplayBuffer, "replay_buffer_kwargs": asdict(self)}
+    def arguments(self, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return it as arguments of an SB3 algorithm, with others that the buffer has."""
+        return {"replay_buffer_class": HerReplayBuffer, "replay_buffer_kwargs": {**(others or {}), **asdict(self)}}
 
     def __str__(self) -> str:
         """Say it in a few words."""

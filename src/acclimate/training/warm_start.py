@@ -31,6 +31,7 @@ from acclimate.sb3.optimizers import follow
 from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY, VALUE_BASED
 from acclimate.training import replay
 from acclimate.training.goals import why_not
+from acclimate.training.settings import changed
 
 Row = tuple[str, str]
 
@@ -100,7 +101,8 @@ def warm_start(
         _continue(prior, model, carried, reset)
     else:
         _begin_anew(plan, reset)
-    _explore(model, plan, carried, reset)
+    _explore(prior, model, plan, carried, reset)
+    reset.extend(changed(prior, plan.hyperparameters))
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
 
 
@@ -212,9 +214,11 @@ def _fill(
     reset.append(("replay buffer", f"{begins}: {by}, no uniformly random actions"))
 
 
-def _explore(model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
+def _explore(prior: Agent, model: BaseAlgorithm, plan: Plan, carried: list[Row], reset: list[Row]) -> None:
     log_std = getattr(model.policy, "log_std", None)
-    if isinstance(model, TD3) and model.action_noise is None and plan.std is not None:
+    if "action_noise" not in plan.hyperparameters and prior.blueprint.noise is not None and plan.std is None:
+        carried.append(("action noise", str(prior.blueprint.noise)))
+    elif "action_noise" not in plan.hyperparameters and isinstance(model, TD3) and plan.std is not None:
         shape = model.action_space.shape
         model.action_noise = NormalActionNoise(np.zeros(shape), np.full(shape, plan.std))
         reset.append(("action noise", f"Gaussian, std {plan.std:.3g} of an action in [-1, 1]"))

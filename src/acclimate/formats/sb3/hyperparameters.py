@@ -23,6 +23,7 @@ _SKIPPED = frozenset(
         "seed",
         "device",
         "_init_setup_model",
+        "action_noise",
         "optimize_memory_usage",
         "replay_buffer_class",
         "replay_buffer_kwargs",
@@ -30,6 +31,8 @@ _SKIPPED = frozenset(
         "rollout_buffer_kwargs",
     ]
 )
+_ONCE = "optimize_memory_usage"
+_TIMEOUTS = "handle_timeout_termination"
 _CONSTANT = re.compile(r"ConstantSchedule\(val=([-+.\deE]{1,40})\)")
 
 
@@ -69,7 +72,10 @@ def sensible(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[
     """
     found: dict[str, Any] = {}
     unread: list[tuple[str, str]] = []
-    for argument, default in settings.defaults(name).items():
+    known = settings.defaults(name)
+    if "replay_buffer_kwargs" in known:
+        found, unread = _buffer(given)
+    for argument, default in known.items():
         if argument in _SKIPPED or argument not in given:
             continue
         value = given[argument]
@@ -80,6 +86,18 @@ def sensible(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[
         else:
             found[argument] = settings.number(argument, value, default)
     return found, unread
+
+
+def _buffer(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return what is said of a replay buffer: whether it knows time limits, and whether it keeps each state once."""
+    asked, found = given.get("replay_buffer_kwargs"), {}
+    if isinstance(asked, Mapping) and asked.get(_TIMEOUTS) is False:
+        found["replay_buffer_kwargs"] = {_TIMEOUTS: False}
+    if given.get(_ONCE) is not True:
+        return found, []
+    if not found or given.get("n_steps", 1) != 1:
+        return found, [(_ONCE, f"is no buffer of SB3's but with {_TIMEOUTS} false and n_steps 1; each state twice")]
+    return {**found, _ONCE: True}, []
 
 
 def _constant(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from acclimate.formats.sb3 import hyperparameters
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.hindsight import Hindsight
+from acclimate.sb3.noise import Noise
 from acclimate.sb3.parts import Origin, Parts, parts_of
 
 
@@ -33,6 +35,10 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
         )
     kwargs = {key: _named(key, value) for key, value in model.policy_kwargs.items()}
     settings, unread = hyperparameters.read(algorithm, {**vars(model), **_plain_settings(model)})
+    held = getattr(model, "action_noise", None)
+    noise = Noise.around(held, math.prod(model.action_space.shape or ()))
+    if held is not None and noise is None:
+        unread.append(("action_noise", f"is `{type(held).__name__}`, no noise of SB3's own; left out"))
     blueprint = Blueprint(
         algorithm=algorithm,
         policy=_policy_name(model),
@@ -41,6 +47,7 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
         action_space=copy.deepcopy(model.action_space),
         hyperparameters=settings,
         hindsight=_hindsight(model),
+        noise=noise,
     )
     known = origin or Origin(steps=int(model.num_timesteps))
     return parts_of(model, blueprint, origin=replace(known, unread=(*known.unread, *unread)))

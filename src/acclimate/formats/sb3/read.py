@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,15 @@ from acclimate.files import tensors
 from acclimate.files.pickles import Made, Token
 from acclimate.files.plain import read_json
 from acclimate.files.spaces import from_record
-from acclimate.formats.sb3 import archive, belonging, hindsight, hyperparameters, sidecar
+from acclimate.formats.sb3 import archive, belonging, hindsight, hyperparameters, noise, sidecar
 from acclimate.formats.sb3 import legacy as layout
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.hindsight import Hindsight
+from acclimate.sb3.noise import Noise
 from acclimate.sb3.parts import COUNTERS, OPTIMIZERS, RATES, VARIABLES, Origin, Parts
 
-# The only serialized fields that are decoded, but for those of hindsight; the rest (schedules, noise) never is.
+# The only serialized fields that are decoded, but for those of hindsight and noise; the rest (schedules) never is.
 _DECODED = ("observation_space", "action_space", "policy_class", "policy_kwargs")
 _SYSTEM_LINE = re.compile(r"^-?\s*(OS|Python|Stable-Baselines3|PyTorch|Numpy|Gym|Gymnasium|OpenAI Gym):\s*(.{1,80})$")
 _VERSION = re.compile(r"[\w.+-]{1,40}")
@@ -108,21 +110,34 @@ def _blueprint(data: dict[str, Any], path: Path) -> tuple[Blueprint, list[tuple[
     observation_space = _space(data, "observation_space", where)
     kwargs, unread = _policy_kwargs(data, where)
     algorithm = hyperparameters.algorithm(candidates, data, kwargs, path)
-    settings, skipped = hyperparameters.read(algorithm, data)
+    settings, skipped = hyperparameters.read(algorithm, {**data, **_frequency(data, where)})
     if isinstance(observation_space, spaces.Dict) and settings.get("n_steps", 1) != 1 and "buffer_size" in settings:
         settings.pop("n_steps")
     goals, left_out = goals_of(data, observation_space, where)
+    action_space = _space(data, "action_space", where)
+    explores, without = noise_of(data, action_space, where)
     blueprint = Blueprint(
         algorithm=algorithm,
         policy=alias,
         policy_kwargs=kwargs,
         observation_space=observation_space,
-        action_space=_space(data, "action_space", where),
+        action_space=action_space,
         hyperparameters=settings,
         hindsight=goals,
+        noise=explores,
     )
-    done = {*_DECODED, *(name for name, _ in skipped + left_out), *(hindsight.FIELDS if goals else ())}
-    return blueprint, unread + skipped + left_out + _serialized(data, done)
+    skipped += left_out + without
+    known = (*_DECODED, noise.FIELD, "train_freq", *_stock_buffers(data, where), *(hindsight.FIELDS if goals else ()))
+    done = {*known, *(name for name, _ in skipped)}
+    return blueprint, unread + skipped + _serialized(data, done)
+
+
+def noise_of(data: Mapping[str, Any], space: spaces.Space, where: str) -> tuple[Noise | None, list[tuple[str, str]]]:
+    """Return the noise that a zip's data has for exploring, and that it was not taken, with the reason."""
+    try:
+        return noise.read(_decode(data, noise.FIELD, where), space, where)
+    except (SourceError, UnsafeFileError) as error:
+        return None, [(noise.FIELD, f"{str(error)[:120]}; left out")]
 
 
 def goals_of(
@@ -137,6 +152,33 @@ def goals_of(
     except (SourceError, UnsafeFileError):
         return None, []
     return hindsight.read(held, arguments, space)
+
+
+def _frequency(data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return how often a zip's agent was updated, which SB3 pickles as a tuple of its own, as plain data."""
+    try:
+        held = _decode(data, "train_freq", where)
+    except (SourceError, UnsafeFileError):
+        return {}
+    if isinstance(held, Made) and str(held.what) == _FREQUENCY and len(held.args) == 2:
+        count, unit = held.args
+        if isinstance(unit, Made) and str(unit.what) == _UNIT and len(unit.args) == 1:
+            return {"train_freq": [count, unit.args[0]]}
+    return {}
+
+
+_FREQUENCY = "stable_baselines3.common.type_aliases.TrainFreq"
+_UNIT = "stable_baselines3.common.type_aliases.TrainFrequencyUnit"
+_BUFFERS = ("stable_baselines3.common.buffers.", "sb3_contrib.common.")
+
+
+def _stock_buffers(data: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Yield the fields that name a buffer of SB3's own, which SB3 chooses again by itself."""
+    for name in ("replay_buffer_class", "rollout_buffer_class"):
+        with contextlib.suppress(SourceError, UnsafeFileError):
+            held = _decode(data, name, where)
+            if isinstance(held, Token) and str(held).startswith(_BUFFERS):
+                yield name
 
 
 def _decode(data: Mapping[str, Any], key: str, where: str) -> Any:

@@ -16,8 +16,6 @@ from acclimate.formats.sb3 import read as sb3
 from acclimate.sb3 import vocabulary
 from acclimate.sb3.parts import Origin, Parts
 
-# Buffers need the environment they came from; an agent that acts needs none.
-_REPLACED = {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
 # What the plain text of a zip's data tells about its algorithm, the most telling first.
 _MARKS = (
     ("n_delta", "ars"),
@@ -45,10 +43,13 @@ def read(path: Path) -> Parts:
     """
     data = sb3.plain_data(path)
     algorithm = _algorithm(data, path)
+    # Buffers need the environment they came from; an agent that acts needs none.
+    buffer = hyperparameters.read(algorithm, data)[0].get("replay_buffer_kwargs", {})
+    replaced = {"replay_buffer_class": None, "replay_buffer_kwargs": dict(buffer)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = vocabulary.ALGORITHMS[algorithm].load(path, device="cpu", custom_objects=_REPLACED)
+            model = vocabulary.ALGORITHMS[algorithm].load(path, device="cpu", custom_objects=replaced)
     except _FAILURES as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise SourceError(
