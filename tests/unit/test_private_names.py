@@ -24,6 +24,7 @@ import pytest
 import torch
 from numpy._core import multiarray, numeric
 from stable_baselines3 import DQN
+from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
@@ -215,7 +216,9 @@ def of_sb3() -> list[Any]:
     arguments = dict(inspect.signature(DQN.__init__).parameters)
     vector = DummyVecEnv([lambda: tiny.world("ppo")])
     buffers = [off.replay_buffer, goals.replay_buffer]  # type: ignore[attr-defined]
-    return [on, off, on.policy, off.policy, *buffers, vector, files, arguments]
+    wandering = OrnsteinUhlenbeckActionNoise(np.zeros(1), np.ones(1))
+    noises = [wandering, VectorizedActionNoise(wandering, 1)]
+    return [on, off, on.policy, off.policy, *buffers, *noises, vector, files, arguments]
 
 
 def of_gymnasium() -> list[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 from acclimate.errors import SpaceMismatchError
+from acclimate.tasks.learnable import late, one_line, unlearnable
 
 SHOWN = 8
 """Axes that a message lists before it only counts them."""
@@ -48,34 +49,23 @@ def check_spaces(agent: HasSpaces, task: World) -> None:
 
     Raises:
         SpaceMismatchError: if the spaces differ in kind, shape or number of choices, or do not count choices from 0; it
-            names what and where.
+            names what and where, and the wrapper that helps where SB3 has no such agents.
     """
     pairs = (
         ("observation", agent.observation_space, task.observation_space),
         ("action", agent.action_space, task.action_space),
     )
     for name, ours, _ in pairs:
-        if late := next(started(name, ours), None):
-            raise SpaceMismatchError(
-                f"{task.describe()}: {late} does not count from 0, as Stable-Baselines3 does. Put the environment "
-                f"into gymnasium.wrappers.Transform{name.capitalize()}, to count from 0, and train the agent there"
-            )
+        if why := next(late(name, ours), None):
+            raise SpaceMismatchError(f"{task.describe()}: {why}")
     found = [difference for name, ours, theirs in pairs for difference in mismatches(name, ours, theirs)]
     if found:
-        hint = _hint(agent.observation_space, task.observation_space)
+        why = next(unlearnable(task.observation_space, task.action_space), None)
+        hint = why or _hint(agent.observation_space, task.observation_space)
         raise SpaceMismatchError(f"{task.describe()}: {'; '.join(found)}. {hint}")
     for name, ours, theirs in pairs:
         for difference in bounds(name, ours, theirs):
             warnings.warn(f"{task.describe()}: {difference}", SpaceWarning, stacklevel=2)
-
-
-def started(name: str, space: gym.Space) -> Iterator[str]:
-    """Yield the parts of a space whose choices are not counted from 0, which SB3 reads as others or not at all."""
-    if isinstance(space, Dict):
-        for key, part in space.items():
-            yield from started(f"{name}.{key}", part)
-    elif isinstance(space, Discrete | MultiDiscrete) and np.any(space.start):
-        yield f"{name}: {space}"
 
 
 def mismatches(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:
@@ -135,7 +125,7 @@ def _choices(space: gym.Space) -> object:
 
 
 def _words(space: gym.Space) -> str:
-    return f"Box of shape {space.shape}" if isinstance(space, Box) else str(space)
+    return f"Box of shape {space.shape}" if isinstance(space, Box) else one_line(space)
 
 
 def bounds(name: str, ours: gym.Space, theirs: gym.Space) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 
 from acclimate.errors import SpaceMismatchError
 from acclimate.tasks.spaces import SpaceWarning, check_spaces, mismatches
@@ -114,3 +114,47 @@ def test_other_bounds_are_a_warning_that_names_the_axes() -> None:
 def test_many_axes_are_counted() -> None:
     with pytest.warns(SpaceWarning, match=r"axes \[0, 1, 2, 3, 4, 5, 6, 7\] and 12 more"):
         check_spaces(Spaces(box(20)), Spaces(box(20, high=2)))
+
+
+@pytest.mark.parametrize(
+    ("observation", "action", "reason", "wrapper"),
+    [
+        (Dict(a=Dict(b=box(2))), None, "observation.a: Stable-Baselines3 reads no Tuple", "FlattenObservation"),
+        (Tuple((box(2), Discrete(2))), None, "observation: Stable-Baselines3 reads no Tuple", "FlattenObservation"),
+        (Text(3), None, "observation: Stable-Baselines3 reads no Text", "TransformObservation"),
+        (
+            Dict(a=Discrete(3, start=1)),
+            None,
+            "observation.a: Discrete(3, start=1) does not count",
+            "TransformObservation",
+        ),
+        (None, Discrete(2, start=1), "action: Discrete(2, start=1) does not count from 0", "TransformAction"),
+        (None, Dict(a=Discrete(2)), "action: Stable-Baselines3 acts in no Dict", "TransformAction"),
+        (None, Tuple((Discrete(2),)), "action: Stable-Baselines3 acts in no Tuple", "TransformAction"),
+        (
+            None,
+            MultiDiscrete([[2, 3], [2, 3]]),
+            "action: Stable-Baselines3 makes choices on one axis",
+            "TransformAction",
+        ),
+        (None, MultiBinary((2, 2)), "action: Stable-Baselines3 makes choices on one axis", "TransformAction"),
+        (None, box(2, high=np.inf), "action: Stable-Baselines3 acts within finite bounds", "TransformAction"),
+    ],
+    ids=str,
+)
+def test_what_sb3_has_no_agents_for_is_told_with_the_wrapper_that_helps(
+    observation: gym.Space | None, action: gym.Space | None, reason: str, wrapper: str
+) -> None:
+    theirs = Spaces(observation or box(3), action or Discrete(2))
+    with pytest.raises(SpaceMismatchError) as caught:
+        check_spaces(Spaces(box(3)), theirs)
+    message = str(caught.value)
+    assert reason in message
+    assert f"gymnasium.wrappers.{wrapper}" in message
+    assert hasattr(gym.wrappers, wrapper)
+    assert "\n" not in message
+
+
+def test_bounds_of_few_bits_are_compared_without_a_warning() -> None:
+    check(box(3, dtype=np.float16), box(3, dtype=np.float16))
+    check(box(3, low=-9, high=9, dtype=np.int64), box(3, low=-9, high=9, dtype=np.int64))
