@@ -6,6 +6,7 @@ environment, never updates itself and never holds a pickle.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
@@ -157,6 +158,8 @@ class Normalizer:
             training: Whether its statistics go on moving.
             norm_reward: Whether it scales rewards.
         """
+        # SB3 writes the space of scaled images into a Dict, which the environments may share with all others.
+        venv.observation_space = copy.deepcopy(venv.observation_space)
         vec = VecNormalize(
             venv,
             training=training,

@@ -84,3 +84,19 @@ def test_other_numbers_in_a_picture_s_place_are_still_refused() -> None:
     agent = load(PPO("MlpPolicy", venv, device="cpu", policy_kwargs={"net_arch": [8]}))
     with pytest.raises(SpaceMismatchError, match="agent expects float32, the environment gives uint8"):
         evaluate(agent, Task(Tiles, env_kwargs={"parts": False, "discrete": True}), episodes=1)
+
+
+def test_the_space_that_environments_share_stays_theirs(tmp_path: Path) -> None:
+    """SB3's normaliser writes into the Dict that it is given; a space of a class is that of every environment."""
+    given = {"parts": True, "discrete": True}
+    shared = spaces.Dict(image=spaces.Box(0, 255, (4, 5, 3), np.uint8), place=spaces.Discrete(5))
+
+    class Shared(Tiles):
+        def __init__(self) -> None:
+            super().__init__(**given)
+            self.observation_space = shared
+
+    venv = VecNormalize(DummyVecEnv([lambda: Tiles(**given)]), norm_obs_keys=["image"])
+    model = PPO("MultiInputPolicy", venv, n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]}, device="cpu")
+    finetune(load(model), Task(Shared), recipe(steps=400), progress=False)
+    assert shared["image"].dtype == np.uint8
