@@ -21,6 +21,15 @@ UNUSUAL_CELLS = [
     *(Cell("Box image", done, name) for done in UNUSUAL_ACTIONS for name in ("a2c", "td3")),
 ]
 
+ONCE_WRONG = [
+    Cell("Box image", "MultiBinary", "a2c"),
+    Cell("Box vector", "Box of two axes", "sac"),
+    Cell("Box vector", "Box of float64", "a2c"),
+    Cell("Box vector", "Box of float64", "sac"),
+    Cell("Box vector", "Box of int64", "a2c"),
+    Cell("Box of float16", "Discrete", "dqn"),
+]
+
 
 @pytest.fixture(autouse=True)
 def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +45,7 @@ def whole(cell: Cell, out: Path) -> None:
         checks.goes_on(cell, out)
 
 
-@pytest.mark.parametrize("cell", BY_DAY, ids=" - ".join)
+@pytest.mark.parametrize("cell", [*BY_DAY, *ONCE_WRONG], ids=" - ".join)
 def test_a_cell_holds(cell: Cell, tmp_path: Path) -> None:
     whole(cell, tmp_path / "run")
 

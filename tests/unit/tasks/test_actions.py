@@ -120,3 +120,10 @@ def test_whoever_steps(
     if kind in (PPO, SAC):
         clip = record(agent, task, tmp_path / "clip.mp4", seconds=0.3)
         assert clip.path is not None, clip.reason
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float16])
+def test_an_action_is_not_rounded_to_a_narrower_box(kind: Any) -> None:
+    """SB3 steps an environment with the numbers that its policies draw."""
+    action = np.array([0.62345678, 1.9], np.float32)
+    assert held(Box(0, 3, (2,), kind), action).tolist() == action.tolist()
