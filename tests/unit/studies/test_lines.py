@@ -25,7 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "TRPO": {"n_steps": 32, "batch_size": 32, "target_kl": 0.02},
     "SAC": {"learning_starts": 20, "batch_size": 8, "tau": 0.01},
     "TD3": {"learning_starts": 20, "batch_size": 8},
-    "DQN": {"learning_starts": 20, "batch_size": 8, "exploration_final_eps": 0.07},
+    "DQN": {"learning_starts": 20, "batch_size": 8, "exploration_final_eps": 0.07, "train_freq": 2},
     "TQC": {"learning_starts": 20, "batch_size": 8},
     "QRDQN": {"learning_starts": 20, "batch_size": 8},
 }
