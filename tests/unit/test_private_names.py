@@ -60,7 +60,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(["_dtype", "_base_noise"], ("formats/sb3/noise.py",)),
         # Counters and schedules.
         "_n_updates": ("engine/", "sb3/"),
-        "_n_calls": ("engine/off_policy/dqn.py", "sb3/counters.py"),
+        "_n_calls": ("engine/off_policy/dqn.py", "sb3/counters.py", "sb3/parts.py"),
         "_episode_num": ("engine/off_policy/collect.py", "sb3/"),
         "_total_timesteps": ("engine/off_policy/collect.py", "sb3/parts.py", "seam/seam.py"),
         "_current_progress_remaining": ("engine/", "sb3/parts.py"),
@@ -79,7 +79,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "_logger": ("engine/device/rehearsal.py",),
         # Of acting, saving and building.
         "_predict": ("sb3/counters.py",),
-        "_get_action_dist_from_latent": ("sb3/recurrent.py",),
+        "_get_action_dist_from_latent": ("sb3/policies/recurrent.py",),
         "_get_torch_save_params": ("sb3/counters.py", "seam/seam.py"),
         "_init_setup_model": ("formats/sb3/hyperparameters.py", "planning/arguments.py"),
         "_stats_window_size": ("formats/sb3/hyperparameters.py",),

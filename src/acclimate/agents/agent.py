@@ -18,7 +18,7 @@ from acclimate.formats import writers
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer, Observation
 from acclimate.sb3.parts import Origin, Parts, parts_of
-from acclimate.sb3.values import value as critic_value
+from acclimate.sb3.policies.values import value as critic_value
 from acclimate.tuning.method import Method
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812 (PyTorch's own name for it)
 from torch.nn.utils import get_total_norm
 
 from acclimate.nets.modes import still
-from acclimate.sb3.recurrent import remembers
+from acclimate.sb3.policies.recurrent import remembers
 from acclimate.seam.seam import Seam
 from acclimate.seam.trust_region import searches
 

@@ -16,8 +16,8 @@ from acclimate.nets.experience import Batch
 from acclimate.nets.modes import still
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import Outputs, apart, as_policy
-from acclimate.sb3.intake import tensors
 from acclimate.sb3.normalizer import Normalizer
+from acclimate.sb3.policies.intake import tensors
 from acclimate.seam.seam import Seam
 
 STATES = 256

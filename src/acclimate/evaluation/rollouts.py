@@ -10,8 +10,8 @@ import torch
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
 from acclimate.nets.experience import Batch
-from acclimate.sb3.intake import numbers, tensors
-from acclimate.sb3.recurrent import remembered, remembers
+from acclimate.sb3.policies.intake import numbers, tensors
+from acclimate.sb3.policies.recurrent import remembered, remembers
 from acclimate.shifts.masks import tells
 from acclimate.tasks.contract import Contract
 from acclimate.tasks.task import Task

@@ -22,7 +22,7 @@ from acclimate.planning.arguments import (
 )
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
-from acclimate.sb3.distributions import incomparable
+from acclimate.sb3.policies.distributions import incomparable
 from acclimate.sb3.vocabulary import ALGORITHMS, NOISY, OFF_POLICY, ON_POLICY, VALUE_BASED
 
 

@@ -30,9 +30,9 @@ from acclimate.nets.experience import Batch
 from acclimate.nets.layers import layer_paths
 from acclimate.nets.net import Acting, Net
 from acclimate.nets.outputs import FORBIDDEN, ActionValues, Categorical, Outputs, Point, Values
-from acclimate.sb3 import recurrent
-from acclimate.sb3.distributions import outputs_of
-from acclimate.sb3.intake import SB3Intake
+from acclimate.sb3.policies import recurrent
+from acclimate.sb3.policies.distributions import outputs_of
+from acclimate.sb3.policies.intake import SB3Intake
 
 Apply = Callable[[nn.Module, Batch], Outputs]
 

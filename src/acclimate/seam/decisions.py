@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from acclimate.nets.experience import Decision
 from acclimate.nets.net import Net
-from acclimate.sb3.intake import tensors
+from acclimate.sb3.policies.intake import tensors
 from acclimate.seam.recollection import Recollection
 from acclimate.tuning.composition import Composition
 

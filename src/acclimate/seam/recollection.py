@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from acclimate.nets.experience import Batch, Memory
 from acclimate.nets.net import Net
-from acclimate.sb3 import recurrent
+from acclimate.sb3.policies import recurrent
 
 
 class Recollection:

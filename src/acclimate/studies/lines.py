@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stable_baselines3.common.noise import NormalActionNoise
+import numpy as np
+from stable_baselines3.common.noise import ActionNoise
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.seeds import training_seed
+from acclimate.sb3.noise import NORMAL, Noise
 from acclimate.studies.baselines import OPENED, Falling, Ways
 
 
@@ -34,7 +36,9 @@ def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") 
     if ways.weights:
         code.append(f'model = {kind.__name__}.load("{zip_name}", env=env, seed=seed, device="cpu"{settings})')
     else:
-        own = {**agent.blueprint.hyperparameters, **ways.settings}
+        noise = agent.blueprint.noise
+        explores = {} if noise is None else {"action_noise": noise.make(agent.action_space.shape or ())}
+        own = {**agent.blueprint.hyperparameters, **explores, **ways.settings}
         settings = "".join(f", {name}={_text(value)}" for name, value in own.items())
         policy = agent.blueprint.policy if isinstance(agent.blueprint.policy, str) else agent.blueprint.policy.__name__
         code.append(f'model = {kind.__name__}("{policy}", env, seed=seed, device="cpu", policy_kwargs=own{settings})')
@@ -45,10 +49,19 @@ def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") 
     return "\n".join(code)
 
 
+def _noise(noise: Noise) -> str:
+    given = f"np.array({list(noise.mean)}), np.array({list(noise.std)})"
+    if noise.kind == NORMAL:
+        return f"NormalActionNoise({given})"
+    return f"OrnsteinUhlenbeckActionNoise({given}, theta={noise.theta}, dt={noise.dt})"
+
+
 def _text(value: Any) -> str:
     if isinstance(value, Falling):
         return f"lambda left: {value.start} * max(left, 0.0)"
-    if isinstance(value, NormalActionNoise):
-        size = len(value._mu)
-        return f"NormalActionNoise(np.zeros({size}), np.full({size}, {float(value._sigma[0])}))"
+    if isinstance(value, ActionNoise):
+        noise = Noise.around(value, np.size(value()))
+        return "None" if noise is None else _noise(noise)
+    if isinstance(value, list):
+        return repr(tuple(value))
     return repr(value)

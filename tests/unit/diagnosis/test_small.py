@@ -16,7 +16,7 @@ from acclimate.diagnosis import gradients as training
 from acclimate.diagnosis import observations, policy
 from acclimate.diagnosis.history import History
 from acclimate.nets.outputs import Bernoulli, Categorical, Gaussian, Point, Values
-from acclimate.sb3.intake import tensors
+from acclimate.sb3.policies.intake import tensors
 
 # Observations
 

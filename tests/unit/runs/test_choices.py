@@ -28,7 +28,7 @@ from acclimate.methods.lora import LoRA
 from acclimate.methods.prior_replay import PriorReplay
 from acclimate.methods.redo import ReDo
 from acclimate.runs.finetune import Run, finetune
-from acclimate.sb3.intake import tensors
+from acclimate.sb3.policies.intake import tensors
 from acclimate.tasks.task import Task
 from acclimate.tuning.method import Method
 from tests.world import ARGUMENTS, recipe

@@ -15,8 +15,8 @@ from acclimate.agents.load import load
 from acclimate.evaluation.rollouts import collect
 from acclimate.nets.depth import depths
 from acclimate.nets.experience import Batch, sequences
-from acclimate.sb3 import recurrent
 from acclimate.sb3.networks import find
+from acclimate.sb3.policies import recurrent
 from acclimate.tasks.task import Task
 from tests.tiny import BOX, GOAL, IMAGE, REACH, World
 

@@ -18,7 +18,7 @@ from acclimate.methods.kl_adaptive import KLAdaptive
 from acclimate.nets.experience import Batch
 from acclimate.nets.net import Net
 from acclimate.nets.select import Select
-from acclimate.sb3 import recurrent
+from acclimate.sb3.policies import recurrent
 from acclimate.seam.seam import Seam
 from acclimate.tuning.method import Method, Signals, chain
 from tests import world

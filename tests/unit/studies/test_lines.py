@@ -10,7 +10,7 @@ import pytest
 import sb3_contrib
 import stable_baselines3
 import torch
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from acclimate.agents.load import load
@@ -24,7 +24,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "A2C": {"gamma": 0.9, "n_steps": 7},
     "TRPO": {"n_steps": 32, "batch_size": 32, "target_kl": 0.02},
     "SAC": {"learning_starts": 20, "batch_size": 8, "tau": 0.01},
-    "TD3": {"learning_starts": 20, "batch_size": 8},
+    "TD3": {"learning_starts": 20, "batch_size": 8, "action_noise": NormalActionNoise(np.zeros(1), np.full(1, 0.3))},
+    "DDPG": {
+        "learning_starts": 20,
+        "batch_size": 8,
+        "action_noise": OrnsteinUhlenbeckActionNoise(np.zeros(1), np.full(1, 0.3), theta=0.2),
+    },
     "DQN": {"learning_starts": 20, "batch_size": 8, "exploration_final_eps": 0.07, "train_freq": 2},
     "TQC": {"learning_starts": 20, "batch_size": 8},
     "QRDQN": {"learning_starts": 20, "batch_size": 8},
@@ -64,6 +69,7 @@ def test_they_are_the_lines_that_ran(
         **{one: getattr(module, one) for module in (stable_baselines3, sb3_contrib) for one in module.__all__},
         "VecNormalize": VecNormalize,
         "NormalActionNoise": NormalActionNoise,
+        "OrnsteinUhlenbeckActionNoise": OrnsteinUhlenbeckActionNoise,
         "np": np,
         "task": task,
         "seed": seed,

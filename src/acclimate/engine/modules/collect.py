@@ -17,7 +17,7 @@ from acclimate.engine.modules.policy import Modules
 from acclimate.engine.modules.prefix import PIECE
 from acclimate.engine.on_policy.collect import Rollout
 from acclimate.nets.net import Acting
-from acclimate.sb3 import intake
+from acclimate.sb3.policies import intake
 from acclimate.seam.decisions import Decisions
 
 Array = NDArray[Any]

@@ -20,7 +20,7 @@ from acclimate.engine.learning.replay import Sample
 from acclimate.engine.learning.trained import Trained
 from acclimate.engine.modules.extractor import Extractor, Observed
 from acclimate.engine.off_policy.update import OffPolicyUpdate
-from acclimate.sb3.intake import tensors
+from acclimate.sb3.policies.intake import tensors
 from acclimate.tuning.tuner import Tuner
 
 Array = NDArray[Any]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from acclimate.nets.experience import Batch
-from acclimate.sb3 import recurrent
 from acclimate.sb3.counters import actions_of
+from acclimate.sb3.policies import recurrent
 
 
 def value(algorithm: str, policy: Any, obs: Any) -> torch.Tensor | None:

@@ -1,0 +1,1 @@
+"""What SB3's policies take in and put out."""
