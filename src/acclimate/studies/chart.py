@@ -134,7 +134,7 @@ def _dress(axes: Axes, theme: Theme, title: str, below: str, beside: str) -> Non
     axes.set_title(title, loc="left", fontsize=9.5, color=theme.ink)
     axes.set_xlabel(below, fontsize=8.5, color=theme.ink)
     axes.set_ylabel(beside, fontsize=8.5, color=theme.ink)
-    axes.tick_params(colors=theme.ink, labelsize=8, length=0)
+    axes.tick_params(which="both", colors=theme.ink, labelsize=8, length=0)
     axes.grid(color=theme.faint, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
