@@ -156,12 +156,13 @@ def off_policy(
     """Return the arguments of a fresh off-policy model, those of the recipe included."""
     names = ["gamma", "tau", "batch_size", "train_freq", "gradient_steps", "target_update_interval"]
     names += ["policy_delay", "target_policy_noise", "target_noise_clip", "top_quantiles_to_drop_per_net"]
-    names += ["use_sde", "sde_sample_freq", "use_sde_at_warmup", "max_grad_norm", "ent_coef", "target_entropy"]
-    names += ["n_steps", "replay_buffer_kwargs"]
+    names += ["use_sde", "sde_sample_freq", "max_grad_norm", "ent_coef", "target_entropy"]
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     hyper = _kept(saved, *(name for name in names if name in known))
     if n_envs > 1 and isinstance(frequency := hyper.get("train_freq"), list) and frequency[1] == "episode":
-        del hyper["train_freq"]  # SB3 counts episodes of a single environment
+        hyper["train_freq"] = 1  # SB3 counts episodes of a single environment
+    if saved.get("optimize_memory_usage"):
+        hyper["optimize_memory_usage"] = False  # such a buffer cannot be begun, cut and resumed step by step
     size = saved.get("buffer_size")
     hyper["buffer_size"] = max(min(int(size) if size else 1_000_000, steps), 1_000)
     return {**hyper, "learning_starts": 0, **overrides}

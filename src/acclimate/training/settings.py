@@ -17,14 +17,15 @@ def changed(prior: Agent, hyperparameters: Mapping[str, Any]) -> Iterator[tuple[
 
     Args:
         prior: the pretrained agent, under the algorithm that trains.
-        hyperparameters: of the model that is trained; what is absent has SB3's default.
+        hyperparameters: of the model that is trained; what is absent stays as it was saved.
     """
     saved = prior.blueprint.hyperparameters
+    trained = {**saved, **hyperparameters}
     unread = dict(prior.origin.unread)
     for name, default in settings.defaults(prior.algorithm).items():
         if name in TOLD or name.startswith("exploration_"):
             continue
-        now = hyperparameters.get(name, default)
+        now = trained.get(name, default)
         if name in saved and _same_form(saved[name]) != _same_form(now):
             yield name, f"{_word(saved[name])} -> {_word(now)}"
         elif name in unread and name not in saved:

@@ -108,6 +108,7 @@ def test_a_setting_goes_on_or_its_loss_is_said(name: str, argument: str, tmp_pat
     told = {what for what, _ in (*begun.carried, *begun.reset)}
     chosen = argument in TOLD or argument.startswith("exploration_")
     assert kept or argument in told or chosen, "it was dropped without a word"
+    assert not (kept and argument in dict(begun.reset)), "it is said to be lost, and is not"
 
     agent.save(tmp_path / "written.zip")
     again = ALGORITHMS[name].load(tmp_path / "written.zip", device="cpu")
@@ -135,6 +136,12 @@ def test_noise_goes_on_and_into_the_zip(kind: str, algorithm: Any, tmp_path: Pat
         assert "action noise" in dict(begun.reset)
 
 
+def test_updates_after_each_episode_go_on_in_one_environment(tmp_path: Path) -> None:
+    agent = through_a_zip(stock("td3", train_freq=(1, "episode"), gradient_steps=-1), tmp_path)
+    assert plain(started(agent).model.train_freq) == (1, "episode")
+    assert dict(started(agent, recipe(n_envs=2)).reset)["train_freq"] == "1 episode -> 1"
+
+
 def test_a_noise_that_is_no_sb3_one_is_said(tmp_path: Path) -> None:
     class Own(NormalActionNoise):
         pass
@@ -149,7 +156,11 @@ def test_a_noise_that_is_no_sb3_one_is_said(tmp_path: Path) -> None:
 def test_returns_over_several_steps_and_time_limits_go_on(algorithm: Any, tmp_path: Path) -> None:
     name = algorithm.__name__.lower()
     model = stock(name, n_steps=3, replay_buffer_kwargs={"handle_timeout_termination": False})
-    run = finetune(through_a_zip(model, tmp_path), task(name), recipe(), source=task(name), out=tmp_path / "run")
+    agent = through_a_zip(model, tmp_path)
+    trains = started(agent).model.replay_buffer
+    assert type(trains) is NStepReplayBuffer
+    assert (trains.n_steps, trains.handle_timeout_termination) == (3, False)
+    run = finetune(agent, task(name), recipe(), source=task(name), out=tmp_path / "run")
     again = algorithm.load(run.folder / "agent.zip", env=DummyVecEnv([lambda: Dot(discrete=name in DISCRETE)]))
     assert type(again.replay_buffer) is NStepReplayBuffer
     assert again.replay_buffer.n_steps == 3
