@@ -13,7 +13,7 @@ from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
 from acclimate.planning.recipe import Recipe
 from acclimate.sb3 import settings
-from acclimate.sb3.vocabulary import ALGORITHMS, OFF_POLICY, ON_POLICY
+from acclimate.sb3.vocabulary import ALGORITHMS, NOISY, OFF_POLICY, ON_POLICY
 from acclimate.seam import trust_region
 from acclimate.seam.minibatches import refuse_untappable
 from acclimate.seam.trial import tried
@@ -34,6 +34,11 @@ def trainable_algorithm(agent: Agent, recipe: Recipe) -> tuple[str, str | None]:
         SurgeryError: A method cannot be applied to the agent.
     """
     name = agent.algorithm
+    if name in NOISY and agent.action_space.shape == ():
+        raise ConfigError(
+            f"{name.upper()} explores by noise, and Stable-Baselines3 has none for an action without axes: put the "
+            "environment into gymnasium.wrappers.TransformAction, to take an array of one number, and train it there."
+        )
     if name not in ON_POLICY | OFF_POLICY:
         raise ConfigError(
             f"{name.upper()} is trained by random search, without a gradient: this agent can be evaluated and "

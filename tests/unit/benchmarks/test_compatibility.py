@@ -28,6 +28,8 @@ ONCE_WRONG = [
     Cell("Box vector", "Box of float64", "sac"),
     Cell("Box vector", "Box of int64", "a2c"),
     Cell("Box of float16", "Discrete", "dqn"),
+    Cell("Box vector", "Box without axes", "ppo"),
+    Cell("Box vector", "Box without axes", "sac"),
 ]
 
 

@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
+from stable_baselines3 import DDPG, TD3
 
+from acclimate.agents.load import load
 from acclimate.errors import ConfigError
-from acclimate.planning.arguments import MINIBATCH, checked_overrides, rollout_length, rollout_steps, whole_rollouts
+from acclimate.planning.arguments import (
+    MINIBATCH,
+    checked_overrides,
+    rollout_length,
+    rollout_steps,
+    trainable_algorithm,
+    whole_rollouts,
+)
+from acclimate.planning.recipe import Recipe
+from tests.tiny import World
 
 
 @given(steps=st.integers(16, 300_000), n_envs=st.sampled_from([1, 2, 3, 4, 8]))
@@ -53,3 +65,11 @@ def test_overrides_are_checked(name: str, said: str) -> None:
         checked_overrides("ppo", {name: 1})
     assert said in str(caught.value)
     checked_overrides("ppo", {"gamma": 0.9})
+
+
+@pytest.mark.parametrize("kind", [TD3, DDPG])
+def test_an_action_without_axes_has_no_noise(kind: type) -> None:
+    flat, lone = spaces.Box(-1.0, 1.0, (2,)), spaces.Box(-1.0, 1.0, ())
+    agent = load(kind("MlpPolicy", World(flat, lone), policy_kwargs={"net_arch": [4]}, buffer_size=10, device="cpu"))
+    with pytest.raises(ConfigError, match="TransformAction"):
+        trainable_algorithm(agent, Recipe())

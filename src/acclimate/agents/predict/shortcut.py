@@ -73,7 +73,7 @@ class Shortcut:
             return actions
         if self._policy.squash_output:
             return self._policy.unscale_action(actions)
-        actions = np.maximum(actions, self._box.low)
+        actions = np.asarray(np.maximum(actions, self._box.low))  # an array without axes would become a number
         return np.minimum(actions, self._box.high, out=actions)
 
     @np.errstate(all="ignore")  # torch says nothing of numbers that are too large
