@@ -32,10 +32,11 @@ class Recollection:
         self._next: Tensor | None = None
         self._now: Memory = {}
         self._prior: list[Tensor] = []
+        self._flat: Tensor | None = None
 
     def begin(self) -> None:
         """Forget the rollout before, not what is remembered of its last step."""
-        self._prior = []
+        self._prior, self._flat = [], None
 
     def follow(self) -> list[RemovableHandle]:
         """Listen to a recurrent policy as it acts; return what ends it."""
@@ -77,5 +78,7 @@ class Recollection:
             "place": place + place // buffer.buffer_size,
         }
         if len(self._prior) == buffer.buffer_size:
-            memory["prior"] = torch.stack(self._prior, 1).flatten(0, 1)[place]
+            if self._flat is None:
+                self._flat = torch.stack(self._prior, 1).flatten(0, 1)
+            memory["prior"] = self._flat[place]
         return Batch(seen.get("", seen), buffer.to_torch(buffer.actions[rows]), memory=memory)
