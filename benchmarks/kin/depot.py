@@ -19,8 +19,8 @@ Cell = tuple[int, int]
 class Depot(gym.Env):
     """Fetch a box and put it down at the depot, which is not shown: where it is has to be learnt.
 
-    Six actions: four moves, lift and drop. A move into a wall or off the board, a lift where no box is and a drop of
-    nothing raise. A box that is dropped elsewhere stays there. An episode ends with the delivery or after 50 steps.
+    Six actions: four moves, lift and drop. A move into a wall or off the board, a lift where no box is and a drop
+    anywhere but at the depot raise. An episode ends with the delivery or after 50 steps.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own form)
@@ -51,7 +51,9 @@ class Depot(gym.Env):
     def action_masks(self) -> np.ndarray:
         """Return which of the six actions are legal now."""
         moves = [self._enters(move) for move in MOVES]
-        return np.array([*moves, not self._carries and self._here == self._box, self._carries])
+        return np.array(
+            [*moves, not self._carries and self._here == self._box, self._carries and self._here == self.depot]
+        )
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Do what is legal.
@@ -62,12 +64,11 @@ class Depot(gym.Env):
         if not self.action_masks()[action]:
             raise ValueError(f"illegal action {action}")
         self._left -= 1
-        reward, delivered = STEP, False
-        if action == LIFT:
+        reward, delivered = STEP, action == DROP
+        if delivered:
+            self._carries, reward = False, DELIVERED
+        elif action == LIFT:
             self._carries, reward = True, LIFTED
-        elif action == DROP:
-            self._carries, delivered = False, self._here == self.depot
-            reward = DELIVERED if delivered else -LIFTED
         else:
             row, column = MOVES[action]
             self._here = (self._here[0] + row, self._here[1] + column)
