@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from acclimate.statistics.bootstrap import hierarchical_bootstrap, stratified_bootstrap
-from acclimate.statistics.estimates import Estimate
+from acclimate.statistics.seeds import crossed
 from benchmarks.kin.cases import CASES, Case
 from benchmarks.kin.rows import EPISODES, ROWS
 from benchmarks.page import ROOT, put
@@ -29,9 +28,8 @@ def cells_of(case: Case, row: str) -> list[dict[str, Any]]:
 
 
 def text(values: list[list[float]], sign: str = "") -> str:
-    """Return `mean [low, high]` over seeds and episodes, or over episodes where there is one seed."""
-    scores = np.asarray(values, dtype=np.float64)
-    found: Estimate = hierarchical_bootstrap(scores) if len(scores) > 1 else stratified_bootstrap(scores[0])
+    """Return `mean [low, high]` over seeds and the episodes that they share, or over these where there is one seed."""
+    found = crossed(values).interval()
     return f"{found.value:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
 
 
