@@ -159,5 +159,5 @@ class World(gym.Env):
         else:
             sizes = [2] * int(np.prod(self.action_space.shape))
         mask = np.ones(sum(sizes), bool)
-        mask[0] = self.steps % 2 == 0
+        mask[0] = not self.masked or self.steps % 2 == 0
         return mask

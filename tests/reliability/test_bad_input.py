@@ -140,7 +140,7 @@ def test_a_world_that_raises_after_a_checkpoint_leaves_a_run_to_go_on_with(
         broken = True
 
         def step(self, action: Any) -> Any:
-            if self.trains and self.total == 60 and Breaks.broken:
+            if self.trains and self.total == 44 and Breaks.broken:
                 raise RuntimeError("out of memory")
             return super().step(action)
 

@@ -61,7 +61,8 @@ def stock(name: str, n_envs: int = 1, **arguments: Any) -> BaseAlgorithm:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         venv = DummyVecEnv([lambda: Dot(discrete=name in DISCRETE)] * n_envs)
-        return ALGORITHMS[name]("MlpPolicy", venv, policy_kwargs={"net_arch": [4]}, device="cpu", seed=0,
+        policy = "MlpLstmPolicy" if name == "recurrent_ppo" else "MlpPolicy"
+        return ALGORITHMS[name](policy, venv, policy_kwargs={"net_arch": [4]}, device="cpu", seed=0,
                                 **{**small, **arguments})  # fmt: skip
 
 
