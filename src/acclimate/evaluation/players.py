@@ -58,7 +58,7 @@ class RandomPlayer:
 
 
 class ConstantPlayer:
-    """One action, whatever is seen."""
+    """One action, whatever is seen; where it is not allowed, the first one that is."""
 
     def __init__(self, action: Any) -> None:
         self.action = action
@@ -68,7 +68,7 @@ class ConstantPlayer:
 
     def act(self, observations: Sequence[Any], starts: NDArray[np.bool_], masks: Sequence[Mask]) -> Sequence[Any]:
         """Return it for each slot."""
-        return [self.action] * len(observations)
+        return [self.action if mask is None or mask[self.action] else int(np.argmax(mask)) for mask in masks]
 
 
 class AgentPlayer:

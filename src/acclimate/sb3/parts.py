@@ -36,6 +36,8 @@ class Origin:
     versions: Mapping[str, str] = field(default_factory=dict)
     steps: int = 0
     """Environment steps it was trained for."""
+    n_envs: int | None = None
+    """In how many environments, where its file tells."""
     unread: tuple[tuple[str, str], ...] = ()
     """Fields that were not read, each with the reason."""
     normalized: bool | None = None

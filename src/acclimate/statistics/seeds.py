@@ -33,19 +33,21 @@ class Spread:
     """Seeds."""
 
     def interval(self, confidence: float = CONFIDENCE) -> Estimate:
-        """Return the mean with Student's interval; NaN where it rests on one value."""
-        if self.freedom <= 0:
+        """Return the mean with Student's interval; NaN where it rests on one value, or on values that all agree."""
+        if self.freedom <= 0 or self.variance == 0:
             return Estimate(self.mean, np.nan, np.nan, self.n)
         half = float(stdtrit(self.freedom, 0.5 + confidence / 2)) * np.sqrt(self.variance)
         return Estimate(self.mean, float(self.mean - half), float(self.mean + half), self.n)
 
     def below(self, point: float = 0.0) -> float:
-        """Return the one-sided p-value for the mean's lying below a point; 1 where it rests on one value."""
-        if self.freedom <= 0:
+        """Return the one-sided p-value for the mean's lying below a point; 1 where there is no interval."""
+        if self.freedom <= 0 or self.variance == 0:
             return 1.0
-        if self.variance == 0:
-            return 0.0 if self.mean < point else 1.0
         return float(stdtr(self.freedom, (self.mean - point) / np.sqrt(self.variance)))
+
+    def single(self) -> Spread:
+        """Return it as that of a row that has seeds: with one of them nothing is known of others."""
+        return self if self.n > 1 else Spread(self.mean, 0.0, 0.0, self.n)
 
     def scaled(self, factor: float) -> Spread:
         """Return that of all values times a factor."""
@@ -55,7 +57,7 @@ class Spread:
 def crossed(values: ArrayLike) -> Spread:
     """Return the spread of the mean of values (seeds, episodes), of the same episodes for all seeds.
 
-    With one seed it is that over the episodes, which says nothing of other seeds.
+    With one seed it is that over the episodes, which says nothing of other seeds (`single` says so).
 
     Raises:
         ConfigError: They have another shape, or one is not finite.

@@ -147,8 +147,20 @@ def model_of(agent: Agent, task: Task, ways: Ways, seed: int) -> BaseAlgorithm:
     return model
 
 
+def budget(agent: Agent, ways: Ways, steps: int) -> int:
+    """Return how many steps to learn for: the most whole rollouts within a budget, but one at least.
+
+    On-policy algorithms train in whole rollouts, and `learn` takes one more where they do not fit.
+    """
+    if agent.algorithm in OFF_POLICY:
+        return steps
+    rollout = int(_setting(agent, ways.settings, "n_steps")) * ways.n_envs
+    return max(1, steps // rollout) * rollout
+
+
 def _envs(agent: Agent) -> int:
-    return int(agent.origin.config.get("n_envs") or 1)
+    """Return in how many environments the agent was trained, by its config or its file."""
+    return int(agent.origin.config.get("n_envs") or agent.origin.n_envs or 1)
 
 
 def _setting(agent: Agent, settings: Mapping[str, Any], name: str) -> Any:
@@ -185,7 +197,13 @@ def _normalized(agent: Agent, venv: VecEnv, *, carried: bool) -> VecEnv:
         return saved.vec_normalize(venv, training=True, norm_reward=saved.norm_reward)
     keys = None if saved.norm_obs_keys is None else list(saved.norm_obs_keys)
     return VecNormalize(
-        venv, gamma=saved.gamma, clip_obs=saved.clip_obs, norm_reward=saved.norm_reward, norm_obs_keys=keys
+        venv,
+        norm_obs=saved.norm_obs,
+        norm_reward=saved.norm_reward,
+        clip_obs=saved.clip_obs,
+        clip_reward=saved.clip_reward,
+        gamma=saved.gamma,
+        norm_obs_keys=keys,
     )
 
 

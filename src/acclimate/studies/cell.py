@@ -92,6 +92,8 @@ class Cell:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     """Of training and everything around it, on a clock that other work on the machine moves."""
+    of: str = ""
+    """What it was made of (`studies/origin`)."""
     report: bool = False
     """Whether a report of its own lies in its folder."""
 
@@ -100,11 +102,16 @@ class Cell:
         write_atomic(folder / "cell.json", json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, folder: Path, key: Key) -> Cell | None:
+    def read(cls, folder: Path, key: Key, of: str | None = None) -> Cell | None:
         """Return the cell in a folder, None where there is none that is whole.
 
+        Args:
+            folder: Of the cell.
+            key: Which it should be.
+            of: What it should have been made of; None asks for nothing.
+
         Raises:
-            ConfigError: It is another one's.
+            ConfigError: It is damaged, or another one.
         """
         path = folder / "cell.json"
         if not path.exists():
@@ -112,11 +119,15 @@ class Cell:
         try:
             cell = from_dict(cls, plain.read_json(bounded.read_text(path, MOST_BYTES)), path=str(path))
         except (ValueError, OSError) as error:
-            raise ConfigError(
-                f"{path} is damaged ({str(error)[:100]}); remove it, and the cell is run again"
-            ) from error
+            said = str(error)[:100]
+            raise ConfigError(f"{path} is damaged ({said}); remove it, and the cell is run again") from error
         if (cell.case, cell.row, cell.seed) != (key.case, key.row, key.seed):
             raise ConfigError(f"{path} is of {cell.case} | {cell.row} | seed {cell.seed}, not of {key}; remove it")
+        if of is not None and cell.of != of:
+            raise ConfigError(
+                f"{path} was made of another agent, world or recipe, or by another version; remove it, and the cell is "
+                "run again, or choose another folder"
+            )
         return cell
 
     def without_clocks(self) -> Cell:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from acclimate.errors import ConfigError
 from acclimate.studies import page, wording
 from acclimate.studies.cell import Cell, Key, failure
 from acclimate.studies.findings import Findings
+from acclimate.studies.origin import Origins
 from acclimate.studies.study import UNTRAINED, Study
-from acclimate.studies.worker import CELLS, STUDY, tried
+from acclimate.studies.worker import CELLS, tried
 from acclimate.studies.workers import run_all
+
+STUDY, LOCK = "study.yaml", ".lock"
+PATIENCE = 20
+"""Tenths of a second."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +68,28 @@ def compare(
         ConfigError: The folder holds a study whose cells are of other steps, worlds or recipes, or cannot be written.
     """
     folder = Path(out)
-    portable = _claimed(study, folder)
+    portable = _portable(study)
     if not portable and workers > 1:
         raise ConfigError("a study with agents or environments that are objects runs in this process: give 1 worker")
-    every = list(keys(study))
-    missing = [key for key in every if Cell.read(folder / CELLS / key.folder, key) is None]
-    say(f"{len(every)} cells, {len(every) - len(missing)} of them there already")
-    progress = _Progress(study, folder, len(missing), say)
-    if portable:
-        run_all(missing, folder, workers, progress.done, trust=trust)
-    else:
-        for key in missing:
-            progress.done(key, tried(study, key, folder, trust=trust))
-    return report(study, folder)
+    _claim(study, folder, portable=portable)
+    with alone(folder):
+        origins, every = Origins(study, trust=trust), list(keys(study))
+        there = [key for key in every if Cell.read(folder / CELLS / key.folder, key, origins.of(key)) is not None]
+        missing = [key for key in every if key not in set(there)]
+        say(f"{len(every)} cells, {len(there)} of them there already")
+        progress = _Progress(study, folder, len(missing), say)
+        if portable:
+            run_all(study, missing, folder, workers, progress.done, trust=trust)
+        else:
+            for key in missing:
+                progress.done(key, tried(study, key, folder, trust=trust))
+        return report(study, folder, trust=trust)
 
 
-def report(study: Study, folder: Path) -> Comparison:
+def report(study: Study, folder: Path, *, trust: bool = False) -> Comparison:
     """Read the cells that there are, write the pages, and return what was found."""
     findings = Findings(study, *read(study, folder))
-    page.write(findings, folder)
+    page.write(findings, folder, trust=trust)
     return Comparison(findings, folder)
 
 
@@ -95,31 +105,64 @@ def read(study: Study, folder: Path) -> tuple[dict[Key, Cell], dict[Key, str]]:
     return cells, failed
 
 
-def _claimed(study: Study, folder: Path) -> bool:
-    """Write the study into its folder, or check that it is the one that is there; tell whether a file can hold it."""
-    path = folder / STUDY
+def _portable(study: Study) -> bool:
+    """Tell whether a file can hold a study, and so another process run it."""
     try:
-        config = study.to_config()
-        Study.from_config(config, trust=True)
+        Study.from_config(study.to_config(), trust=True)
     except ConfigError:
-        config = None
-    if config is None:
-        if path.exists():
-            raise ConfigError(f"{path} holds another study: choose another folder")
-        folder.mkdir(parents=True, exist_ok=True)
         return False
+    return True
+
+
+def _claim(study: Study, folder: Path, *, portable: bool) -> None:
+    """Write the study into its folder, beside what others of the same cells had asked for there.
+
+    Raises:
+        ConfigError: The folder holds something else, or cannot be written.
+    """
+    path = folder / STUDY
     if path.exists():
-        if other := study.unlike(Study.load(path, trust=True)):
+        known = Study.load(path, trust=True)
+        if other := "agent" if not portable else study.unlike(known):
             raise ConfigError(f"{path} holds a study with another {other}: choose another folder, or give what it has")
-        study.save(path)  # it may have got more seeds, rows or cases
-        return True
-    if folder.exists() and any(folder.iterdir()):
+        study.with_what(known).save(path)
+        return
+    if folder.exists() and any(each.name not in (LOCK, CELLS) for each in folder.iterdir()) and portable:
         raise ConfigError(f"{folder} holds something else: choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        study.save(path)
+        if portable:
+            study.save(path)
     except OSError as error:
         raise ConfigError(f"cannot write {folder} ({error.strerror}): choose another folder") from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a study's folder: two that run the same cells there would take each other's away.
+
+    Raises:
+        ConfigError: Another process holds it.
+    """
+    with (folder / LOCK).open("w") as held:
+        for _ in range(PATIENCE):  # what a process that was killed has begun ends a moment later
+            if _locked(held):
+                break
+            time.sleep(0.1)
+        else:
+            raise ConfigError(f"another process works on the study in {folder}: wait for it, or choose another folder")
+        yield
+
+
+def _locked(held: IO[str]) -> bool:
+    try:
+        import fcntl
+
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True  # where there is no such lock
+    except BlockingIOError:
+        return False
     return True
 
 
@@ -140,7 +183,7 @@ class _Progress:
         # The leaderboard so far, now and then: it takes a moment.
         if time.monotonic() - self.shown > 30 and self.ended < self.total:
             self.shown = time.monotonic()
-            self.say(wording.leaders(report(self.study, self.folder).findings))
+            self.say(wording.leaders(Findings(self.study, *read(self.study, self.folder))))
 
 
 def _lasting(seconds: float) -> str:

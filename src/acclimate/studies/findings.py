@@ -50,6 +50,8 @@ class Leader:
     """In which it has cells."""
     failed: int
     """Cells that failed or are missing."""
+    sure: float = 1.0
+    """One-sided p-value for its returning no more than the competent user's."""
     behind: tuple[str, ...] = ()
     """Cases in which it is surely behind the competent user by more than a tenth of the gain."""
 
@@ -88,33 +90,39 @@ class Findings:
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
-        """What each case is measured by, where the untouched agent has been."""
-        return {name: self._scale(rows) for name, rows in self.lines.items() if "as it is" in rows}
+        """What each case is measured by, where it can be."""
+        found = {name: self._scale(rows) for name, rows in self.lines.items()}
+        return {name: scale for name, scale in found.items() if isinstance(scale, Scale)}
 
-    def _scale(self, rows: Mapping[str, Line]) -> Scale:
-        line, chance = rows["as it is"], rows.get("random")
-        untouched = line.returns()[0]
-        home, random_home = line.home(), None if chance is None else chance.home()
-        pays_otherwise = any(shift.name in REWARDS for shift in line.case.task.shifts)
-        here = float(untouched.mean())
-        if home is not None and random_home is not None and not pays_otherwise:
-            there = float(home.mean())
-            unit = max(there - here, 0.1 * (there - float(random_home.mean())))
-        else:
-            least = 0.1 * abs(here - (0.0 if chance is None else float(chance.returns().mean())))
-            unit = max(max((float(np.mean(row.means())) for row in rows.values()), default=here) - here, least)
-        kept = home is not None and not pays_otherwise
-        return Scale(
-            untouched,
-            unit if unit > 0 else 1.0,
-            home[0] if kept and home is not None else None,
-            float(random_home.mean()) if kept and random_home is not None else None,
-        )
+    @cached_property
+    def unscaled(self) -> dict[str, str]:
+        """Cases that are left out of the leaderboard, each with the reason."""
+        found = {name: self._scale(rows) for name, rows in self.lines.items()}
+        return {name: reason for name, reason in found.items() if isinstance(reason, str)}
+
+    def _scale(self, rows: Mapping[str, Line]) -> Scale | str:
+        """Return what a case is measured by, or why there is nothing."""
+        if "as it is" not in rows or "random" not in rows:
+            return "the agent as it is and random actions have not both been measured"
+        line, chance = rows["as it is"], rows["random"]
+        untouched, home, random_home = line.returns()[0], line.home(), chance.home()
+        here, by_chance = float(untouched.mean()), float(chance.returns().mean())
+        if home is not None and random_home is not None and not any(s.name in REWARDS for s in line.case.task.shifts):
+            there, at_random = float(home.mean()), float(random_home.mean())
+            if there <= at_random:
+                return f"at home the agent returns {there:.4g}, no more than random actions ({at_random:.4g})"
+            unit = max(there - here, 0.1 * (there - at_random))
+            return Scale(untouched, unit, "home" if unit == there - here else "floor", home[0], at_random)
+        best = max(float(np.mean(row.means())) for row in rows.values())
+        unit = max(best - here, 0.1 * abs(here - by_chance))
+        return Scale(untouched, unit, "best row", None, None) if unit > 0 else "no row differs from the agent as it is"
 
     def gain(self, case: str, row: str, column: str = "last") -> Spread | None:
         """Return a row's normalised gain in a case; None where it has no such column."""
         returns = self.lines[case][row].returns(column)
-        return self.scales[case].gain(returns) if returns.size and case in self.scales else None
+        if not returns.size or case not in self.scales:
+            return None
+        return _of(row, self.scales[case].gain(returns))
 
     def difference(self, case: str, row: str, other: str, column: str = "last") -> Spread | None:
         """Return by how much a row's normalised gain exceeds another's, over the seeds that both have."""
@@ -122,24 +130,31 @@ class Findings:
         if row not in rows or other not in rows or case not in self.scales:
             return None
         one, two = rows[row], rows[other]
+        if row in UNTRAINED and other not in UNTRAINED:
+            turned = self.difference(case, other, row)
+            return None if turned is None else turned.scaled(-1)
         if other in UNTRAINED:
-            return crossed(one.returns(column) - two.returns()[0]).scaled(1 / self.scales[case].unit)
+            return _of(row, crossed(one.returns(column) - two.returns()[0]).scaled(1 / self.scales[case].unit))
         common = sorted(set(one.seeds) & set(two.seeds))
         if not common or not one.played(column) or not two.played(column):
             return None
         first, second = (line.returns(column)[[line.seeds.index(seed) for seed in common]] for line in (one, two))
-        return crossed(first - second).scaled(1 / self.scales[case].unit)
+        return _of(row, crossed(first - second).scaled(1 / self.scales[case].unit))
 
     def home(self, case: str, row: str, column: str = "last") -> Spread | None:
         """Return the share that a row kept at home in a case."""
         table = self.lines[case][row].home(column)
-        return None if table is None or case not in self.scales else self.scales[case].kept(table)
+        found = None if table is None or case not in self.scales else self.scales[case].kept(table)
+        return None if found is None else _of(row, found)
 
     @cached_property
     def board(self) -> tuple[Leader, ...]:
-        """All rows over all cases, the best gain first; those that train nothing last."""
+        """All rows over all cases, the best gain first; rows that lack a case, and those that train nothing, last."""
         found = [leader for row in self.study.names if (leader := self._leader(row)) is not None]
-        return tuple(sorted(found, key=lambda leader: (leader.row in UNTRAINED, -leader.gain.value)))
+        whole = max((leader.cases for leader in found), default=0)
+        return tuple(
+            sorted(found, key=lambda one: (one.row in UNTRAINED, one.cases < whole, -one.gain.value)),
+        )
 
     def _leader(self, row: str) -> Leader | None:
         cases = [name for name, rows in self.lines.items() if row in rows and name in self.scales]
@@ -177,6 +192,7 @@ class Findings:
             seconds=float(np.mean([line.seconds for line in lines])),
             cases=len(cases),
             failed=sum(1 for key in self.missing if key.row == row),
+            sure=together(apart).scaled(-1).below() if apart else 1.0,
             behind=tuple(self._behind(row, cases)),
         )
 
@@ -191,6 +207,16 @@ class Findings:
         sure = holm([each.below(-BEHIND) for _, each in found])
         yield from (name for (name, _), is_sure in zip(found, sure, strict=True) if is_sure)
 
+    @property
+    def contenders(self) -> tuple[Leader, ...]:
+        """The rows that train and have every case that is measured, the best first."""
+        return tuple(one for one in self.board if one.row not in UNTRAINED and one.cases == len(self.scales))
+
     @staticmethod
     def _known(spread: Spread | None) -> Spread:
         return Spread(0.0, 0.0, 0.0, 0) if spread is None else spread
+
+
+def _of(row: str, spread: Spread) -> Spread:
+    """Return a row's spread: where it has seeds, one of them shows nothing of others."""
+    return spread if row in UNTRAINED else spread.single()

@@ -97,6 +97,8 @@ class Scale:
     """The pretrained agent's returns in the changed world, one for each episode."""
     unit: float
     """The D of the normalised gain."""
+    kind: str
+    """What that is: `home`, `floor` or `best row`."""
     home: Floats | None
     """The pretrained agent's at home."""
     random_home: float | None

@@ -10,7 +10,7 @@ from stable_baselines3.common.noise import ActionNoise
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.seeds import training_seed
 from acclimate.sb3.noise import NORMAL, Noise
-from acclimate.studies.baselines import OPENED, Falling, Ways
+from acclimate.studies.baselines import OPENED, Falling, Ways, budget
 
 
 def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") -> str:
@@ -29,8 +29,8 @@ def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") 
     elif saved is not None:
         keys = "" if saved.norm_obs_keys is None else f", norm_obs_keys={list(saved.norm_obs_keys)}"
         code.append(
-            f"env = VecNormalize(env, gamma={saved.gamma}, clip_obs={saved.clip_obs}, "
-            f"norm_reward={saved.norm_reward}{keys})"
+            f"env = VecNormalize(env, norm_obs={saved.norm_obs}, norm_reward={saved.norm_reward}, "
+            f"clip_obs={saved.clip_obs}, clip_reward={saved.clip_reward}, gamma={saved.gamma}{keys})"
         )
     settings = "".join(f", {name}={_text(value)}" for name, value in ways.settings.items())
     if ways.weights:
@@ -41,12 +41,28 @@ def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") 
         own = {**agent.blueprint.hyperparameters, **explores, **ways.settings}
         settings = "".join(f", {name}={_text(value)}" for name, value in own.items())
         policy = agent.blueprint.policy if isinstance(agent.blueprint.policy, str) else agent.blueprint.policy.__name__
+        code.append(f"own = {_policy(agent)}")
         code.append(f'model = {kind.__name__}("{policy}", env, seed=seed, device="cpu", policy_kwargs=own{settings})')
     code.append(f"env.seed({training_seed(0)} + 1000 * seed)")
     if ways.opened and hasattr(agent.model.policy, "log_std"):
         code.append(f"model.policy.log_std.data.clamp_(min={OPENED})")
-    code.append(f"model.learn({steps:_})")
+    code.append(f"model.learn({budget(agent, ways, steps):_})")
     return "\n".join(code)
+
+
+def _policy(agent: Agent) -> str:
+    """Return the policy's arguments as they are written; a class by its name, to be imported."""
+    parts = (f'"{name}": {_named(value)}' for name, value in agent.blueprint.arguments().items())
+    return f"{{{', '.join(parts)}}}"
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, type):
+        torch_has = next((face for face in ("torch.nn", "torch.optim") if value.__module__.startswith(face)), None)
+        return f"{torch_has or value.__module__}.{value.__name__}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_named(part)}' for key, part in value.items())}}}"
+    return repr(value)
 
 
 def _noise(noise: Noise) -> str:

@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from acclimate.agents.agent import Agent
 from acclimate.errors import AcclimateError, ConfigError
 from acclimate.files.atomic import write_atomic
 from acclimate.reports.chart import DARK, LIGHT
 from acclimate.studies import baselines, chart, wording
 from acclimate.studies.findings import Findings
 from acclimate.studies.lines import lines
+from acclimate.studies.study import Case
 from acclimate.studies.worker import CELLS
 
 PAGE = "compare.html"
@@ -28,14 +30,14 @@ UNTRAINED_LINES = {
 }
 
 
-def write(findings: Findings, folder: Path) -> None:
+def write(findings: Findings, folder: Path, *, trust: bool = False) -> None:
     """Write the page and what stands beside it; whatever of it fails costs none of the rest."""
     write_atomic(folder / "compare.json", json.dumps(wording.as_json(findings), indent=1))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(wording.csv_rows(findings))
     write_atomic(folder / "compare.csv", text.getvalue())
     write_atomic(folder / "compare.md", markdown(findings))
-    write_atomic(folder / PAGE, html(findings, folder))
+    write_atomic(folder / PAGE, html(findings, folder, trust=trust))
 
 
 def markdown(findings: Findings) -> str:
@@ -49,7 +51,14 @@ def markdown(findings: Findings) -> str:
         "",
     ]
     for case in findings.lines:
-        parts += [f"### {case}", "", *_table(wording.case_rows(findings, case)), ""]
+        parts += [
+            f"### {case}",
+            "",
+            wording.scale_words(findings, case),
+            "",
+            *_table(wording.case_rows(findings, case)),
+            "",
+        ]
     missing = [f"- {key}: {' '.join(why.split())}" for key, why in findings.missing.items()]
     return "\n".join([*parts, *(["Missing cells:", "", *missing, ""] if missing else [])])
 
@@ -59,7 +68,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     return [head, f"|{'---|' * len(rows[0])}", *rest]
 
 
-def html(findings: Findings, folder: Path | None = None) -> str:
+def html(findings: Findings, folder: Path | None = None, *, trust: bool = False) -> str:
     """Return the page, which is self-contained and asks nothing of any network."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -68,10 +77,10 @@ def html(findings: Findings, folder: Path | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("compare.html.j2").render(_context(findings, folder))
+    return environment.get_template("compare.html.j2").render(_context(findings, folder, trust))
 
 
-def _context(findings: Findings, folder: Path | None) -> dict[str, Any]:
+def _context(findings: Findings, folder: Path | None, trust: bool) -> dict[str, Any]:
     study = findings.study
     head, *board = wording.board_rows(findings)
     return {
@@ -82,10 +91,11 @@ def _context(findings: Findings, folder: Path | None) -> dict[str, Any]:
         "wider": [(leader.row, wording.between(leader.wider, sign=True)) for leader in findings.board if leader.wider],
         "coverage": wording.coverage(_fewest(findings)),
         "pictures": _pictures(findings),
-        "cases": [(name, wording.case_rows(findings, name)) for name in findings.lines],
+        "cases": [(n, wording.scale_words(findings, n), wording.case_rows(findings, n)) for n in findings.lines],
+        "unscaled": [(name, wording.scale_words(findings, name)) for name in findings.unscaled],
         "links": _links(findings, folder),
         "notes": _notes(findings),
-        "code": _code(findings),
+        "code": _code(findings, trust),
         "missing": [(str(key), why) for key, why in findings.missing.items()],
         "study": _described(findings),
         "seeds": study.seeds,
@@ -135,25 +145,35 @@ def _notes(findings: Findings) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def _code(findings: Findings) -> list[tuple[str, str]]:
-    """Return the lines of each row, for the first case."""
-    case, found = findings.study.cases[0], []
-    for row in findings.study.names:
-        ours = findings.study.row(row)
+def _code(findings: Findings, trust: bool) -> list[tuple[str, str]]:
+    """Return the lines of each row; of the baselines those of the first case of each algorithm."""
+    study, found = findings.study, []
+    agents = _agents(findings, trust)
+    for row in study.names:
+        ours = study.row(row)
         if row in UNTRAINED_LINES:
             found.append((row, UNTRAINED_LINES[row]))
         elif ours is not None:
-            fields = {"steps": case.steps or findings.study.steps, **ours.recipe}
-            recipe = yaml.safe_dump(fields, sort_keys=False)
+            recipe = yaml.safe_dump({"steps": study.steps, **ours.recipe}, sort_keys=False)
             found.append((row, f"acclimate.finetune(agent, task, recipe, source=source)\n# recipe:\n{recipe}".rstrip()))
         else:
-            try:
-                agent = case.loaded(trust=False)
+            for case, agent in agents:
                 ways = baselines.way(row, agent, case.saved)
-                found.append((row, lines(agent, ways, case.steps or findings.study.steps)))
-            except AcclimateError as error:
-                found.append((row, f"# its lines cannot be shown: {error}"))
+                name = f"{row}, {agent.algorithm} ({case.name})"
+                found.append((name, lines(agent, ways, case.steps or study.steps)))
     return found
+
+
+def _agents(findings: Findings, trust: bool) -> list[tuple[Case, Agent]]:
+    """Return the first case of each algorithm, with its agent; one that cannot be read has no lines."""
+    found: dict[str, tuple[Case, Agent]] = {}
+    for case in findings.study.cases:
+        try:
+            agent = case.loaded(trust=trust)
+        except AcclimateError:
+            continue
+        found.setdefault(agent.algorithm, (case, agent))
+    return list(found.values())
 
 
 def _described(findings: Findings) -> str:

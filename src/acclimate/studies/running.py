@@ -25,7 +25,8 @@ from acclimate.runs.folder import RunFolder
 from acclimate.studies import baselines
 from acclimate.studies.cell import Cell, Key, Played, Steps
 from acclimate.studies.counting import Ledger
-from acclimate.studies.study import Case, Row, Study
+from acclimate.studies.origin import Origins
+from acclimate.studies.study import UNTRAINED, Case, Row, Study
 from acclimate.studies.training import train
 from acclimate.tasks.task import Task
 from acclimate.training.job import Listeners, Trained
@@ -93,15 +94,17 @@ def run_cell(study: Study, key: Key, folder: Path, *, trust: bool = False) -> Ce
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    case = next(case for case in study.cases if case.name == key.case)
+    case = study.case(key.case)
     begun, bench, row = time.perf_counter(), Bench.of(study, case, trust=trust), study.row(key.row)
     if row is not None:
         cell = _ours(bench, row, key, folder)
     elif key.row in baselines.WAYS:
         cell = _baseline(bench, key)
-    else:
+    elif key.row in UNTRAINED:
         cell = _untrained(bench, key)
-    cell = replace(cell, seconds=time.perf_counter() - begun)
+    else:
+        raise ConfigError(f"the study has no row `{key.row}`")
+    cell = replace(cell, seconds=time.perf_counter() - begun, of=Origins(study, trust=trust).of(key))
     cell.write(folder)
     return cell
 
@@ -138,7 +141,8 @@ def _nothing(bench: Bench) -> tuple[Any, tuple[str, ...]]:
 def _baseline(bench: Bench, key: Key) -> Cell:
     ways = baselines.way(key.row, bench.agent, bench.case.saved)
     model = baselines.model_of(bench.agent, bench.target, ways, key.seed)
-    trained = train(bench.agent, model, bench.target, bench.steps, bench.study)
+    steps = baselines.budget(bench.agent, ways, bench.steps)
+    trained = train(bench.agent, model, bench.target, steps, bench.study)
     last = bench.final(trained.shown(trained.last), trained.last.steps)
     same = trained.best.steps == trained.last.steps
     best = last if same else bench.final(trained.shown(trained.best), trained.best.steps)

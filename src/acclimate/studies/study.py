@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,6 +137,24 @@ class Study:
     def names(self) -> tuple[str, ...]:
         """The rows that there are, in the order of the table."""
         return (*UNTRAINED, *self.baselines, *(row.name for row in self.rows))
+
+    def case(self, name: str) -> Case:
+        """Return the case with this name.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        for case in self.cases:
+            if case.name == name:
+                return case
+        raise ConfigError(f"the study has no case `{name}`")
+
+    def with_what(self, other: Study) -> Study:
+        """Return the study with the cases and rows that another one has besides, and the most seeds of both."""
+        cases = (*self.cases, *(case for case in other.cases if case.name not in {each.name for each in self.cases}))
+        rows = (*self.rows, *(row for row in other.rows if row.name not in self.names))
+        baselines = tuple(name for name in BASELINES if name in {*self.baselines, *other.baselines})
+        return replace(self, cases=cases, rows=rows, baselines=baselines, seeds=max(self.seeds, other.seeds))
 
     def row(self, name: str) -> Row | None:
         """Return the row of ours with this name, None for one that is always there."""

@@ -15,6 +15,7 @@ from acclimate.evaluation.evaluate import evaluate
 from acclimate.evaluation.seeds import SELECTION_SEED
 from acclimate.methods.full import Full
 from acclimate.nets.copies import copied
+from acclimate.sb3.counters import updates_of
 from acclimate.sb3.normalizer import save_vec_normalize
 from acclimate.seam.seam import Seam
 from acclimate.studies.study import Study
@@ -30,9 +31,14 @@ class Snapshots(BaseCallback):
         self.due, self.measure = due, measure
         self.points: list[tuple[int, float]] = []
         self.best: Snapshot | None = None
+        self.before = 0
+
+    def _on_training_start(self) -> None:
+        self.before = updates_of(self.model)
 
     def _on_step(self) -> bool:
-        if self.due and self.num_timesteps >= self.due[0]:
+        # What no update has changed is the agent as it was.
+        if self.due and self.num_timesteps >= self.due[0] and updates_of(self.model) > self.before:
             while self.due and self.num_timesteps >= self.due[0]:
                 self.due.pop(0)
             self.look(self.num_timesteps)

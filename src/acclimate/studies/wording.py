@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from acclimate.statistics.estimates import Estimate
+from acclimate.statistics.seeds import holm
 from acclimate.studies.findings import REFERENCE, Findings
 from acclimate.studies.study import UNTRAINED
 
@@ -80,7 +81,8 @@ def case_rows(findings: Findings, case: str) -> list[tuple[str, ...]]:
     """Return the table of a case, its head first; differences in units of the return."""
     scale, rows = findings.scales.get(case), [CASE_HEAD]
     if scale is None:
-        return rows
+        lines = findings.lines[case]
+        return [*rows, *((name, _seeds(line.means()), *["-"] * (len(CASE_HEAD) - 2)) for name, line in lines.items())]
     for name, line in findings.lines[case].items():
         apart = {other: findings.difference(case, name, other) for other in ("as it is", REFERENCE) if other != name}
         against = [None if each is None else each.scaled(scale.unit).interval() for each in apart.values()]
@@ -137,18 +139,19 @@ def coverage(seeds: int) -> str:
     told = json.loads(resources.files("acclimate.studies").joinpath("coverage.json").read_text(encoding="utf-8"))
     known = sorted(int(n) for n in told["held"]["difference"]["normal"])
     near = max((n for n in known if n <= seeds), default=known[0])
+    order = sorted(told["held"]["study"], key=lambda kind: told["held"]["study"][kind][str(near)])
 
     def said(name: str) -> str:
-        return ", ".join(
-            f"{100 * held[str(near)]:.0f} % for {kind} returns" for kind, held in told["held"][name].items()
-        )
+        held = told["held"][name]
+        return ", ".join(f"{100 * held[kind][str(near)]:.0f} % ({kind})" for kind in order)
 
     if seeds < 2:
         return "One seed: the intervals are over episodes alone, and say nothing of another seed."
     return (
         f"Intervals say 95 %. With {near} seeds that share their episodes, {told['draws']:,} simulated studies had the "
         f"truth inside: of a row's difference {said('difference')}; of a mean over cases {said('study')}; of a "
-        f"probability {said('improvement')} (`python -m benchmarks.coverage`). {MARKED} marks a value without one."
+        f"probability {said('improvement')}. What a gain of 1 is counts as known (`python -m benchmarks.coverage`). "
+        f"{MARKED} marks a value without an interval: of one seed, or of seeds that all agree."
     )
 
 
@@ -216,22 +219,53 @@ def is_trained(row: str) -> bool:
 
 
 def advice(findings: Findings) -> str:
-    """Return one sentence on which row to take, with the probability behind it."""
-    trained = [leader for leader in findings.board if is_trained(leader.row)]
-    if not trained:
-        return "No row that trains has ended yet."
-    first = trained[0]
+    """Return one sentence on which row to take, with the probability behind it.
+
+    That the best of many rows is ahead of the competent user is tested with Holm's correction over all of them.
+    """
+    rows = findings.contenders
+    if not rows:
+        return "No row that trains has ended in every case yet."
+    first = rows[0]
     if first.gain.value <= 0:
         return "No row returns more than the agent as it is: leave it as it is."
-    gained = f"it makes good {first.gain.value:.0%} of what the change took"
+    gained = gain_words(findings, first.gain.value)
+    if not math.isfinite(first.gain.low):
+        return f"`{first.row}` leads: {gained}. With so few seeds nothing is sure."
+    if first.gain.low <= 0:
+        return f"`{first.row}` leads: {gained}, but that could be chance. It is not sure that any row helps."
     if first.row == REFERENCE:
-        return f"Take `{first.row}`: {gained}, and nothing here returned more."
-    if first.probability is None or first.against is None:
+        return f"Take `{first.row}`: {gained}, and no row returned more."
+    if first.probability is None:
         return f"Take `{first.row}`: {gained}; there is no competent user beside it."
     odds = f"a run of it returns more than the competent user's with a probability of {first.probability.value:.0%}"
-    if not first.against.excludes(0.0):
+    others = [row for row in rows if row.row != REFERENCE]
+    sure = dict(zip((row.row for row in others), holm([row.sure for row in others]), strict=True))
+    if not sure[first.row]:
         return f"`{first.row}` leads, but cannot be told from the competent user: {gained}, and {odds}."
     return f"Take `{first.row}`: {gained}, and {odds}."
+
+
+def gain_words(findings: Findings, gain: float) -> str:
+    """Say what a gain means: a share of what the change took, where that is what all cases are measured by."""
+    kinds = {scale.kind for scale in findings.scales.values()}
+    return f"it makes good {gain:.0%} of what the change took" if kinds == {"home"} else f"its gain is {gain:+.2f}"
+
+
+KINDS = {
+    "home": "A gain of 1 is the way back to what the agent returned at home, {unit} here.",
+    "floor": "The change took little: a gain of 1 is {unit} here, a tenth of the agent's lead over chance at home.",
+    "best row": "The world pays otherwise, or has no home: a gain of 1 is {unit} here, the best row's or a tenth of "
+    "the agent's lead over chance.",
+}
+
+
+def scale_words(findings: Findings, case: str) -> str:
+    """Say what a gain is in a case, or why it has none."""
+    if case in findings.unscaled:
+        return f"Left out of the leaderboard: {findings.unscaled[case]}."
+    scale = findings.scales[case]
+    return KINDS[scale.kind].format(unit=figure(scale.unit))
 
 
 def leaders(findings: Findings) -> str:
@@ -246,4 +280,5 @@ def text(findings: Findings) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-" * len(lines[0]))
-    return "\n".join([*lines, "", advice(findings)])
+    left = [f"{case}: {scale_words(findings, case)}" for case in findings.unscaled]
+    return "\n".join([*lines, "", *left, advice(findings)])

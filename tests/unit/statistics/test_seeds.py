@@ -64,7 +64,9 @@ def test_the_one_sided_probability_is_scipys() -> None:
     values = np.array([-1.0, -2.0, 0.5, -0.5])
     theirs = stats.ttest_1samp(values, -0.1, alternative="less").pvalue
     assert over_cases(values).below(-0.1) == pytest.approx(theirs)
-    assert Spread(-1.0, 0.0, np.inf, 3).below() == 0.0
+    assert Spread(-1.0, 0.0, np.inf, 3).below() == 1.0, "that seeds agree is no evidence"
+    assert np.isnan(crossed([[500.0] * 5] * 3).interval().low)
+    assert np.isnan(crossed([[1.0, 2.0]]).single().interval().low)
     assert Spread(-1.0, 0.0, 0.0, 1).below() == 1.0, "one value shows nothing"
 
 

@@ -67,7 +67,7 @@ def test_every_row_is_there_and_paired_and_its_steps_are_all_of_them(name: str, 
     assert list(rows) == ["as it is", "nothing", "random", "naive", "competent", "scratch", "acclimate"]
     assert rows["acclimate"].kept is not None  # type: ignore[union-attr]
     assert all(cell.kept is None for row, cell in rows.items() if row != "acclimate")  # type: ignore[union-attr]
-    assert all(len(cell.curve) == 3 for row, cell in rows.items() if cell.steps.training)  # type: ignore[union-attr]
+    assert all(len(cell.curve) >= 2 for row, cell in rows.items() if cell.steps.training)  # type: ignore[union-attr]
     assert rows["as it is"].steps.training == 0  # type: ignore[union-attr]
 
 
@@ -194,6 +194,7 @@ def test_a_process_that_dies_is_replaced_and_its_cell_named_in_the_end(
     dying = tmp_path / "dying.py"
     dying.write_text(
         "import json, os, sys\n"
+        "sys.stdin.readline()\n"
         "for line in sys.stdin:\n"
         "    if json.loads(line)['row'] == 'naive':\n"
         "        os._exit(9)\n"
@@ -202,7 +203,7 @@ def test_a_process_that_dies_is_replaced_and_its_cell_named_in_the_end(
     monkeypatch.setattr(workers.Process, "command", lambda self: [sys.executable, str(dying)])
     ended: dict[Key, str | None] = {}
     wanted = list(keys(study("agent.zip")))
-    workers.run_all(wanted, tmp_path, 2, ended.__setitem__, trust=False)
+    workers.run_all(study("agent.zip"), wanted, tmp_path, 2, ended.__setitem__, trust=False)
     assert set(ended) == set(wanted)
     assert {key.row for key, why in ended.items() if why} == {"naive"}
     assert "its process ended with 9, 2 times" in str(ended[Key(0, "half the pay", "naive")])
@@ -224,3 +225,76 @@ def test_times_left_are_told_with_the_leaderboard() -> None:
 def test_agents_are_loaded_by_path(tmp_path: Path) -> None:
     path = saved("ppo", tmp_path)
     assert study(path).cases[0].loaded().algorithm == load(path).algorithm
+
+
+def test_two_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    asked = live(seeds=1, baselines=())
+    tmp_path.mkdir(exist_ok=True)
+    with comparing.alone(tmp_path), pytest.raises(ConfigError, match="another process works"):
+        compare(asked, tmp_path)
+    assert compare(asked, tmp_path).findings.missing == {}
+
+
+def test_a_cell_of_another_agent_or_recipe_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    path = saved("ppo", tmp_path)
+    asked = study(path, seeds=1, baselines=())
+    compare(asked, tmp_path / "out")
+    agent("a2c").save(Path(path))
+    with pytest.raises(ConfigError, match="made of another agent"):
+        compare(asked, tmp_path / "out")
+
+
+def test_a_row_or_a_case_that_the_study_has_not_is_an_error(tmp_path: Path) -> None:
+    for key in (Key(0, "half the pay", "lora"), Key(0, "elsewhere", "naive")):
+        with pytest.raises(ConfigError, match="the study has no"):
+            run_cell(live(), key, tmp_path / "cell")
+
+
+def test_fewer_seeds_leave_the_studys_file_its_own(tmp_path: Path) -> None:
+    asked = study(saved("ppo", tmp_path), baselines=())
+    compare(asked, tmp_path / "out")
+    few = replace(asked, seeds=1)
+    assert len(compare(few, tmp_path / "out").findings.cells) == 4
+    assert Study.load(tmp_path / "out" / "study.yaml", trust=True) == asked
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, here = saved("ppo", tmp_path), tmp_path / "here"
+    here.mkdir()
+    (here / "yaml.py").write_text("open('executed', 'w').close()\nraise SystemExit\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+    assert compare(study(path, seeds=1, baselines=()), tmp_path / "out").findings.missing == {}
+    assert not (here / "executed").exists()
+
+
+def test_a_worker_ends_with_who_began_it(tmp_path: Path) -> None:
+    asked = study(saved("ppo", tmp_path), steps=200_000)
+    asked.save(tmp_path / "asked.yaml")
+    out = tmp_path / "out"
+    going = started(tmp_path, out, 1)
+    while not list(out.glob(f"{CELLS}/*naive*")):
+        assert going.poll() is None
+        time.sleep(0.05)
+    going.kill()
+    going.wait()
+    workers_of = f"acclimate.studies.worker {out}"
+    for _ in range(100):
+        left = subprocess.run(["pgrep", "-f", workers_of], capture_output=True, text=True, check=False).stdout
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
+
+
+def test_an_interrupt_ends_at_once_and_no_cell_failed(tmp_path: Path) -> None:
+    asked = study(saved("ppo", tmp_path), steps=2_000_000)
+    asked.save(tmp_path / "asked.yaml")
+    out = tmp_path / "out"
+    going = started(tmp_path, out, 2)
+    while not list(out.glob(f"{CELLS}/*naive*")):
+        assert going.poll() is None
+        time.sleep(0.05)
+    os.kill(going.pid, signal.SIGINT)
+    assert going.wait(timeout=20) != 0
+    assert list(out.glob(f"{CELLS}/*/failed.txt")) == []

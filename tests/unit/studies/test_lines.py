@@ -63,7 +63,7 @@ def test_they_are_the_lines_that_ran(
         env.save("vecnormalize.pkl")
     agent, task, seed = load("agent.zip"), Task(Dot, env_kwargs={"discrete": discrete, "offset": 0.5}), 3
     ways = baselines.way(row, agent, {})
-    model = baselines.model_of(agent, task, ways, seed).learn(STEPS)
+    model = baselines.model_of(agent, task, ways, seed).learn(baselines.budget(agent, ways, STEPS))
     written = lines(agent, ways, STEPS)
     names = {
         **{one: getattr(module, one) for module in (stable_baselines3, sb3_contrib) for one in module.__all__},
@@ -73,7 +73,8 @@ def test_they_are_the_lines_that_ran(
         "np": np,
         "task": task,
         "seed": seed,
-        "own": own,
+        "torch": torch,
+        "stable_baselines3": stable_baselines3,
     }
     exec(written, names)
     theirs = names["model"]

@@ -49,7 +49,7 @@ def read(model: BaseAlgorithm, origin: Origin | None = None) -> Parts:
         hindsight=_hindsight(model),
         noise=noise,
     )
-    known = origin or Origin(steps=int(model.num_timesteps))
+    known = origin or Origin(steps=int(model.num_timesteps), n_envs=int(model.n_envs or 1))
     return parts_of(model, blueprint, origin=replace(known, unread=(*known.unread, *unread)))
 
 

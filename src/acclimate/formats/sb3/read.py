@@ -34,6 +34,9 @@ _DECODED = ("observation_space", "action_space", "policy_class", "policy_kwargs"
 _SYSTEM_LINE = re.compile(r"^-?\s*(OS|Python|Stable-Baselines3|PyTorch|Numpy|Gym|Gymnasium|OpenAI Gym):\s*(.{1,80})$")
 _VERSION = re.compile(r"[\w.+-]{1,40}")
 
+MOST_ENVS = 10_000
+"""Of a training; more is no count of environments."""
+
 
 def read(path: Path, known: Blueprint | None = None) -> Parts:
     """Return the parts of the agent in the zip at `path`.
@@ -73,6 +76,7 @@ def read(path: Path, known: Blueprint | None = None) -> Parts:
             env_id=claims.env_id,
             versions=_versions(members),
             steps=data["num_timesteps"] if _is_count(data.get("num_timesteps")) else 0,
+            n_envs=data["n_envs"] if _is_count(data.get("n_envs")) and 0 < data["n_envs"] <= MOST_ENVS else None,
             unread=(*unread, *claims.refused),
             normalized=belonging.said(blueprint.algorithm, data),
             config=claims.config,
