@@ -17,6 +17,7 @@ from acclimate.studies.study import UNTRAINED, Study
 REWARDS = ("reward_scale", "reward_weights")
 """Shifts after which returns at home and in the changed world are of two scales."""
 REFERENCE = "competent"
+NOT_YET = "not run yet"
 BEHIND = 0.1
 """Of normalised gain, by which a case must be surely behind to be named."""
 
@@ -72,7 +73,7 @@ class Findings:
                 seeds = range(1 if row in UNTRAINED else self.study.seeds)
                 keys = [Key(seed, case.name, row) for seed in seeds]
                 there = tuple(self.cells[key] for key in keys if key in self.cells)
-                failed = {key.seed: self.failed.get(key, "not run yet") for key in keys if key not in self.cells}
+                failed = {key.seed: self.failed.get(key, NOT_YET) for key in keys if key not in self.cells}
                 if there:
                     found.setdefault(case.name, {})[row] = Line(case, row, there, len(keys), failed)
         return found
@@ -86,7 +87,7 @@ class Findings:
             for row in self.study.names
             for seed in range(1 if row in UNTRAINED else self.study.seeds)
         )
-        return {key: self.failed.get(key, "not run yet") for key in every if key not in self.cells}
+        return {key: self.failed.get(key, NOT_YET) for key in every if key not in self.cells}
 
     @cached_property
     def scales(self) -> dict[str, Scale]:

@@ -17,7 +17,7 @@ from acclimate.errors import AcclimateError, ConfigError
 from acclimate.files.atomic import write_atomic
 from acclimate.reports.chart import DARK, LIGHT
 from acclimate.studies import baselines, chart, wording
-from acclimate.studies.findings import Findings
+from acclimate.studies.findings import NOT_YET, Findings
 from acclimate.studies.lines import lines
 from acclimate.studies.study import Case
 from acclimate.studies.worker import CELLS
@@ -59,7 +59,7 @@ def markdown(findings: Findings) -> str:
             *_table(wording.case_rows(findings, case)),
             "",
         ]
-    missing = [f"- {key}: {' '.join(why.split())}" for key, why in findings.missing.items()]
+    missing = [f"- {where}: {' '.join(why.split())}" for where, why in _missing(findings)]
     return "\n".join([*parts, *(["Missing cells:", "", *missing, ""] if missing else [])])
 
 
@@ -96,7 +96,7 @@ def _context(findings: Findings, folder: Path | None, trust: bool) -> dict[str, 
         "links": _links(findings, folder),
         "notes": _notes(findings),
         "code": _code(findings, trust),
-        "missing": [(str(key), why) for key, why in findings.missing.items()],
+        "missing": _missing(findings),
         "study": _described(findings),
         "seeds": study.seeds,
         "episodes": study.episodes,
@@ -105,6 +105,13 @@ def _context(findings: Findings, folder: Path | None, trust: bool) -> dict[str, 
         "ended": len(findings.cells),
         "all": len(findings.cells) + len(findings.missing),
     }
+
+
+def _missing(findings: Findings) -> list[tuple[str, str]]:
+    """Return the cells that failed, each with the reason, and how many have not been run yet."""
+    failed = [(str(key), why) for key, why in findings.missing.items() if why != NOT_YET]
+    waiting = len(findings.missing) - len(failed)
+    return [*failed, *([(f"{waiting} cells", NOT_YET)] if waiting else [])]
 
 
 def _fewest(findings: Findings) -> int:

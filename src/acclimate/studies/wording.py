@@ -146,7 +146,7 @@ def coverage(seeds: int) -> str:
         return ", ".join(f"{100 * held[kind][str(near)]:.0f} % ({kind})" for kind in order)
 
     if seeds < 2:
-        return "One seed: the intervals are over episodes alone, and say nothing of another seed."
+        return "One seed: rows that train have no interval; those of the others are over episodes alone."
     return (
         f"Intervals say 95 %. With {near} seeds that share their episodes, {told['draws']:,} simulated studies had the "
         f"truth inside: of a row's difference {said('difference')}; of a mean over cases {said('study')}; of a "
