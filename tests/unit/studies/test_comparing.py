@@ -162,7 +162,8 @@ def test_an_agent_or_a_world_of_python_has_one_process(tmp_path: Path) -> None:
 
 def started(folder: Path, out: Path, count: int) -> subprocess.Popen[bytes]:
     code = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
+        "import signal, sys, warnings; warnings.simplefilter('ignore')\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "from acclimate.studies.comparing import compare\n"
         "from acclimate.studies.study import Study\n"
         f"compare(Study.load({str(folder / 'asked.yaml')!r}, trust=True), {str(out)!r}, workers={count})\n"
