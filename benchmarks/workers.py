@@ -48,8 +48,8 @@ def main() -> None:
         prog="python -m benchmarks.workers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=100_000)
     given = parser.parse_args()
     asked, ratios = study(given.seeds, given.steps), []
     for number in range(given.rounds):
@@ -59,7 +59,7 @@ def main() -> None:
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
     said = (
         f"`python -m benchmarks.workers --rounds {given.rounds}`: two workers do {middle:.2f} [{low:.2f}, {high:.2f}] "
-        f"times the cells of one, {len(list(keys(asked)))} cells a study, in turn; the bar is {BAR}.\n"
+        f"times the cells of one, {len(list(keys(asked)))} cells a study of {given.steps:,} steps, in turn; the bar is {BAR}.\n"
     )
     put("workers", said)
     print(said)
