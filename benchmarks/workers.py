@@ -59,7 +59,8 @@ def main() -> None:
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
     said = (
         f"`python -m benchmarks.workers --rounds {given.rounds}`: two workers do {middle:.2f} [{low:.2f}, {high:.2f}] "
-        f"times the cells of one, {len(list(keys(asked)))} cells a study of {given.steps:,} steps, in turn; the bar is {BAR}.\n"
+        f"times the cells of one, {len(list(keys(asked)))} cells a study "
+        f"of {given.steps:,} steps, in turn; the bar is {BAR}.\n"
     )
     put("workers", said)
     print(said)
