@@ -150,14 +150,12 @@ def split(text: str) -> Iterator[str]:
 
 def rows(flags: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the default, and one row for each method that the flags name."""
-    from acclimate.registry import METHODS
     from acclimate.studies.study import OURS, Row
 
     yield Row(name=OURS)
     for text in (*each(flags["methods"]), *flags["specs_"]):
         (spec,) = specs([text])
-        kind = METHODS.get(next(iter(spec)) if isinstance(spec, Mapping) else spec)
-        yield Row(name=text, recipe={"methods": [spec]}, family=getattr(kind, "family", ""))
+        yield Row(name=text, recipe={"methods": [spec]})
 
 
 def each(text: str | None) -> Iterable[str]:

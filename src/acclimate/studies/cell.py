@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from acclimate.config import from_dict
@@ -129,10 +129,6 @@ class Cell:
                 "run again, or choose another folder"
             )
         return cell
-
-    def without_clocks(self) -> Cell:
-        """Return the cell without what no two runs share."""
-        return replace(self, seconds=0.0)
 
 
 def failure(folder: Path) -> str | None:

@@ -68,8 +68,6 @@ class Row:
     name: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a recipe that differ from the defaults; steps, seed and measurements are the study's."""
-    family: str = ""
-    """What a table groups it by."""
 
 
 @dataclass(frozen=True, kw_only=True)

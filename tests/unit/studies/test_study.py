@@ -25,7 +25,7 @@ def test_it_is_the_same_in_yaml(tmp_path: Path) -> None:
         saved={"learning_rate": "lin_0.001"},
         normalizer=None,
     )
-    rows = (Row(name="kl", recipe={"methods": [{"kl": {"weight": 2.0, "states": "source"}}]}, family="regularised"),)
+    rows = (Row(name="kl", recipe={"methods": [{"kl": {"weight": 2.0, "states": "source"}}]}),)
     study = Study(cases=(CASE, other), rows=rows, baselines=("competent",), seeds=3, steps=500)
     study.save(tmp_path / "study.yaml")
     assert Study.load(tmp_path / "study.yaml") == study
