@@ -21,6 +21,8 @@ from acclimate.tuning.method import Method, chain
 
 ROLLOUT = 2048
 MINIBATCH = 64
+MANY = 16
+"""With so many rollouts in a run, what the last one leaves over is little."""
 SEARCH = ("cg_max_steps", "cg_damping", "line_search_shrinking_factor", "line_search_max_iter")
 SEARCH += ("n_critic_updates", "normalize_advantage", "target_kl", "sub_sampling_factor")
 """TRPO's own settings. They hold for lengths of steps that the policy takes, not for the world it takes them in."""
@@ -97,13 +99,16 @@ def on_policy(
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     names = ("gamma", "gae_lambda", "use_sde", "sde_sample_freq")
     hyper = _kept(saved, *(name for name in names if name in known))
+    if algorithm == "a2c":
+        names = ("vf_coef", "max_grad_norm", "ent_coef", "n_steps", "use_rms_prop", "normalize_advantage")
+        return {**hyper, **_kept(saved, *names), **overrides}
+    wanted = ROLLOUT
     if algorithm == "trpo":
         hyper |= _kept(saved, *SEARCH)
+        wanted = n_envs * saved.get("n_steps", ROLLOUT)
     else:
         hyper |= {**_kept(saved, "vf_coef", "max_grad_norm"), "ent_coef": 0.0}
-    if algorithm == "a2c":
-        return {**hyper, **_kept(saved, "n_steps", "use_rms_prop", "normalize_advantage"), **overrides}
-    n_steps = overrides.get("n_steps", rollout_length(steps, n_envs))
+    n_steps = overrides.get("n_steps", rollout_length(steps, n_envs, wanted))
     size = n_steps * n_envs
     # A recurrent agent learns through sequences that are as long as its minibatches, at most.
     most = saved.get("batch_size", 2 * MINIBATCH) if algorithm in ("trpo", "recurrent_ppo") else MINIBATCH
@@ -114,17 +119,19 @@ def on_policy(
     return {**hyper, **overrides}
 
 
-def rollout_length(steps: int, n_envs: int) -> int:
-    """Return a PPO or TRPO rollout length per environment, near 2048 in all, that wastes little of `steps`.
+def rollout_length(steps: int, n_envs: int, rollout: int = ROLLOUT) -> int:
+    """Return a PPO or TRPO rollout length per environment, near `rollout` in all, that wastes little of `steps`.
 
-    SB3 trains in whole rollouts. The length is a multiple that minibatches of 64 divide; among the counts of
-    rollouts near the wanted one, the one that leaves the fewest steps unused is taken.
+    SB3 trains in whole rollouts. Where there are few of them, the length is a multiple that minibatches of 64 divide,
+    and among the counts of rollouts near the wanted one the one that leaves the fewest steps unused is taken.
     """
+    if steps >= MANY * rollout:
+        return max(1, rollout // n_envs)
     unit = MINIBATCH // math.gcd(MINIBATCH, n_envs)
     chunk = unit * n_envs
     if steps < 2 * chunk:
         return max(2, steps // n_envs)
-    wanted = max(1, round(steps / max(ROLLOUT, chunk)))
+    wanted = max(1, round(steps / max(rollout, chunk)))
     counts = range(wanted - min(6, wanted // 4), wanted + min(6, wanted // 2) + 1)
     best = max(counts, key=lambda n: (n * (steps // (n * chunk)) * chunk, -abs(n - wanted)))
     return max(1, steps // (best * chunk)) * unit
@@ -164,7 +171,7 @@ def off_policy(
     names += ["use_sde", "sde_sample_freq", "max_grad_norm", "ent_coef", "target_entropy"]
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     hyper = _kept(saved, *(name for name in names if name in known))
-    if n_envs > 1 and isinstance(frequency := hyper.get("train_freq"), list) and frequency[1] == "episode":
+    if n_envs > 1 and isinstance(frequency := hyper.get("train_freq"), list | tuple) and frequency[1] == "episode":
         hyper["train_freq"] = 1  # SB3 counts episodes of a single environment
     if saved.get("optimize_memory_usage"):
         hyper["optimize_memory_usage"] = False  # such a buffer cannot be begun, cut and resumed step by step

@@ -10,26 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from acclimate.errors import ConfigError
-from acclimate.planning.arguments import ROLLOUT
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
 from acclimate.sb3.noise import Noise
-from acclimate.sb3.vocabulary import OFF_POLICY, ON_POLICY, VALUE_BASED
+from acclimate.sb3.vocabulary import OFF_POLICY, VALUE_BASED
 
 NOISE = 0.1
 """Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
-MOST_PRIOR_STEPS = 2_000
-"""Steps that begin an off-policy buffer, the probe's and the prior's, at most; a tenth of the run where it is short."""
 KEPT_SKILL = 0.9
 """At this retained share and above, the shift is easy: there is more to lose than to gain."""
 EXPLORING_STD = math.exp(-1.5)
 """The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
-WARMUP_ROLLOUTS = 2
-"""PPO and A2C rollouts in which the actor waits for its critic: two put it right enough, more cost too many steps."""
-WARMUP_SHARE = 0.05
-"""The warm-up takes at most this share of the run."""
-AVERAGING = 0.8
-"""Weight of the past at each rollout's update."""
 
 
 def noise(recipe: Recipe, saved: Noise | None) -> tuple[float | None, str]:
@@ -48,53 +39,46 @@ def falling(start: float, saved: Mapping[str, Any]) -> dict[str, float]:
     return {"exploration_initial_eps": start, "exploration_fraction": 0.1, "exploration_final_eps": final}
 
 
-def epsilon(recipe: Recipe) -> tuple[float, str]:
+def epsilon(recipe: Recipe, saved: Mapping[str, Any]) -> tuple[float, str]:
     """Decide DQN's share of random actions at first."""
     wanted = recipe.warm_start.epsilon
     if wanted != "auto":
         return float(wanted), "asked for"
-    return 0.1, "never back to 1: the prior acts, with some random actions"
+    return float(saved.get("exploration_final_eps", 0.05)), "as at the end of the pretraining, not back to 1"
 
 
-def prior_fill(recipe: Recipe, algorithm: str, steps: int, probed: int) -> tuple[int, str]:
-    """Decide the steps that the prior takes before the first update, of `steps` in all and after `probed` ones."""
+def prior_fill(recipe: Recipe, algorithm: str, steps: int) -> tuple[int, str]:
+    """Decide the steps that the prior takes before the first update, of `steps` in all."""
     if algorithm not in OFF_POLICY:
         return 0, ""
     wanted = recipe.warm_start.prior_steps
     if wanted != "auto":
         return min(int(wanted), steps), "asked for"
-    begin = min(MOST_PRIOR_STEPS, max(steps // 10, 1))
-    # The probe's steps are of the policy's mode alone: half of the beginning is the prior as it explores.
-    left = max(begin - probed, -(-begin // 2))
-    return (
-        left,
-        "after the probe the prior, not random actions, fills the buffer; updates put off are made up for",
-    )
+    return 0, "the agent acts and learns from the first step on, without random actions"
 
 
 def learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], easy: bool) -> tuple[Any, str]:
-    """Decide the step size of the fresh optimizer."""
+    """Decide the step size of the optimizer."""
     if "learning_rate" in recipe.algorithm:
         return recipe.algorithm["learning_rate"], "asked for"
     wanted = recipe.warm_start.learning_rate
-    number = saved.get("learning_rate")
-    number = float(number) if isinstance(number, int | float) else None
+    rate = saved.get("learning_rate")
     if wanted == "saved":
-        if number is None:
+        if rate is None:
             raise ConfigError(
                 "warm_start.learning_rate is `saved`, but the file holds it as a function, which is never run: "
                 "give the number."
             )
-        return number, "as saved"
+        return rate, "as saved"
     if wanted != "auto":
         return float(wanted), "asked for"
     if algorithm in OFF_POLICY:
-        return (number, "as saved") if number is not None else (3e-4, "the file holds a function; 3e-4 instead")
+        return (rate, "as saved") if rate is not None else (3e-4, "the file holds a function; 3e-4 instead")
     if algorithm == "trpo":
         why = (
-            "of the critic" if number is not None else "of the critic: the file holds a function; SB3's default instead"
+            "of the critic" if rate is not None else "of the critic: the file holds a function; SB3's default instead"
         )
-        return (1e-3 if number is None else number), why
+        return (1e-3 if rate is None else rate), why
     if algorithm == "a2c":
         return 7e-4, "A2C's ordinary rate: the rates of late pretraining are too small for a changed world"
     if easy:
@@ -138,8 +122,8 @@ def tie(recipe: Recipe, algorithm: str, easy: bool) -> tuple[float, str]:
     return 0.0, "the prior is not a teacher in this world"
 
 
-def critic_warmup(recipe: Recipe, algorithm: str, steps: int, rollout: int) -> tuple[int, str]:
-    """Decide for how many steps the actor waits for its critic, of `steps` with an update after each `rollout`."""
+def critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:
+    """Decide for how many steps the actor waits for its critic."""
     wanted = recipe.warm_start.critic_warmup
     if wanted != "auto":
         if wanted and algorithm in VALUE_BASED:
@@ -148,20 +132,11 @@ def critic_warmup(recipe: Recipe, algorithm: str, steps: int, rollout: int) -> t
                 "critic: leave it out."
             )
         return int(wanted), "asked for"
-    if algorithm == "trpo":
-        return 0, "TRPO's actor cannot wait; its critic takes its steps right after each of the actor's"
-    if algorithm in ON_POLICY:
-        wait = min(WARMUP_ROLLOUTS * ROLLOUT, int(WARMUP_SHARE * steps))
-        if wait < rollout:
-            return wait, f"no update falls into it: the first follows {rollout} steps, too large a share of a short run"
-        return wait, "the actor waits while its critic learns what the changed world pays"
-    return 0, "a critic alone on few samples of one policy did lasting harm off-policy"
+    return 0, "actor and critic learn from the first step on"
 
 
-def averaging(recipe: Recipe, algorithm: str) -> tuple[float, str]:
+def averaging(recipe: Recipe) -> tuple[float, str]:
     """Decide the weight of the past in the average over updates that is kept."""
     if recipe.averaging != "auto":
         return float(recipe.averaging), "asked for"
-    if algorithm in ON_POLICY:
-        return AVERAGING, "the average over about five updates is steadier than the last weights"
-    return 0.0, "off-policy targets are averages already"
+    return 0.0, "the last weights"

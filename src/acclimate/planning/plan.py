@@ -22,8 +22,13 @@ from acclimate.planning.arguments import (
 )
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
+from acclimate.planning.saved import envs_of, settings_of
 from acclimate.sb3.policies.distributions import incomparable
 from acclimate.sb3.vocabulary import ALGORITHMS, NOISY, OFF_POLICY, ON_POLICY, VALUE_BASED
+
+
+ENVS = 8
+"""In which PPO, its kin and A2C train."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,9 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     algorithm, note = trainable_algorithm(agent, recipe)
     choices: list[Choice] = [] if note is None else [Choice("algorithm", algorithm, note)]
     steps = _left(recipe, situation)
-    n_envs = recipe.n_envs or (8 if algorithm in ON_POLICY else 1)
+    n_envs = recipe.n_envs or _envs(agent, algorithm)
     asked = checked_overrides(algorithm, recipe.algorithm)
-    saved = agent.blueprint.hyperparameters
+    saved = settings_of(agent)
     if recipe.mode == "continue":
         return _continued(agent, algorithm, recipe, steps, n_envs, choices)
     arguments = on_policy if algorithm in ON_POLICY else off_policy
@@ -88,7 +93,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
 
     hyper = {"learning_rate": decide("learning rate", defaults.learning_rate(recipe, algorithm, saved, easy))}
     if algorithm in VALUE_BASED:
-        hyper |= defaults.falling(decide("epsilon", defaults.epsilon(recipe)), saved)
+        hyper |= defaults.falling(decide("epsilon", defaults.epsilon(recipe, saved)), saved)
     hyper |= arguments(algorithm, steps, n_envs, saved, asked)
     discrete = situation.entropy is not None and algorithm in ON_POLICY
     noise = agent.blueprint.noise
@@ -96,7 +101,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     if std is not None or situation.std is not None:
         choices.append(Choice("exploration std", situation.std if std is None else std, why))
     temperature = decide("softmax temperature", defaults.temperature(recipe, situation, easy), shown=discrete)
-    filled = defaults.prior_fill(recipe, algorithm, steps, situation.steps)
+    filled = defaults.prior_fill(recipe, algorithm, steps)
     length = rollout_steps(algorithm, hyper)
     return Plan(
         algorithm=algorithm,
@@ -108,8 +113,8 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
         temperature=temperature,
         tie=decide("tie to the prior", _tie(agent, recipe, algorithm, easy)),
         prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
-        critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm, steps, n_envs * length)),
-        averaging=decide("averaging of weights", defaults.averaging(recipe, algorithm)),
+        critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm)),
+        averaging=decide("averaging of weights", defaults.averaging(recipe)),
         choices=tuple(choices),
     )
 
@@ -129,6 +134,12 @@ def _tie(agent: Agent, recipe: Recipe, algorithm: str, easy: bool) -> tuple[floa
     return 0.0, reason
 
 
+def _envs(agent: Agent, algorithm: str) -> int:
+    if algorithm in OFF_POLICY:
+        return 1
+    return envs_of(agent) if algorithm == "trpo" else ENVS
+
+
 def _left(recipe: Recipe, situation: Situation) -> int:
     left = recipe.steps - situation.steps
     if left < 1:
@@ -140,7 +151,7 @@ def _left(recipe: Recipe, situation: Situation) -> int:
 
 
 def _continued(agent: Agent, algorithm: str, recipe: Recipe, steps: int, n_envs: int, choices: list[Choice]) -> Plan:
-    saved = agent.blueprint.hyperparameters
+    saved = settings_of(agent)
     known = inspect.signature(ALGORITHMS[algorithm].__init__).parameters
     hyper = {k: v for k, v in saved.items() if k in known and v is not None}
     choices.append(Choice("hyperparameters", "as saved", "the old training is continued"))
@@ -162,7 +173,7 @@ def _continued(agent: Agent, algorithm: str, recipe: Recipe, steps: int, n_envs:
     if recipe.n_envs is None:
         n_envs = max(1, min(n_envs, steps // length))
     std = None if isinstance(wanted.std, str) else float(wanted.std)
-    held, _ = defaults.critic_warmup(recipe, algorithm, steps, n_envs * length)
+    held, _ = defaults.critic_warmup(recipe, algorithm)
     return Plan(
         algorithm=algorithm,
         steps=whole_rollouts(steps, n_envs, length),
@@ -173,7 +184,7 @@ def _continued(agent: Agent, algorithm: str, recipe: Recipe, steps: int, n_envs:
         temperature=1.0,
         tie=0.0 if wanted.tie == "auto" else float(wanted.tie),
         critic_warmup=0 if wanted.critic_warmup == "auto" else held,
-        prior_steps=0 if wanted.prior_steps == "auto" else defaults.prior_fill(recipe, algorithm, steps, 0)[0],
+        prior_steps=0 if wanted.prior_steps == "auto" else defaults.prior_fill(recipe, algorithm, steps)[0],
         averaging=0.0 if recipe.averaging == "auto" else float(recipe.averaging),
         choices=tuple(choices),
     )

@@ -44,7 +44,12 @@ class WarmStart:
     """Least standard deviation of a Gaussian policy. Higher explores more and costs more at first. `keep` also
     keeps the softmax temperature of a discrete policy, which `auto` raises where its entropy is used up."""
     learning_rate: float | Literal["auto", "saved"] = "auto"
-    """Step size of the fresh optimizer. Higher adapts faster and forgets faster."""
+    """Step size of the optimizer. Higher adapts faster and forgets faster."""
+    moments: Literal["carry", "fresh"] = "carry"
+    """Moments of the optimizer and of the rewards' normaliser: as the file holds them, or begun anew."""
+    stagger: bool = False
+    """Whether the first episodes of on-policy training environments are cut at different times, where there is a time
+    limit, so that they do not all end at once."""
     tie: float | Literal["auto"] = "auto"
     """Start of a fading KL tie to the prior policy; 0 is none. Higher keeps the old behaviour longer."""
     critic_warmup: int | Literal["auto"] = "auto"
@@ -56,7 +61,7 @@ class WarmStart:
     replay_buffer: str | None = None
     """Off-policy transitions of the old training, for mode `continue` alone: SB3's replay_buffer.pkl, or the
     replay.npz of a checkpoint."""
-    probe_episodes: int = 4
+    probe_episodes: int = 0
     """Target episodes by which the situation is read; their steps are charged. Fewer are played where they would take
     more than a twentieth of the run, but one always. 0 skips the probe."""
 

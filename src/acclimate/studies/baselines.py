@@ -19,8 +19,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from acclimate.agents.agent import Agent
 from acclimate.agents.graft import graft
-from acclimate.errors import ConfigError
 from acclimate.evaluation.seeds import training_seed
+from acclimate.planning.saved import envs_of, hinted, setting
 from acclimate.sb3.counters import carry_counters, saved_names
 from acclimate.sb3.optimizers import follow
 from acclimate.sb3.settings import defaults
@@ -44,17 +44,6 @@ NOISE = 0.1
 """Standard deviation of the action noise of TD3 and DDPG, actions lying in [-1, 1]."""
 STARTS = 1_000
 """Random steps of an off-policy agent that is trained from scratch."""
-
-
-@dataclass(frozen=True)
-class Falling:
-    """A setting that falls linearly to 0."""
-
-    start: float
-
-    def __call__(self, remaining: float) -> float:
-        """Return it where so much of the training remains."""
-        return self.start * max(remaining, 0.0)
 
 
 @dataclass(frozen=True)
@@ -82,14 +71,14 @@ def competent(agent: Agent, saved: Mapping[str, Any]) -> Ways:
     if name == "a2c":
         return Ways({**saved, "learning_rate": 7e-4}, ENVS, carried=True)
     if name == "trpo":
-        return Ways(dict(saved), _envs(agent), carried=True)
+        return Ways(dict(saved), envs_of(agent), carried=True)
     settings = {**saved, "learning_starts": 0}
     if name in VALUE_BASED:
         final = _setting(agent, settings, "exploration_final_eps")
         settings |= {"exploration_initial_eps": final}
     if name in NOISY:
         settings |= {"action_noise": _noise(agent)}
-    return Ways(settings, _envs(agent), carried=True)
+    return Ways(settings, envs_of(agent), carried=True)
 
 
 def naive(agent: Agent, saved: Mapping[str, Any]) -> Ways:
@@ -97,13 +86,13 @@ def naive(agent: Agent, saved: Mapping[str, Any]) -> Ways:
     notes = ()
     if agent.algorithm in OFF_POLICY:
         notes = (f"begins with {_setting(agent, saved, 'learning_starts'):,} random steps, as SB3 does after `load`",)
-    return Ways(dict(saved), _envs(agent), notes=notes)
+    return Ways(dict(saved), envs_of(agent), notes=notes)
 
 
 def scratch(agent: Agent, saved: Mapping[str, Any]) -> Ways:
     """Return what somebody does who trains anew: on-policy with the competent user's settings, else with the saved."""
     if agent.algorithm in OFF_POLICY:
-        return Ways({**saved, "learning_starts": STARTS}, _envs(agent), weights=False)
+        return Ways({**saved, "learning_starts": STARTS}, envs_of(agent), weights=False)
     way = competent(agent, saved)
     return Ways(way.settings, way.n_envs, weights=False, staggered=True)
 
@@ -123,12 +112,7 @@ def way(row: str, agent: Agent, given: Mapping[str, Any]) -> Ways:
         agent: the pretrained one.
         given: settings of its pretraining that its file keeps as functions; without them those of its config count.
     """
-    hints = {
-        name: agent.origin.config[name]
-        for name in ("learning_rate", "clip_range", "train_freq", "gradient_steps")
-        if name in agent.origin.config and name not in agent.blueprint.hyperparameters
-    }
-    return WAYS[row](agent, {name: _schedule(name, value) for name, value in {**hints, **given}.items()})
+    return WAYS[row](agent, {**hinted(agent), **{name: setting(name, value) for name, value in given.items()}})
 
 
 def model_of(agent: Agent, task: Task, ways: Ways, seed: int) -> BaseAlgorithm:
@@ -158,11 +142,6 @@ def budget(agent: Agent, ways: Ways, steps: int) -> int:
     return max(1, steps // rollout) * rollout
 
 
-def _envs(agent: Agent) -> int:
-    """Return in how many environments the agent was trained, by its config or its file."""
-    return int(agent.origin.config.get("n_envs") or agent.origin.n_envs or 1)
-
-
 def _setting(agent: Agent, settings: Mapping[str, Any], name: str) -> Any:
     return {**defaults(agent.algorithm), **agent.blueprint.hyperparameters, **settings}[name]
 
@@ -170,23 +149,6 @@ def _setting(agent: Agent, settings: Mapping[str, Any], name: str) -> Any:
 def _noise(agent: Agent) -> NormalActionNoise:
     shape = agent.action_space.shape
     return NormalActionNoise(np.zeros(shape), np.full(shape, NOISE))
-
-
-def _schedule(name: str, value: Any) -> Any:
-    """Return a setting as SB3 takes it.
-
-    Raises:
-        ConfigError: It is words that say nothing.
-    """
-    if name == "train_freq" and isinstance(value, int) and value < 1:
-        return (1, "episode")  # the way of older versions to say it
-    if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list) else value
-    try:
-        start = float(value.removeprefix("lin_"))
-    except ValueError:
-        raise ConfigError(f"saved.{name} is {value[:40]!r}; give a number, or `lin_` and a number") from None
-    return Falling(start) if value.startswith("lin_") else start
 
 
 def _normalized(agent: Agent, venv: VecEnv, *, carried: bool) -> VecEnv:

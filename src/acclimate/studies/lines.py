@@ -9,8 +9,9 @@ from stable_baselines3.common.noise import ActionNoise
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.seeds import training_seed
+from acclimate.planning.saved import Falling
 from acclimate.sb3.noise import NORMAL, Noise
-from acclimate.studies.baselines import OPENED, Falling, Ways, budget
+from acclimate.studies.baselines import OPENED, Ways, budget
 
 
 def lines(agent: Agent, ways: Ways, steps: int, *, zip_name: str = "agent.zip") -> str:

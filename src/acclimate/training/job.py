@@ -20,6 +20,7 @@ from acclimate.methods.hold import Hold
 from acclimate.methods.kl import KLToPrior
 from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan
+from acclimate.planning.saved import Falling
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
 from acclimate.tasks.task import Task
@@ -176,6 +177,8 @@ class Trained:
         # episode before the first update, which nobody but us waits for without `learning_starts`.
         own = {"buffer_size", *(() if agent.blueprint.hindsight is None else ("learning_starts",))}
         used = {name: value for name, value in self.job.plan.hyperparameters.items() if name not in own}
+        # A file keeps numbers: where a setting fell, whoever trains on begins as this run did.
+        used = {name: value.start if isinstance(value, Falling) else value for name, value in used.items()}
         blueprint = replace(agent.blueprint, hyperparameters={**agent.blueprint.hyperparameters, **used})
         methods = () if stock else (*agent.methods, *kept(method))
         return agent.around(model, normalizer=agent.normalizer, methods=methods, blueprint=blueprint)

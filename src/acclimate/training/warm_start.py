@@ -79,7 +79,7 @@ def warm_start(
     reset: list[Row] = []
     buffer = _hindsight(prior, case, plan, probed, carried, reset)
     seed = training_seed(recipe.seed) + seed_offset
-    apart = recipe.mode == "adapt" and plan.algorithm in ON_POLICY
+    apart = recipe.warm_start.stagger and plan.algorithm in ON_POLICY
     venv = case.task.vector(plan.n_envs, seed=seed, kind=recipe.vec_env, stagger=apart, late=recipe.is_single)
     try:
         normalize = _normalizer(prior, venv, recipe, plan, carried, reset)
@@ -98,9 +98,14 @@ def warm_start(
         venv.close()
         raise
     if recipe.mode == "continue":
-        _continue(prior, model, carried, reset)
+        model.num_timesteps = int(prior.origin.steps or 0)
+        carried.append(("step counter", f"{model.num_timesteps:,}"))
     else:
         _begin_anew(plan, reset)
+    if recipe.mode == "continue" or recipe.warm_start.moments == "carry":
+        _carry_moments(prior, model, carried, reset)
+    else:
+        reset.append(("optimizer", "fresh, as asked for"))
     _explore(prior, model, plan, carried, reset)
     reset.extend(changed(prior, plan.hyperparameters))
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
@@ -155,11 +160,11 @@ def _normalizer(
         carried.append(("observation normaliser", f"statistics of {_count(saved)} observations{held}"))
     if plan.normalizer == "freeze":
         hold_observations(wrapped)
-    if saved.norm_reward and recipe.mode == "continue":
+    if saved.norm_reward and (recipe.mode == "continue" or recipe.warm_start.moments == "carry"):
         carried.append(("reward normaliser", "statistics as saved, updated on"))
     elif saved.norm_reward:
         wrapped.ret_rms = RunningMeanStd(shape=())
-        reset.append(("reward normaliser", "re-estimated: the changed world pays on another scale"))
+        reset.append(("reward normaliser", "re-estimated, as asked for"))
     return wrapped
 
 
@@ -239,17 +244,14 @@ def _explore(prior: Agent, model: BaseAlgorithm, plan: Plan, carried: list[Row],
 
 
 def _begin_anew(plan: Plan, reset: list[Row]) -> None:
-    reset.append(("optimizer", "fresh: its moments belong to the old task"))
     reset.append(("step counter", "0: schedules run over this budget"))
     if plan.algorithm in VALUE_BASED:
         first, last = (plan.hyperparameters[f"exploration_{name}_eps"] for name in ("initial", "final"))
-        reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the prior acts"))
+        reset.append(("epsilon", f"{first:.3g} -> {last:.3g}, not 1: the agent can act already"))
 
 
-def _continue(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: list[Row]) -> None:
-    model.num_timesteps = int(prior.origin.steps or 0)
+def _carry_moments(prior: Agent, model: BaseAlgorithm, carried: list[Row], reset: list[Row]) -> None:
     carry_counters(prior.model, model)
-    carried.append(("step counter", f"{model.num_timesteps:,}"))
     names, _ = saved_names(model)
     for name in names:
         if "optimizer" not in name:
