@@ -75,9 +75,7 @@ def learning_rate(recipe: Recipe, algorithm: str, saved: Mapping[str, Any], easy
     if algorithm in OFF_POLICY:
         return (rate, "as saved") if rate is not None else (3e-4, "the file holds a function; 3e-4 instead")
     if algorithm == "trpo":
-        why = (
-            "of the critic" if rate is not None else "of the critic: the file holds a function; SB3's default instead"
-        )
+        why = "of the critic" if rate is not None else "of the critic: the file holds a function; SB3's default instead"
         return (1e-3 if rate is None else rate), why
     if algorithm == "a2c":
         return 7e-4, "A2C's ordinary rate: the rates of late pretraining are too small for a changed world"

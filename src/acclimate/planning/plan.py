@@ -26,7 +26,6 @@ from acclimate.planning.saved import envs_of, settings_of
 from acclimate.sb3.policies.distributions import incomparable
 from acclimate.sb3.vocabulary import ALGORITHMS, NOISY, OFF_POLICY, ON_POLICY, VALUE_BASED
 
-
 ENVS = 8
 """In which PPO, its kin and A2C train."""
 

@@ -97,15 +97,7 @@ def warm_start(
     except AcclimateError:
         venv.close()
         raise
-    if recipe.mode == "continue":
-        model.num_timesteps = int(prior.origin.steps or 0)
-        carried.append(("step counter", f"{model.num_timesteps:,}"))
-    else:
-        _begin_anew(plan, reset)
-    if recipe.mode == "continue" or recipe.warm_start.moments == "carry":
-        _carry_moments(prior, model, carried, reset)
-    else:
-        reset.append(("optimizer", "fresh, as asked for"))
+    _count(prior, model, recipe, plan, carried, reset)
     _explore(prior, model, plan, carried, reset)
     reset.extend(changed(prior, plan.hyperparameters))
     return WarmStarted(model, normalize, prior, tuple(carried), tuple(reset))
@@ -157,7 +149,7 @@ def _normalizer(
         reset.append(("observation normaliser", "fresh, as asked for: the policy sees other inputs than it knows"))
     else:
         held = ", held" if plan.normalizer == "freeze" else ", updated on"
-        carried.append(("observation normaliser", f"statistics of {_count(saved)} observations{held}"))
+        carried.append(("observation normaliser", f"statistics of {_number(saved)} observations{held}"))
     if plan.normalizer == "freeze":
         hold_observations(wrapped)
     if saved.norm_reward and (recipe.mode == "continue" or recipe.warm_start.moments == "carry"):
@@ -168,7 +160,7 @@ def _normalizer(
     return wrapped
 
 
-def _count(normalizer: Normalizer) -> str:
+def _number(normalizer: Normalizer) -> str:
     count = normalizer.obs_count
     number = max(count.values()) if isinstance(count, dict) else count
     return f"{float(number):,.0f}"
@@ -241,6 +233,21 @@ def _explore(prior: Agent, model: BaseAlgorithm, plan: Plan, carried: list[Row],
             for parameter in model.policy.action_net.parameters():
                 parameter.div_(plan.temperature)
         reset.append(("softmax temperature", f"1 -> {plan.temperature:.3g}: explores, its best action is the same"))
+
+
+def _count(
+    prior: Agent, model: BaseAlgorithm, recipe: Recipe, plan: Plan, carried: list[Row], reset: list[Row]
+) -> None:
+    """Let the model count on, steps or updates, or begin to count."""
+    if recipe.mode == "continue":
+        model.num_timesteps = int(prior.origin.steps or 0)
+        carried.append(("step counter", f"{model.num_timesteps:,}"))
+    else:
+        _begin_anew(plan, reset)
+    if recipe.mode == "continue" or recipe.warm_start.moments == "carry":
+        _carry_moments(prior, model, carried, reset)
+    else:
+        reset.append(("optimizer", "fresh, as asked for"))
 
 
 def _begin_anew(plan: Plan, reset: list[Row]) -> None:

@@ -13,6 +13,7 @@ from stable_baselines3 import DDPG, TD3
 from acclimate.agents.load import load
 from acclimate.errors import ConfigError
 from acclimate.planning.arguments import (
+    MANY,
     MINIBATCH,
     checked_overrides,
     rollout_length,
@@ -32,7 +33,7 @@ def test_rollouts_never_exceed_the_budget_and_waste_little(steps: int, n_envs: i
     assert used % (length * n_envs) == 0
     if steps >= 4_096:
         assert used >= 0.85 * steps
-        assert length * n_envs % MINIBATCH == 0
+        assert length * n_envs % MINIBATCH == 0 or steps >= MANY * 2_048
         assert length * n_envs <= 2 * 2_048
 
 

@@ -139,21 +139,3 @@ def test_trpo_is_trained_by_trpo_and_by_ppo_where_a_method_needs_it(situation: d
     assert why(tied, "algorithm").startswith("tuned as PPO, same networks: `kl` adds to the actor's loss")
     with pytest.raises(ConfigError, match="TRPO has no argument `clip_range`"):
         made(given, situation, algorithm={"clip_range": 0.1})
-
-
-def test_the_probes_steps_are_part_of_what_fills_the_buffer() -> None:
-    """A tenth of the run, 2,000 steps at most; half of it is the prior as it explores, whatever the probe took."""
-    given = agent("sac", steps=0)
-    for steps, probed, left in ((9_000, 0, 900), (10_000, 400, 560), (20_000, 1_500, 925), (200_000, 600, 1_400)):
-        found = made(given, {**HARD, "steps": probed}, steps=steps)
-        assert found.prior_steps == left
-    assert made(given, {"steps": 400}, steps=10_000, warm_start={"prior_steps": 17}).prior_steps == 17
-
-
-@pytest.mark.parametrize(("steps", "waits"), [(20_000, False), (100_000, True)])
-def test_a_warm_up_that_no_update_falls_into_is_not_called_one(steps: int, waits: bool) -> None:
-    """The first update follows a rollout: where that is longer, the actor does not wait, and nobody says so."""
-    found = made(agent("ppo", steps=0), HARD, steps=steps)
-    rollout = found.n_envs * found.hyperparameters["n_steps"]
-    assert (found.critic_warmup >= rollout) == waits
-    assert ("the actor waits" in why(found, "critic warm-up")) == waits

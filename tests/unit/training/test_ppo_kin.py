@@ -78,7 +78,7 @@ def test_the_engine_leaves_it_to_sb3_contrib_and_stock_goes_on(name: str, tmp_pa
         seen.append(scope["self"])
         return True
 
-    asked = recipe(steps=600, n_envs=3, algorithm={"n_steps": 32}, warm_start={"critic_warmup": 60})
+    asked = recipe(steps=600, n_envs=3, algorithm={"n_steps": 32}, warm_start={"critic_warmup": 60}, averaging=0.8)
     run = finetune(given, task(name, offset=0.5), asked, out=tmp_path / "run", callback=look, say=said.append)
     trained, report = seen[0], run.report
     assert isinstance(trained, STOCK[name])

@@ -73,7 +73,7 @@ def test_what_the_agent_had_is_carried_on(tmp_path: Path) -> None:
         seen.append(scope["self"])
         return True
 
-    asked = recipe(steps=400, n_envs=2, algorithm={"n_steps": 16}, warm_start={"std": 0.9})
+    asked = recipe(steps=400, n_envs=2, algorithm={"n_steps": 16}, warm_start={"std": 0.9}, averaging=0.8)
     run = finetune(given, task("trpo", offset=0.5), asked, out=tmp_path / "run", callback=look, say=said.append)
     model = seen[0]
     assert isinstance(model, TRPO)

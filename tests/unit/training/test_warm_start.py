@@ -100,8 +100,8 @@ def test_the_entropy_coefficient_goes_on_where_it_was(start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", ["ppo", "sac", "td3", "dqn"])
-def test_optimizers_are_fresh_and_buffers_are_empty(name: str, start: Start) -> None:
-    started = start(agent(name))
+def test_optimizers_are_fresh_where_asked_and_buffers_are_empty(name: str, start: Start) -> None:
+    started = start(agent(name), recipe(warm_start={"moments": "fresh"}))
     names, _ = started.model._get_torch_save_params()
     for path in (path for path in names if "optimizer" in path):
         found: Any = started.model
@@ -121,7 +121,9 @@ def test_the_normaliser_is_carried_frozen_or_fresh(start: Start) -> None:
     assert rms.count == given.normalizer.obs_count
     carried.normalize.reset()
     assert rms.count == given.normalizer.obs_count + 8, "it does not move on"
-    assert (carried.normalize.ret_rms.count, float(carried.normalize.ret_rms.var)) == (1e-4, 1.0)
+    assert carried.normalize.ret_rms.count == given.normalizer.ret_count
+    anew = start(given, recipe(warm_start={"moments": "fresh"})).normalize
+    assert (anew.ret_rms.count, float(anew.ret_rms.var)) == (1e-4, 1.0)
 
     frozen = start(given, recipe(warm_start={"normalizer": "freeze"})).normalize
     frozen.reset()
@@ -129,7 +131,7 @@ def test_the_normaliser_is_carried_frozen_or_fresh(start: Start) -> None:
         frozen.step(np.ones((8, 1), np.float32))
     assert np.array_equal(frozen.obs_rms.mean, given.normalizer.obs_mean)
     assert frozen.obs_rms.count == given.normalizer.obs_count
-    assert frozen.ret_rms.count > 79, "rewards are scaled anew all the same"
+    assert frozen.ret_rms.count > given.normalizer.ret_count + 79, "the scale of rewards does not move on"
 
     fresh = start(given, recipe(warm_start={"normalizer": "fresh"}))
     assert np.array_equal(fresh.normalize.obs_rms.mean, np.zeros(2))

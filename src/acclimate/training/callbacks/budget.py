@@ -27,4 +27,6 @@ class Budget(BaseCallback):
         self._by_episodes = self.model.train_freq.unit == TrainFrequencyUnit.EPISODE
 
     def _on_step(self) -> bool:
-        return not self._by_episodes or self.num_timesteps - self._start < self.steps
+        if not self._by_episodes or self.num_timesteps - self._start < self.steps:
+            return True
+        return bool(self.locals["dones"].all())  # where the episode ends as well, its update follows
