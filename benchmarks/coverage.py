@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ import numpy as np
 from acclimate.files.atomic import write_atomic
 from acclimate.statistics.bootstrap import hierarchical_bootstrap
 from acclimate.statistics.estimates import Estimate
-from acclimate.statistics.seeds import crossed, improvement, together
+from acclimate.statistics.seeds import crossed, improvement, over_cases, together
 from benchmarks.page import put
 
-SEEDS, EPISODES, CASES = (2, 3, 5, 10), 50, 4
+SEEDS, EPISODES, CASES, MANY = (2, 3, 5, 10), 50, 4, 16
+WORTH, KEPT = 10.0, 0.8
 TOLD = Path(__file__).resolve().parents[1] / "src" / "acclimate" / "studies" / "coverage.json"
 KINDS = ("normal", "skewed", "rare falls", "a seed in ten falls")
 RATE, DEPTH = 0.05, 3.0
@@ -68,6 +70,20 @@ def by_resampling(rng: np.random.Generator, kind: str, seeds: int) -> bool | Non
     return holds(found, 0.0)
 
 
+def by_share(rng: np.random.Generator, kind: str, seeds: int) -> bool | None:
+    """Tell whether the interval of the share kept at home holds, where what there is to keep was measured as well."""
+    change = drawn(rng, kind, seeds) - (1 - KEPT) * WORTH
+    worth = WORTH + rng.normal(size=EPISODES).mean() - rng.normal(size=EPISODES).mean()
+    lost = crossed(change).scaled(1 / worth)
+    return holds(replace(lost, mean=1 + lost.mean).interval(), KEPT)
+
+
+def by_cases(rng: np.random.Generator, kind: str, seeds: int) -> bool | None:
+    """Tell whether the interval for other cases holds, where the effect differs from case to case."""
+    effects = rng.exponential(size=MANY) - 1 if kind == "skewed" else rng.normal(size=MANY)
+    return holds(over_cases([effect + drawn(rng, kind, seeds).mean() for effect in effects]).interval(), 0.0)
+
+
 def by_improvement(rng: np.random.Generator, kind: str, seeds: int) -> bool | None:
     """Tell whether the interval of the probability of improvement holds; two equal ways have one of a half."""
     pairs = [[drawn(rng, kind, seeds).mean(axis=1) for _ in range(2)] for _ in range(CASES)]
@@ -78,6 +94,8 @@ def by_improvement(rng: np.random.Generator, kind: str, seeds: int) -> bool | No
 INTERVALS: dict[str, tuple[str, Callable[[np.random.Generator, str, int], bool | None]]] = {
     "difference": ("one case: seeds and episodes crossed, Student's t", by_crossing),
     "study": ("mean over four cases of different spread", by_study),
+    "home": ("share kept at home, what there was to keep measured too", by_share),
+    "wider": (f"difference over {MANY} cases, for other cases", by_cases),
     "improvement": ("probability of improvement over four cases", by_improvement),
     "resampled": ("resampling seeds, then episodes (in tables of before)", by_resampling),
 }

@@ -31,13 +31,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="only so many")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--case", action="append", default=[], help="only cases whose name holds this")
+    parser.add_argument("--row", action="append", default=[], help="only these rows, beside those that are always there")
     parser.add_argument("--table", action="store_true", help="only write the tables")
     given = parser.parse_args()
     whole = Study.load(HERE / f"{given.study}.yaml")
     folder = ROOT / "benchmarks" / "results" / "studies" / given.study
     if not given.table:
         chosen = tuple(case for case in whole.cases if not given.case or any(part in case.name for part in given.case))
-        part = dataclasses.replace(whole, cases=chosen, seeds=given.seeds or whole.seeds)
+        rows = tuple(row for row in whole.rows if not given.row or row.name in given.row)
+        part = dataclasses.replace(whole, cases=chosen, rows=rows, seeds=given.seeds or whole.seeds)
         print(compare(part, folder, workers=given.workers, say=lambda line: print(line, flush=True)))
     body = markdown(report(whole, folder).findings)
     put(f"study {given.study}", f"`python -m benchmarks.studies {given.study}`\n\n{body}")

@@ -86,10 +86,11 @@ class Loader(yaml.SafeLoader):
 
 _CORE = [None, *(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map"))]
 Loader.yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _CORE}
-# JSON has no dates: they stay text.
+# JSON has no dates: they stay text. So do `on`, `off`, `yes` and `no`, as in YAML 1.2: methods have a field `on`.
 Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag != f"{_TAG}timestamp"]
+    first: [(tag, pattern) for tag, pattern in rules if tag not in (f"{_TAG}timestamp", f"{_TAG}bool")]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 # YAML 1.1 reads `1e-3` as text, because it wants a dot; people write it all the time.
 Loader.add_implicit_resolver(f"{_TAG}float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))

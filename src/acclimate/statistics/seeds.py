@@ -124,7 +124,7 @@ def improvement(
         reps: resamples.
         seed: of the resampling.
     """
-    wins = [_wins(finite(one).ravel(), finite(other).ravel()) for one, other in pairs]
+    wins = [_wins(one, other) for one, other in pairs]
     if not wins:
         raise ConfigError("a probability of improvement needs one case at least")
     value, fewest = float(np.mean([win.mean() for win in wins])), min(min(win.shape) for win in wins)
@@ -136,6 +136,11 @@ def improvement(
     wider = value + (drawn - value) * np.sqrt(fewest / (fewest - 1))
     low, high = np.quantile(wider, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value, float(max(low, 0.0)), float(min(high, 1.0)), fewest)
+
+
+def chance(one: ArrayLike, other: ArrayLike) -> float:
+    """Return how often a run of one way returned more than one of another, ties half, over all pairs of runs."""
+    return float(_wins(one, other).mean())
 
 
 def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
@@ -154,8 +159,8 @@ def _plain(values: Floats, n: int) -> Spread:
     return Spread(float(values.mean()), variance, np.inf if variance == 0 else len(values) - 1.0, n)
 
 
-def _wins(one: Floats, other: Floats) -> Floats:
-    return (np.sign(one[:, None] - other[None, :]) + 1) / 2
+def _wins(one: ArrayLike, other: ArrayLike) -> Floats:
+    return (np.sign(finite(one).ravel()[:, None] - finite(other).ravel()[None, :]) + 1) / 2
 
 
 def _resampled(rng: np.random.Generator, wins: Floats, reps: int) -> Floats:

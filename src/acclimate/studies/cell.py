@@ -92,6 +92,8 @@ class Cell:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     """Of training and everything around it, on a clock that other work on the machine moves."""
+    learning: float = 0.0
+    """Those seconds in which it learnt, without what measured."""
     of: str = ""
     """What it was made of (`studies/origin`)."""
     report: bool = False

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from acclimate.statistics.estimates import Estimate, iqm
-from acclimate.statistics.seeds import Spread, crossed, holm, improvement, over_cases, together
+from acclimate.statistics.seeds import Spread, chance, crossed, holm, improvement, over_cases, together
 from acclimate.studies.cell import Cell, Key
 from acclimate.studies.line import Line, Scale
 from acclimate.studies.study import UNTRAINED, Study
@@ -35,6 +35,8 @@ class Leader:
     """That difference, had other cases of the same kind been taken."""
     probability: Estimate | None
     """That a run of it returns more than one of the competent user's."""
+    wider_probability: Estimate | None
+    """The same, had other cases been taken."""
     best: float | None
     """Normalised gain of the best measured snapshot."""
     kept: float | None
@@ -181,6 +183,7 @@ class Findings:
             against=together(apart).interval() if apart else None,
             wider=over_cases([one.mean for one in apart]).interval() if len(apart) > 2 else None,
             probability=improvement(pairs) if pairs else None,
+            wider_probability=over_cases([chance(*pair) for pair in pairs]).interval() if len(pairs) > 2 else None,
             best=self._mean(cases, row, "best"),
             kept=self._mean(cases, row, "kept"),
             iqm=float(iqm(each)),

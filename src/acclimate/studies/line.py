@@ -79,6 +79,14 @@ class Line:
         found = [steps_to_threshold(*zip(*cell.curve, strict=True), wanted) for cell in self.cells if cell.curve]
         return crossings(found) if found else None
 
+    def seconds_to(self, steps: float) -> float | None:
+        """Return the seconds of learning in which so many steps were taken, the median over seeds.
+
+        Steps take about equally long all the way. None where a seed's were not taken down.
+        """
+        rates = [cell.learning / cell.curve[-1][0] for cell in self.cells if cell.curve and cell.curve[-1][0]]
+        return float(np.median(rates)) * steps if rates and min(rates) > 0 else None
+
     def mean_of(self, name: str) -> float:
         """Return the mean of one of the counts of steps over seeds."""
         return float(np.mean([getattr(cell.steps, name) for cell in self.cells]))

@@ -154,6 +154,7 @@ def _baseline(bench: Bench, key: Key) -> Cell:
         best=best,
         curve=trained.points,
         steps=bench.counted(training=trained.last.steps),
+        learning=trained.learning,
         notes=ways.notes,
     )
 
@@ -204,6 +205,7 @@ def _ours(bench: Bench, row: Row, key: Key, folder: Path) -> Cell:
         kept_tuned=report.kept == "tuned",
         curve=tuple((point.steps, float(point.evaluation.returns.mean())) for point in report.curve),
         steps=steps,
+        learning=trained.seconds_learning,
         notes=(trained.diverged,) if trained.diverged else (),
         report=True,
     )

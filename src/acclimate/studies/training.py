@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Snapshots(BaseCallback):
         super().__init__()
         self.due, self.measure = due, measure
         self.points: list[tuple[int, float]] = []
+        self.seconds = 0.0
+        """What measuring cost."""
         self.best: Snapshot | None = None
         self.before = 0
 
@@ -46,7 +49,9 @@ class Snapshots(BaseCallback):
 
     def look(self, steps: int) -> None:
         """Measure now."""
+        begun = time.perf_counter()
         value = self.measure()
+        self.seconds += time.perf_counter() - begun
         if all(value > other for _, other in self.points[1:]):
             policy = copied(self.model.policy)
             self.best = Snapshot(steps, policy, save_vec_normalize(self.model.get_vec_normalize_env()))
@@ -62,6 +67,8 @@ class Baseline:
     best: Snapshot
     last: Snapshot
     points: tuple[tuple[int, float], ...]
+    learning: float
+    """Seconds of `learn`, without those of measuring."""
 
     def shown(self, snapshot: Snapshot) -> Agent:
         """Return the agent of a snapshot, made of the model."""
@@ -84,8 +91,10 @@ def train(agent: Agent, model: BaseAlgorithm, task: Task, steps: int, study: Stu
         seam = Seam(model, Full(), total_steps=steps)
         attach(seam, type(model), study.engine)  # type: ignore[arg-type]
         with seam:
+            begun, looked = time.perf_counter(), seen.seconds
             model.learn(steps, callback=seen)
+            learning = time.perf_counter() - begun - (seen.seconds - looked)
         seam.fold()
         seen.look(model.num_timesteps)
     last = Snapshot(model.num_timesteps, copied(model.policy), save_vec_normalize(model.get_vec_normalize_env()))
-    return Baseline(agent, model, seen.best or last, last, tuple(seen.points))
+    return Baseline(agent, model, seen.best or last, last, tuple(seen.points), learning)

@@ -10,7 +10,8 @@ from typing import Any
 
 from acclimate.statistics.estimates import Estimate
 from acclimate.statistics.seeds import holm
-from acclimate.studies.findings import REFERENCE, Findings
+from acclimate.studies.findings import REFERENCE, Findings, Leader
+from acclimate.studies.line import Line
 from acclimate.studies.study import UNTRAINED
 
 HEAD = (
@@ -98,7 +99,7 @@ def case_rows(findings: Findings, case: str) -> list[tuple[str, ...]]:
                 "-" if line.dip is None else figure(line.dip),
                 "-" if line.lost_on_the_way is None else figure(line.lost_on_the_way),
                 "-" if line.area is None else figure(line.area),
-                "-" if reached is None else _reached(reached),
+                "-" if reached is None else _reached(line, reached),
             )
         )
     return rows
@@ -124,9 +125,12 @@ def _seeds(means: list[float]) -> str:
     return f"{mean} ({', '.join(map(figure, means))})" if 1 < len(means) <= 5 else mean
 
 
-def _reached(found: Mapping[str, Any]) -> str:
-    at = found["median_steps"]
-    return f"{found['reached']} of {found['runs']}" + ("" if at is None else f", at {at:,.0f} steps")
+def _reached(line: Line, found: Mapping[str, Any]) -> str:
+    at, share = found["median_steps"], f"{found['reached']} of {found['runs']}"
+    if at is None:
+        return share
+    seconds = line.seconds_to(at)
+    return f"{share}, at {at:,.0f} steps" + ("" if seconds is None else f", {figure(seconds)} s")
 
 
 def figure(value: float) -> str:
@@ -192,6 +196,7 @@ def csv_rows(findings: Findings) -> list[tuple[Any, ...]]:
         "measuring_steps",
         "measuring_steps_home",
         "seconds",
+        "seconds_learning",
     )
     rows: list[tuple[Any, ...]] = [head]
     for key in sorted(findings.cells, key=lambda key: (key.case, key.row, key.seed)):
@@ -209,7 +214,9 @@ def csv_rows(findings: Findings) -> list[tuple[Any, ...]]:
             steps.measuring,
             steps.measuring_source,
         )
-        rows.append((key.case, key.row, key.seed, *means, home, *counts, round(cell.seconds, 1)))
+        rows.append(
+            (key.case, key.row, key.seed, *means, home, *counts, round(cell.seconds, 1), round(cell.learning, 1))
+        )
     return rows
 
 
@@ -266,6 +273,13 @@ def scale_words(findings: Findings, case: str) -> str:
         return f"Left out of the leaderboard: {findings.unscaled[case]}."
     scale = findings.scales[case]
     return KINDS[scale.kind].format(unit=figure(scale.unit))
+
+
+def wider(leader: Leader) -> str:
+    """Return a row's difference to the competent user, and its odds, had other cases been taken."""
+    odds = leader.wider_probability
+    told = "" if odds is None else f", P(> {REFERENCE}) {between(odds, percent=True)}"
+    return between(leader.wider, sign=True) + told
 
 
 def leaders(findings: Findings) -> str:

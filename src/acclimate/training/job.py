@@ -146,6 +146,8 @@ class Trained:
     """Training steps at which it was resumed."""
     seconds_before: float
     """Of the runs that this one resumed."""
+    seconds_learning: float
+    """Since the warm start, without those of measuring and looking."""
     log: Mapping[str, list[float]]
     signals: History
     """What was measured of networks, values, observations and the policy."""

@@ -62,6 +62,7 @@ def train(job: Job, saved: Checkpoint | None = None) -> Trained:
         steps_measured=measured(ready.record.points) + seen.diagnosing.steps,
         resumed=clock.resumed,
         seconds_before=clock.seconds_before,
+        seconds_learning=clock.seconds - clock.seconds_before - seen.selection.seconds - seen.diagnosing.seconds,
         log=seen.log.values,
         signals=seen.diagnosing.history,
         engine=engine,

@@ -68,3 +68,12 @@ def test_files_that_are_none(text: str | None, said: str, tmp_path: Path) -> Non
         path.write_text(text)
     with pytest.raises(ConfigError, match=said):
         Recipe.load(path)
+
+
+def test_on_is_a_word(tmp_path: Path) -> None:
+    """YAML 1.1 reads `on` as true, and methods have a field of that name."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text("methods:\n- freeze:\n    on: critic\nwarm_start: {stagger: true}\n")
+    found = Recipe.load(path)
+    assert found.methods[0].on.patterns == ("critic",)
+    assert found.warm_start.stagger is True

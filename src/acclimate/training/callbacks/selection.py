@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -61,6 +62,8 @@ class Selection(BaseCallback):
         plan = job.case.recipe.evaluation
         self.due = [step for step in schedule(job.plan.steps, plan) if step > clock.trained]
         """Training steps at which to measure."""
+        self.seconds = 0.0
+        """What measuring cost."""
 
     def _on_step(self) -> bool:
         trained = self.clock.trained
@@ -83,7 +86,7 @@ class Selection(BaseCallback):
         Raises:
             DivergenceError: It has collapsed, or its weights are no numbers any more.
         """
-        model, plan = self.clock.model, self.job.case.recipe.evaluation
+        model, plan, begun = self.clock.model, self.job.case.recipe.evaluation, time.perf_counter()
         if not is_finite(model):
             raise DivergenceError(explain(model.num_timesteps))
         with self.shown():
@@ -110,6 +113,7 @@ class Selection(BaseCallback):
                 now = Snapshot(point.steps, kept, agent.normalizer)
                 self.record.best = now if leads else self.record.best
                 self.record.highest = now if highest else self.record.highest
+        self.seconds += time.perf_counter() - begun
         self.on_point(point)
         self._check_collapse()
         return point
