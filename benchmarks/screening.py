@@ -49,7 +49,7 @@ def screen(path: Path, env: str, shift: str, recipe: Recipe, until: int) -> list
 
     job = Job(
         case=case,
-        plan=make_plan(agent, recipe, found),
+        plan=make_plan(agent, recipe, found, home=False),
         pretrained=evaluate(agent, task, episodes=EPISODES, seed=SELECTION_SEED),
         charged=found.steps,
         probed=probed,

@@ -64,7 +64,7 @@ def zero_shot(case: Case, agent: Agent, seed: int, folder: Path) -> Cell:
 
 def stock(case: Case, agent: Agent, seed: int, folder: Path) -> Cell:
     """sb3-contrib's `learn` from the agent's weights, with the settings and the steps that ours has without a probe."""
-    plan = make_plan(agent, Recipe(steps=case.steps, seed=seed), Situation())
+    plan = make_plan(agent, Recipe(steps=case.steps, seed=seed), Situation(), home=False)
     venv = case.target.vector(plan.n_envs, seed=TRAINING_SEED + seed)
     model = agent.blueprint.build(env=venv, seed=seed, verbose=0, **plan.hyperparameters)
     model.policy.load_state_dict(agent.model.policy.state_dict())

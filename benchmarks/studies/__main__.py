@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="only so many")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--case", action="append", default=[], help="only cases whose name holds this")
-    parser.add_argument("--row", action="append", default=[], help="only these rows, beside those that are always there")
+    parser.add_argument("--row", action="append", default=[], help="only these of our rows")
     parser.add_argument("--table", action="store_true", help="only write the tables")
     given = parser.parse_args()
     whole = Study.load(HERE / f"{given.study}.yaml")

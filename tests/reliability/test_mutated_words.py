@@ -173,7 +173,7 @@ class Originals:
         folder.mkdir()
         FULL.save(folder / "recipe.yaml")
         damaged(folder / "recipe.yaml", chance)
-        make_plan(chance.choice(self.agents[:3]), Recipe.load(folder / "recipe.yaml"), Situation())
+        make_plan(chance.choice(self.agents[:3]), Recipe.load(folder / "recipe.yaml"), Situation(), home=False)
 
     def run(self, folder: Path, chance: random.Random) -> None:
         """Resume a damaged run up to where it would train."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError, suggest
+from acclimate.methods.bc import BC
 from acclimate.methods.hold import Hold
-from acclimate.methods.kl import KLToPrior
 from acclimate.planning.recipe import Recipe
 from acclimate.sb3 import settings
 from acclimate.sb3.vocabulary import ALGORITHMS, NOISY, OFF_POLICY, ON_POLICY
@@ -60,7 +60,7 @@ def _asked(recipe: Recipe) -> tuple[Method, ...]:
     """Return the methods of a recipe, those among them that its warm start asks for."""
     wanted = recipe.warm_start
     held = (Hold(steps=int(wanted.critic_warmup)),) if wanted.critic_warmup not in ("auto", 0) else ()
-    tied = (KLToPrior(weight=float(wanted.tie)),) if wanted.tie not in ("auto", 0) else ()
+    tied = (BC(weight=float(wanted.tie)),) if wanted.tie not in ("auto", 0) else ()
     return (*held, *recipe.methods, *tied)
 
 

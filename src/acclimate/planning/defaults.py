@@ -19,6 +19,8 @@ NOISE = 0.1
 """Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 KEPT_SKILL = 0.9
 """At this retained share and above, the shift is easy: there is more to lose than to gain."""
+HOME_TIE = 1.0
+"""Weight of the divergence from the pretrained policy in states of its own world."""
 EXPLORING_STD = math.exp(-1.5)
 """The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
 
@@ -106,18 +108,29 @@ def temperature(recipe: Recipe, situation: Situation, easy: bool) -> tuple[float
     return situation.temperature, f"opened from {share} of the greatest entropy: pretraining had used it up"
 
 
-def tie(recipe: Recipe, algorithm: str, easy: bool) -> tuple[float, str]:
-    """Decide where the fading KL tie to the prior begins; 0 is none."""
+def tie(recipe: Recipe, algorithm: str, *, home: bool) -> tuple[float, str]:
+    """Decide the weight of the tie to what the agent does at home; 0 is none.
+
+    Raises:
+        ConfigError: It is asked for, and no home is known.
+    """
     wanted = recipe.warm_start.tie
     if wanted != "auto":
+        if wanted and not home:
+            raise ConfigError(
+                "warm_start.tie ties to what the agent does in its own world, and none is known: give one "
+                "(--source-env, `source`), or choose the method `kl`, which ties it in the changed one."
+            )
         return float(wanted), "asked for"
     if recipe.methods:
         return 0.0, "the recipe names its methods"
     if algorithm == "trpo":
         return 0.0, "TRPO's actor has no loss to join; its trust region ties each step to the one before"
-    if easy:
-        return 0.5, "little was lost in the changed world: stay near the prior at first"
-    return 0.0, "the prior is not a teacher in this world"
+    if not home:
+        return 0.0, "no world of pretraining is known"
+    if algorithm in VALUE_BASED:
+        return 0.0, "values of actions are no policy: a tie to them holds on to what they were worth"
+    return HOME_TIE, "in states of its own world the agent goes on as it did, unless the changed one says otherwise"
 
 
 def critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:

@@ -56,6 +56,7 @@ class Plan:
     temperature: float
     """Divides the logits of a discrete policy; 1 leaves it as it is."""
     tie: float
+    """Weight of the tie to what the agent does at home; 0 is none."""
     critic_warmup: int
     prior_steps: int
     averaging: float
@@ -67,8 +68,8 @@ class Plan:
         return [(c.name, f"{c.value:.4g}" if isinstance(c.value, float) else str(c.value), c.why) for c in self.choices]
 
 
-def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
-    """Decide every open value of a recipe.
+def make_plan(agent: Agent, recipe: Recipe, situation: Situation, *, home: bool) -> Plan:
+    """Decide every open value of a recipe from what the probe found, and whether the world of pretraining is known.
 
     Raises:
         ConfigError: The agent cannot be tuned, or an override is not an argument of its algorithm.
@@ -82,7 +83,6 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     saved = settings_of(agent)
     if recipe.mode == "continue":
         return _continued(agent, algorithm, recipe, steps, n_envs, choices)
-    arguments = on_policy if algorithm in ON_POLICY else off_policy
     easy = situation.retained is not None and situation.retained >= defaults.KEPT_SKILL
 
     def decide(name: str, decided: tuple[Any, str], *, shown: bool = True) -> Any:
@@ -93,38 +93,35 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation) -> Plan:
     hyper = {"learning_rate": decide("learning rate", defaults.learning_rate(recipe, algorithm, saved, easy))}
     if algorithm in VALUE_BASED:
         hyper |= defaults.falling(decide("epsilon", defaults.epsilon(recipe, saved)), saved)
-    hyper |= arguments(algorithm, steps, n_envs, saved, asked)
-    discrete = situation.entropy is not None and algorithm in ON_POLICY
-    noise = agent.blueprint.noise
-    std, why = defaults.noise(recipe, noise) if algorithm in NOISY else defaults.std(recipe, situation, easy)
-    if std is not None or situation.std is not None:
-        choices.append(Choice("exploration std", situation.std if std is None else std, why))
+    hyper |= (on_policy if algorithm in ON_POLICY else off_policy)(algorithm, steps, n_envs, saved, asked)
+    discrete, replays = situation.entropy is not None and algorithm in ON_POLICY, algorithm in OFF_POLICY
+    noisy = algorithm in NOISY
+    std, why = defaults.noise(recipe, agent.blueprint.noise) if noisy else defaults.std(recipe, situation, easy)
+    decide("exploration std", (situation.std if std is None else std, why), shown=(std or situation.std) is not None)
     temperature = decide("softmax temperature", defaults.temperature(recipe, situation, easy), shown=discrete)
-    filled = defaults.prior_fill(recipe, algorithm, steps)
-    length = rollout_steps(algorithm, hyper)
     return Plan(
         algorithm=algorithm,
-        steps=whole_rollouts(steps, n_envs, length),
+        steps=whole_rollouts(steps, n_envs, rollout_steps(algorithm, hyper)),
         n_envs=n_envs,
         hyperparameters=hyper,
         normalizer=recipe.warm_start.normalizer,
         std=std,
         temperature=temperature,
-        tie=decide("tie to the prior", _tie(agent, recipe, algorithm, easy)),
-        prior_steps=decide("steps by the prior", filled, shown=algorithm in OFF_POLICY),
+        tie=decide("tie to the prior", _tie(agent, recipe, algorithm, home=home)),
+        prior_steps=decide("steps by the prior", defaults.prior_fill(recipe, algorithm, steps), shown=replays),
         critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm)),
         averaging=decide("averaging of weights", defaults.averaging(recipe)),
         choices=tuple(choices),
     )
 
 
-def _tie(agent: Agent, recipe: Recipe, algorithm: str, easy: bool) -> tuple[float, str]:
+def _tie(agent: Agent, recipe: Recipe, algorithm: str, *, home: bool) -> tuple[float, str]:
     """Decide the tie to the prior, as far as this agent's policy can be compared with what it was.
 
     Raises:
         SurgeryError: It cannot, and the recipe asks for it.
     """
-    weight, why = defaults.tie(recipe, algorithm, easy)
+    weight, why = defaults.tie(recipe, algorithm, home=home)
     comparing = [method.name for method in recipe.methods if method.has("output_penalty")]
     if not (weight or comparing) or (reason := incomparable(agent.model)) is None:
         return weight, why

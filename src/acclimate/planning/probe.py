@@ -26,7 +26,7 @@ ENTROPY_STEPS = 256
 AT_ONCE = 32
 """States that the policy sees at once."""
 PROBE_SHARE = 0.05
-"""The share of a run's steps that its target episodes may take; one is always played."""
+"""The share of a run's steps that its target episodes may take, of which one is always played, or its states."""
 HOTTEST = 1e3
 
 
@@ -96,14 +96,14 @@ def is_discrete_actor(agent: Agent) -> bool:
     )
 
 
-def _spread(agent: Agent, target: Task) -> dict[str, float | None]:
+def _spread(agent: Agent, target: Task, steps: int) -> dict[str, float | None]:
     """Return the entropy of a softmax policy on its own steps in the target, and what would open it."""
-    if not is_discrete_actor(agent):
+    if not steps:
         return {}
-    seen = collect(agent, target, ENTROPY_STEPS, seed=PROBE_SEED)
+    seen = collect(agent, target, steps, seed=PROBE_SEED)
     actor = next(net for net in find(agent.model) if net.decides)
     with torch.no_grad():
-        pieces = [actor.apply(actor.module, seen.rows(some)) for some in torch.arange(ENTROPY_STEPS).split(AT_ONCE)]
+        pieces = [actor.apply(actor.module, seen.rows(some)) for some in torch.arange(steps).split(AT_ONCE)]
     policies = [piece for piece in pieces if isinstance(piece, Categorical)]
 
     def entropy(temperature: float) -> float:
@@ -147,19 +147,22 @@ def probe(case: Case, *, record: Transitions | None = None) -> Situation:
     """
     agent, source, recipe = case.agent, case.source, case.recipe
     std = gaussian_std(agent)
-    episodes = recipe.warm_start.probe_episodes if recipe.mode == "adapt" else 0
-    n_envs = recipe.measuring_envs
-    if episodes == 0:
+    if recipe.mode != "adapt":
         return Situation(std=std)
+    looks = is_discrete_actor(agent) and recipe.warm_start.std != "keep"
+    steps = min(ENTROPY_STEPS, int(PROBE_SHARE * recipe.steps)) if looks else 0
+    spread = _spread(agent, case.task, steps)
+    episodes, n_envs = recipe.warm_start.probe_episodes, recipe.measuring_envs
+    if episodes == 0:
+        return Situation(std=std, steps=steps, **spread)
     plan = {"episodes": episodes, "seed": PROBE_SEED, "n_envs": min(n_envs, episodes)}
     returns, lengths = _on_target(agent, case.task, episodes, n_envs, recipe.steps, record)
-    spread = _spread(agent, case.task)
     found = {
         **spread,
         "target_return": float(returns.mean()),
         "target_length": float(lengths.mean()),
         "episodes": len(returns),
-        "steps": int(lengths.sum()) + (ENTROPY_STEPS if spread else 0),
+        "steps": int(lengths.sum()) + steps,
         "std": std,
     }
     if source is not None:

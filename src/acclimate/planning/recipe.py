@@ -51,7 +51,8 @@ class WarmStart:
     """Whether the first episodes of on-policy training environments are cut at different times, where there is a time
     limit, so that they do not all end at once."""
     tie: float | Literal["auto"] = "auto"
-    """Start of a fading KL tie to the prior policy; 0 is none. Higher keeps the old behaviour longer."""
+    """Weight of a tie to what the pretrained agent does in stored states of its own world (the method `bc`); 0 is
+    none. Higher keeps more of the return at home. `auto` ties where that world is known and no method is named."""
     critic_warmup: int | Literal["auto"] = "auto"
     """Environment steps in which only the critic learns. They count as training steps."""
     prior_steps: int | Literal["auto"] = "auto"

@@ -77,8 +77,9 @@ def finetune(
     """
     recipe = recipe or Recipe()
     task, source = fitted(agent, task, source)
-    make_plan(agent, recipe, Situation())  # refuses what cannot be tuned before anything is written,
-    recipe.to_dict()  # and this what no report can hold
+    # What cannot be tuned is refused before anything is written, and so is what no report can hold.
+    make_plan(agent, recipe, Situation(), home=source is not None)
+    recipe.to_dict()
     case, listeners = Case(agent, task, source, recipe), Listeners(callback, progress, say or silent)
     if out is not None:
         with RunFolder(Path(out)).claimed(recipe, case.identity(), resume=resume) as folder:
@@ -127,7 +128,7 @@ def tune(
     before = look(case, folder, resume=resume)
     for note in before.notes:
         listeners.say(f"note: {note}")
-    plan = make_plan(case.agent, case.recipe, before.situation)
+    plan = make_plan(case.agent, case.recipe, before.situation, home=case.source is not None)
     measuring = foreseen(case, plan, before)
     job = Job(case, plan, before.selection, before.situation.steps, before.probed, measuring, folder, listeners)
     trained = train(job, saved)

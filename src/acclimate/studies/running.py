@@ -20,6 +20,7 @@ from acclimate.planning.case import Case as RunCase
 from acclimate.planning.plan import make_plan
 from acclimate.planning.probe import Situation
 from acclimate.reports.missing import Missing
+from acclimate.reports.report import Report
 from acclimate.runs.finetune import fitted, tune
 from acclimate.runs.folder import RunFolder
 from acclimate.studies import baselines
@@ -162,7 +163,8 @@ def _baseline(bench: Bench, key: Key) -> Cell:
 def _ours(bench: Bench, row: Row, key: Key, folder: Path) -> Cell:
     recipe, held, missing = bench.study.recipe(row, bench.case, key.seed), {}, Missing()
     case = RunCase(bench.agent, bench.target, bench.source, recipe)
-    make_plan(bench.agent, recipe, Situation())  # refuses what cannot be tuned before anything is played
+    # What cannot be tuned is refused before anything is played.
+    make_plan(bench.agent, recipe, Situation(), home=bench.source is not None)
 
     def ended(trained: Trained) -> None:
         highest = trained.record.highest
@@ -176,18 +178,8 @@ def _ours(bench: Bench, row: Row, key: Key, folder: Path) -> Cell:
         _, report = tune(case, listeners, run.path, missing, resume=False)
     report.write(folder / RUN, missing)
     shutil.rmtree(folder / RUN / "checkpoint", ignore_errors=True)
-    trained, charged = held["trained"], report.steps_charged
-    end = report.target.last or report.target.before
-    last = Played(
-        steps=charged if report.target.last else 0,
-        target=tuple(end.returns.tolist()),
-        source=None if report.source is None else tuple((report.source.last or report.source.before).returns.tolist()),
-    )
-    kept = Played(
-        steps=charged,
-        target=tuple(report.target.after.returns.tolist()),
-        source=None if report.source is None else tuple(report.source.after.returns.tolist()),
-    )
+    trained = held["trained"]
+    last, kept = _ends(report)
     context = trained.seam.tuner.context
     steps = bench.counted(
         training=trained.steps,
@@ -209,3 +201,20 @@ def _ours(bench: Bench, row: Row, key: Key, folder: Path) -> Cell:
         notes=(trained.diverged,) if trained.diverged else (),
         report=True,
     )
+
+
+def _ends(report: Report) -> tuple[Played, Played]:
+    """Return what the end of training played, the agent as it was where there is none, and what the kept agent did."""
+    target, source = report.target, report.source
+    end, home = target.last or target.before, None if source is None else source.last or source.before
+    last = Played(
+        steps=report.steps_charged if target.last else 0,
+        target=tuple(end.returns.tolist()),
+        source=None if home is None else tuple(home.returns.tolist()),
+    )
+    kept = Played(
+        steps=report.steps_charged,
+        target=tuple(target.after.returns.tolist()),
+        source=None if source is None else tuple(source.after.returns.tolist()),
+    )
+    return last, kept

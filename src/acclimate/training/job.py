@@ -16,21 +16,17 @@ from acclimate.evaluation.evaluate import Evaluation, evaluate
 from acclimate.evaluation.rollouts import collect
 from acclimate.evaluation.seeds import METHOD_SEED, SELECTION_SEED
 from acclimate.evaluation.transitions import Transitions
+from acclimate.methods.bc import BC
 from acclimate.methods.hold import Hold
-from acclimate.methods.kl import KLToPrior
 from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan
 from acclimate.planning.saved import Falling
-from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
 from acclimate.tasks.task import Task
 from acclimate.training.record import Record, Snapshot
 from acclimate.training.warm_start import WarmStarted
 from acclimate.tuning.context import Context
 from acclimate.tuning.method import Method, chain
-
-TIE_FRACTION = 0.5
-"""Share of the run over which the automatic tie to the prior fades."""
 
 
 def silent(_: str) -> None:
@@ -71,17 +67,17 @@ class Job:
 
     @property
     def method(self) -> Method:
-        """The critic's warm-up, the recipe's methods, and the tie to the prior that the plan chose."""
+        """The critic's warm-up, the recipe's methods, and the tie to what the agent does at home."""
         plan = self.plan
         # The buffer is filled before the first update: the critic's steps begin after it.
         hold = [Hold(steps=plan.prior_steps + plan.critic_warmup)] if plan.critic_warmup > 0 else []
-        tie = [KLToPrior(weight=Linear(plan.tie, 0.0, TIE_FRACTION))] if plan.tie > 0 else []
+        tie = [BC(weight=plan.tie)] if plan.tie > 0 else []
         return chain(*hold, *self.case.recipe.methods, *tie)
 
     @property
     def name(self) -> str:
         """The recipe's methods and the tie, joined by plus signs."""
-        names = [method.name for method in chain(*self.case.recipe.methods).parts()] + ["kl"] * (self.plan.tie > 0)
+        names = [method.name for method in chain(*self.case.recipe.methods).parts()] + ["bc"] * (self.plan.tie > 0)
         return "+".join(names) if names else "full"
 
     def context(self, started: WarmStarted) -> Context:

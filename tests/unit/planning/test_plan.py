@@ -9,6 +9,7 @@ import pytest
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
+from acclimate.methods.full import Full
 from acclimate.methods.kl import KLToPrior
 from acclimate.planning import defaults
 from acclimate.planning.plan import Plan, make_plan
@@ -19,8 +20,8 @@ EASY = {"source_return": 0.0, "target_return": -0.1, "random_return": -10.0}
 HARD = {"source_return": 0.0, "target_return": -9.0, "random_return": -10.0}
 
 
-def made(given: Agent, situation: dict[str, Any] | None = None, **asked: Any) -> Plan:
-    return make_plan(given, recipe(**{"steps": 1_000, **asked}), Situation(**(situation or {})))
+def made(given: Agent, situation: dict[str, Any] | None = None, *, home: bool = True, **asked: Any) -> Plan:
+    return make_plan(given, recipe(**{"steps": 1_000, **asked}), Situation(**(situation or {})), home=home)
 
 
 def why(plan: Plan, name: str) -> str:
@@ -44,7 +45,6 @@ def test_an_easy_shift_keeps_what_there_is_and_a_hard_one_opens_it() -> None:
     easy, hard = made(given, {**EASY, "std": 0.01}), made(given, {**HARD, "std": 0.01})
     assert easy.std is None
     assert hard.std == defaults.EXPLORING_STD
-    assert easy.tie > hard.tie == 0
     assert easy.hyperparameters["learning_rate"] <= hard.hyperparameters["learning_rate"]
     assert "exploration" in why(hard, "exploration std")
     assert made(given, {**HARD, "std": 0.99}).std is None, "a policy that explores is left alone"
@@ -97,13 +97,16 @@ def test_overrides_come_last_and_are_what_the_table_shows() -> None:
     assert found.steps == 1_000
 
 
-def test_methods_replace_the_automatic_tie() -> None:
-    from acclimate.methods.full import Full
-
+def test_an_agent_is_tied_to_what_it_does_at_home_where_that_is_known_and_nothing_else_is_named() -> None:
     given = agent("ppo", steps=0)
-    assert made(given, EASY).tie > 0
-    assert made(given, EASY, methods=(Full(),)).tie == 0
-    assert made(given, EASY, methods=(Full(),), warm_start={"tie": 0.4}).tie == 0.4
+    assert made(given).tie == defaults.HOME_TIE
+    assert made(given, home=False).tie == 0
+    assert made(given, methods=(Full(),)).tie == 0
+    assert made(given, methods=(Full(),), warm_start={"tie": 0.4}).tie == 0.4
+    assert made(given, mode="continue").tie == 0
+    assert made(agent("dqn", steps=0)).tie == 0
+    with pytest.raises(ConfigError, match=r"none is known: give one \(--source-env"):
+        made(given, home=False, warm_start={"tie": 0.4})
 
 
 def test_the_probe_is_paid_from_the_budget() -> None:

@@ -26,7 +26,7 @@ from tests.world import agent, model, recipe, task
 def begin(name: str, old: object, buffer: Path, **more: object) -> WarmStarted:
     asked = recipe(mode="continue", warm_start={"replay_buffer": str(buffer)}, **more)
     given = load(old)
-    return warm_start(Case(given, task(name), None, asked), make_plan(given, asked, Situation()))
+    return warm_start(Case(given, task(name), None, asked), make_plan(given, asked, Situation(), home=False))
 
 
 @pytest.mark.parametrize("name", ["sac", "dqn"])
@@ -92,7 +92,7 @@ def test_where_there_is_no_buffer_none_is_taken() -> None:
     asked = Recipe.from_dict({"mode": "continue", "warm_start": {"replay_buffer": "replay.pkl"}})
     assert Recipe.from_dict(asked.to_dict()) == asked
     with pytest.raises(ConfigError, match="PPO has none"):
-        make_plan(load(model("ppo")), asked, Situation())
+        make_plan(load(model("ppo")), asked, Situation(), home=False)
 
 
 # What was played before the training

@@ -73,7 +73,7 @@ def through_a_zip(model: BaseAlgorithm, folder: Path) -> Agent:
 
 def started(agent: Agent, asked: Recipe | None = None) -> WarmStarted:
     asked = asked or recipe()
-    plan = make_plan(agent, asked, Situation())
+    plan = make_plan(agent, asked, Situation(), home=False)
     begun = warm_start(Case(agent, task(agent.algorithm), None, asked), plan)
     begun.model.env.close()
     return begun

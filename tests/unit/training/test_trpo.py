@@ -99,7 +99,7 @@ def test_what_the_agent_had_is_carried_on(tmp_path: Path) -> None:
     [
         ({"methods": (KLToPrior(),)}, "`kl` adds to the actor's loss"),
         ({"methods": (Freeze(on="critic:value_net"), Warmup())}, "`warmup` sets the actor's learning rates"),
-        ({"warm_start": {"tie": 0.3}}, "`kl` adds to the actor's loss"),
+        ({"warm_start": {"tie": 0.3}}, "`bc` adds to the actor's loss"),
         ({"warm_start": {"critic_warmup": 30}}, "`hold` edits the actor's gradients"),
         ({"methods": (Freeze(on="actor"),)}, "all of the actor is frozen"),
     ],
@@ -108,7 +108,8 @@ def test_what_the_agent_had_is_carried_on(tmp_path: Path) -> None:
 def test_as_ppo_where_a_method_needs_it_and_the_run_says_why(asked: dict[str, Any], why: str) -> None:
     said: list[str] = []
     begun = Begin()
-    finetune(agent("trpo"), task("trpo", offset=0.5), recipe(**asked), say=said.append, callback=begun)
+    home = task("trpo")
+    finetune(agent("trpo"), task("trpo", offset=0.5), recipe(**asked), source=home, say=said.append, callback=begun)
     (line,) = [line for line in said if line.startswith("  algorithm")]
     assert why in line
     assert "tuned as PPO" in line

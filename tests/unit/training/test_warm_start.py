@@ -14,6 +14,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from acclimate.agents.agent import Agent
 from acclimate.errors import SourceError
 from acclimate.evaluation.seeds import TRAINING_SEED
+from acclimate.methods.kl import KLToPrior
 from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan, make_plan
 from acclimate.planning.probe import Situation
@@ -32,7 +33,7 @@ def start() -> Iterator[Start]:
     def begin(given: Agent, asked: Recipe | None = None, **found: Any) -> WarmStarted:
         asked = asked or recipe()
         world = task(given.algorithm, trace=found.pop("trace", None), discrete=hasattr(given.action_space, "n"))
-        started = warm_start(Case(given, world, None, asked), make_plan(given, asked, Situation(**found)))
+        started = warm_start(Case(given, world, None, asked), make_plan(given, asked, Situation(**found), home=False))
         opened.append(started)
         return started
 
@@ -187,12 +188,12 @@ def test_weights_that_do_not_fit_are_an_error_and_close_the_environments() -> No
     given.model.policy.value_net = torch.nn.Linear(3, 1)
     asked = recipe()
     with pytest.raises(SourceError):
-        warm_start(Case(given, task(), None, asked), make_plan(given, asked, Situation()))
+        warm_start(Case(given, task(), None, asked), make_plan(given, asked, Situation(), home=False))
 
 
 def test_a_plan_names_its_algorithm(start: Start) -> None:
-    for asked, algorithm in ((recipe(), "trpo"), (recipe(warm_start={"tie": 0.1}), "ppo")):
+    for asked, algorithm in ((recipe(), "trpo"), (recipe(methods=(KLToPrior(),)), "ppo")):
         started = start(agent("trpo"), asked)
         assert type(started.model).__name__ == algorithm.upper()
-        assert isinstance(make_plan(agent("trpo"), asked, Situation()), Plan)
+        assert isinstance(make_plan(agent("trpo"), asked, Situation(), home=False), Plan)
         assert started.prior.algorithm == algorithm
