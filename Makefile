@@ -75,7 +75,10 @@ bench-methods: $(TESTS)  ## measure what each method costs an update, for docs/b
 	$(PYTHON) -m benchmarks.overhead
 
 benchmarks: $(RUNTIME)  ## measure the tables of docs/benchmarks.md anew (hours)
-	$(PYTHON) -m benchmarks.foundation
+	$(PYTHON) -m benchmarks.studies families
+	$(PYTHON) -m benchmarks.studies choose
+	$(PYTHON) -m benchmarks.studies methods
+	$(PYTHON) -m benchmarks.studies methods_sac
 
 zoo: zoo/ppo  ## fetch the public pretrained agents that tests and benchmarks read (network)
 	@echo "they lie in zoo/; the other targets find them there"

@@ -10,12 +10,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
-def put(section: str, body: str) -> None:
+def put(section: str, body: str, where: Path = PAGE) -> None:
     """Replace what stands between `<!-- section: begin -->` and its end; a section that is missing is added."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    page = PAGE.read_text(encoding="utf-8")
+    page = where.read_text(encoding="utf-8")
     if begin not in page:
         page = f"{page.rstrip()}\n\n{begin}\n{end}\n"
     head, _, rest = page.partition(begin)
     _, _, tail = rest.partition(end)
-    write_atomic(PAGE, f"{head}{begin}\n{body}\n{end}{tail}")
+    write_atomic(where, f"{head}{begin}\n{body}\n{end}{tail}")

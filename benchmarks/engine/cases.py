@@ -120,14 +120,13 @@ def as_in_a_run(work: Workload) -> VecEnv:
 
 def of_the_zoo(env: Any) -> Any:
     """Return the zoo's agent of HalfCheetah with its normaliser, on environments."""
-    from benchmarks.foundation.rows import _normalised
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         agent = ac.load(Path(os.environ["ACCLIMATE_ZOO"]) / "ppo/HalfCheetah-v3_1/HalfCheetah-v3.zip")
     told = workload.CHEETAH.arguments
     rates = {name: told[name] for name in ("learning_rate", "clip_range")}
-    model = agent.blueprint.build(env=_normalised(agent, env, True), seed=0, verbose=0, **rates)
+    normalised = agent.normalizer.vec_normalize(env, training=True, norm_reward=True)
+    model = agent.blueprint.build(env=normalised, seed=0, verbose=0, **rates)
     model.policy.load_state_dict(agent.model.policy.state_dict())
     return model
 

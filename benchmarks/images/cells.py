@@ -16,11 +16,12 @@ from stable_baselines3 import PPO
 
 import acclimate as ac
 from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.seeds import training_seed
 from acclimate.files.atomic import write_atomic
 from acclimate.planning.recipe import Recipe
 from acclimate.tasks.task import Task
-from benchmarks.foundation.rows import TRAINING_SEED, Cell, now
 from benchmarks.images.agent import N_ENVS, pretrained
+from benchmarks.images.cell import Cell
 from benchmarks.images.game import Rain
 
 CELLS = Path(__file__).resolve().parents[1] / "results" / "images"
@@ -67,7 +68,7 @@ def _stock(target: Task, row: str, seed: int, steps: int) -> Cell:
     agent, cell = ac.load(pretrained(), trust=True), Cell("", row, seed)
     tuned = agent
     if row != UNTOUCHED:
-        venv = target.vector(N_ENVS, seed=TRAINING_SEED + seed)
+        venv = target.vector(N_ENVS, seed=training_seed(seed))
         if row == SCRATCH:
             model = agent.blueprint.build(env=venv, seed=seed, verbose=0)
         else:
@@ -77,7 +78,8 @@ def _stock(target: Task, row: str, seed: int, steps: int) -> Cell:
             model.policy.features_extractor.requires_grad_(False)
         begun = time.perf_counter()
         model.learn(steps)
-        cell.seconds, cell.steps, tuned = time.perf_counter() - begun, model.num_timesteps, now(agent, model)
+        cell.seconds, cell.steps = time.perf_counter() - begun, model.num_timesteps
+        tuned = agent.around(model, normalizer=None)
     cell.target, cell.source = (evaluate(tuned, task).returns.tolist() for task in (target, SOURCE))
     return cell
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.foundation.table import estimate
+from benchmarks.images.cell import estimate
 from benchmarks.images.cells import OURS, ROWS, SEEDS, UNTOUCHED, WORLDS, path_of
 from benchmarks.page import put
 

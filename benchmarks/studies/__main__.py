@@ -18,8 +18,12 @@ from acclimate.studies.comparing import compare, report
 from acclimate.studies.page import markdown
 from acclimate.studies.study import Study
 from benchmarks.page import ROOT, put
+from benchmarks.studies.tables import by_family, headline
 
 HERE = ROOT / "benchmarks" / "studies"
+FIRST = "families"
+"""Whose agents the README's first table is about."""
+BY_FAMILY = ("families", "methods", "methods_sac")
 
 
 def main() -> None:
@@ -41,8 +45,12 @@ def main() -> None:
         rows = tuple(row for row in whole.rows if not given.row or row.name in given.row)
         part = dataclasses.replace(whole, cases=chosen, rows=rows, seeds=given.seeds or whole.seeds)
         print(compare(part, folder, workers=given.workers, say=lambda line: print(line, flush=True)))
-    body = markdown(report(whole, folder).findings)
-    put(f"study {given.study}", f"`python -m benchmarks.studies {given.study}`\n\n{body}")
+    findings = report(whole, folder).findings
+    command = f"`python -m benchmarks.studies {given.study}`"
+    body = by_family(findings) if given.study in BY_FAMILY else markdown(findings)
+    put(f"study {given.study}", f"{command}\n\n{body}")
+    if given.study == FIRST:
+        put("first table", f"{headline(findings)}\n\n({command})", ROOT / "README.md")
 
 
 if __name__ == "__main__":
