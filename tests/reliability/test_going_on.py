@@ -139,7 +139,7 @@ def test_the_first_update_is_on_a_handful_of_transitions(name: str, tmp_path: Pa
     path = saved(model(name, gradient_steps=1, train_freq=1), tmp_path)
     theirs, mine = Steps(20), Steps(100)
     stock(path, dot(name), 20, theirs, reset=False)
-    ours(path, task(name), 400, mine)
+    ours(path, task(name), 400, mine, warm_start={"prior_steps": 40})
     assert theirs.stored[theirs.first()] == 1
     assert mine.stored[mine.first()] > 32, "less than four minibatches"
 
@@ -158,7 +158,7 @@ def test_a_schedule_begins_again_or_stands_at_its_end(name: str, tmp_path: Path)
     stock(path, dot(name), 80, again)
     stock(path, dot(name), 80, ended, reset=False)
     alone = {"n_epochs": 1, "n_steps": 16, "batch_size": 16} if name == "ppo" else {}
-    ours(path, task(name), 400, mine, n_envs=1, algorithm=alone, warm_start={"prior_steps": 0})
+    ours(path, task(name), 400, mine, n_envs=1, algorithm=alone, warm_start={"moments": "fresh"})
     assert again.moves()[0] > 3e-3, "ten ordinary steps at once"
     assert ended.moves()[-1] < 0.3 * ended.moves()[0], "it comes to a stand"
     assert mine.moves()[0] == pytest.approx(3e-4, rel=0.02)
@@ -184,7 +184,7 @@ def test_moments_of_the_old_world_make_the_first_step_too_long(name: str, tmp_pa
     theirs, mine = Steps(20), Steps(100)
     world = Task(scaled_dot, env_kwargs={"factor": 100.0})
     stock(path, world.make, 20, theirs)
-    ours(path, world, 400, mine, warm_start={"prior_steps": 0})
+    ours(path, world, 400, mine, warm_start={"moments": "fresh"})
     assert theirs.moves()[0] > 2e-3
     assert mine.moves()[0] == pytest.approx(1e-3, rel=0.02)
 
@@ -220,6 +220,8 @@ def test_a_real_agent_acts_at_random_again(tmp_path: Path) -> None:
 
 
 # 6. An actor without its critic
+
+WAITS = {"std": "keep", "critic_warmup": 400}
 
 
 @pytest.mark.parametrize("name", ["ppo", "a2c", "sac", "td3"])
@@ -279,7 +281,7 @@ def test_a_critic_of_the_old_world_leads_the_actor(name: str, tmp_path: Path) ->
     errors = []
     for go_on, how in (
         (stock, {"steps": 200, "learning_rate": 0.02}),
-        (ours, {"steps": 8_000, "algorithm": {"learning_rate": 0.02, "n_steps": 16}, "warm_start": {"std": "keep"}}),
+        (ours, {"steps": 8_000, "algorithm": {"learning_rate": 0.02, "n_steps": 16}, "warm_start": WAITS}),
     ):
         steps, values = Steps(200), Values(world, -1.0)
         go_on(path, world if go_on is ours else world.make, watch=[values, steps], **how)

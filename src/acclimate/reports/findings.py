@@ -57,7 +57,9 @@ class Findings:
     steps: int
     """Target environment steps asked for."""
     steps_charged: int
-    """Environment steps spent: training, probe, warm-ups and a method's own rollouts."""
+    """Target steps spent: training, probe, warm-ups and a method's own rollouts."""
+    steps_home: int = 0
+    """Steps of the world of pretraining that methods asked for. Reports of before count them among those charged."""
     steps_measured: int | None = None
     """Environment steps that trained nothing: of all episodes that measured, and of the diagnosis. Films are left out,
     and so is what a resumed run played twice. None in reports of before they were counted."""

@@ -134,8 +134,9 @@ def rows(findings: Findings) -> list[Row]:
 def costs(findings: Findings) -> list[tuple[str, str]]:
     """Return what the run cost and how it went on the way, as names and values."""
     share = findings.trainable_parameters / max(findings.total_parameters, 1)
+    home = f"; {findings.steps_home:,} at home beside them" if findings.steps_home else ""
     table = [
-        ("steps charged", f"{findings.steps_charged:,} of {findings.steps:,} asked for"),
+        ("steps charged", f"{findings.steps_charged:,} of {findings.steps:,} asked for{home}"),
         *_measuring(findings),
         ("time", duration(findings.wall_seconds)),
         (

@@ -45,6 +45,7 @@ def account(
         seed=case.recipe.seed,
         steps=case.recipe.steps,
         steps_charged=trained.steps_charged,
+        steps_home=trained.steps_home,
         steps_measured=before.steps_measured + trained.steps_measured + verdict.steps,
         wall_seconds=trained.seconds_before + seconds,
         trainable_parameters=trained.trainable_parameters,

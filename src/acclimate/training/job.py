@@ -156,7 +156,12 @@ class Trained:
     @property
     def steps_charged(self) -> int:
         """Target steps of the probe, of training, and those that methods asked for."""
-        return self.job.charged + self.steps + self.seam.tuner.context.charged
+        return self.job.charged + self.steps + self.seam.tuner.context.charged - self.steps_home
+
+    @property
+    def steps_home(self) -> int:
+        """Steps of the world of pretraining that methods asked for."""
+        return self.seam.tuner.context.charged_source
 
     def show(self, snapshot: Snapshot) -> Agent:
         """Make the model act as it did at a snapshot, and return it as an agent."""

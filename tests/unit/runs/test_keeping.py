@@ -101,7 +101,7 @@ def test_what_measuring_costs_is_foreseen_and_counted(name: str, tmp_path: Path)
     given, world, source = agent(name), task(name, offset=0.5, trace=trace), task(name, trace=trace)
     done = finetune(given, world, recipe(), source=source, say=said.append)
     report, taken = done.report, sum(len(actions) for _, actions in trace)
-    assert report.steps_measured == taken - report.steps_charged
+    assert report.steps_measured == taken - report.steps_charged - report.steps_home
     (line,) = [line for line in said if line.startswith("measuring takes about ")]
     foreseen = int(line.split()[3].replace(",", ""))
     assert 0.6 * foreseen < report.steps_measured <= 1.1 * foreseen

@@ -42,7 +42,7 @@ def test_images_are_turned_as_in_pretraining(scaled: bool) -> None:
     given = load(PPO("CnnPolicy", venv, n_steps=8, batch_size=8, n_epochs=1, policy_kwargs=kwargs, device="cpu"))
     before = weights(given)
     asked = recipe(steps=300, n_envs=1, warm_start={"tie": 0.5}, algorithm={"n_steps": 16, "n_epochs": 1})
-    report = finetune(given, Task(picture), asked).report
+    report = finetune(given, Task(picture), asked, source=Task(picture)).report
     assert report.steps_charged <= 300
     assert same(before, weights(given))
 
