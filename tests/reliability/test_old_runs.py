@@ -48,7 +48,8 @@ def test_a_killed_run_is_resumed_and_ends(name: str, tmp_path: Path) -> None:
 
     def go_on(**changed: object) -> ac.Run:
         evaluation = {"points": 3, "episodes": 3, "final_episodes": 4}
-        asked = {"methods": list(methods), "steps": steps, "evaluation": evaluation, **changed}
+        begun = {"probe_episodes": 4}  # as was the default then
+        asked = {"methods": list(methods), "steps": steps, "evaluation": evaluation, "warm_start": begun, **changed}
         recipe = ac.Recipe.from_dict(asked)
         return ac.finetune(agent, target, recipe, source=source, out=out, resume=True, progress=False, say=said.append)
 

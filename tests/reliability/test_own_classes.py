@@ -127,7 +127,8 @@ def test_what_compares_policies_is_refused_before_anything_where_nothing_is_know
         with pytest.raises(
             SurgeryError, match=r"torch does not know how far a MixtureSameFamily is from another.*register_kl"
         ):
-            finetune(given, task("odd distribution"), asked, out=tmp_path / "run", progress=False)
+            home = task("odd distribution")
+            finetune(given, home, asked, source=home, out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
     easy: list[str] = []
     finetune(given, task("odd distribution"), recipe(steps=400), progress=False, say=easy.append)

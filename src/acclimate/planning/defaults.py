@@ -128,8 +128,6 @@ def tie(recipe: Recipe, algorithm: str, *, home: bool) -> tuple[float, str]:
         return 0.0, "TRPO's actor has no loss to join; its trust region ties each step to the one before"
     if not home:
         return 0.0, "no world of pretraining is known"
-    if algorithm in VALUE_BASED:
-        return 0.0, "values of actions are no policy: a tie to them holds on to what they were worth"
     return HOME_TIE, "in states of its own world the agent goes on as it did, unless the changed one says otherwise"
 
 

@@ -104,7 +104,8 @@ def test_an_agent_is_tied_to_what_it_does_at_home_where_that_is_known_and_nothin
     assert made(given, methods=(Full(),)).tie == 0
     assert made(given, methods=(Full(),), warm_start={"tie": 0.4}).tie == 0.4
     assert made(given, mode="continue").tie == 0
-    assert made(agent("dqn", steps=0)).tie == 0
+    assert made(agent("dqn", steps=0)).tie == defaults.HOME_TIE
+    assert made(agent("trpo", steps=0)).tie == 0
     with pytest.raises(ConfigError, match=r"none is known: give one \(--source-env"):
         made(given, home=False, warm_start={"tie": 0.4})
 

@@ -106,7 +106,9 @@ def test_what_measuring_costs_is_foreseen_and_counted(name: str, tmp_path: Path)
     foreseen = int(line.split()[3].replace(",", ""))
     assert 0.6 * foreseen < report.steps_measured <= 1.1 * foreseen
     assert any("more than training takes" in line for line in said)
-    assert dict(costs(report))["steps of measuring"].startswith(f"{taken - report.steps_charged:,}, not charged, ")
+    assert dict(costs(report))["steps of measuring"].startswith(
+        f"{taken - report.steps_charged - report.steps_home:,}, not charged, "
+    )
 
 
 @pytest.mark.parametrize("methods", [(), (Residual(width=4),)], ids=["stock", "residual"])

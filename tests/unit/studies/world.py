@@ -12,8 +12,8 @@ from acclimate.studies.study import Case, Row, Study
 from acclimate.tasks.task import Task
 from tests import world
 
-MIDDLE = "tests.unit.studies.world:Middle-v0"
-gym.register("Middle-v0", entry_point="tests.world:Dot")
+MIDDLE = "tests.unit.studies.world:MiddleDot-v0"
+gym.register("MiddleDot-v0", entry_point="tests.world:Dot")
 
 
 def saved(name: str, folder: Path) -> str:
