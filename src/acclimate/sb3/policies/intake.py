@@ -10,7 +10,12 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.preprocessing import get_obs_shape, maybe_transpose
+from stable_baselines3.common.preprocessing import (
+    get_obs_shape,
+    is_image_space,
+    is_image_space_channels_first,
+    maybe_transpose,
+)
 from torch import Tensor
 
 
@@ -33,6 +38,11 @@ def tensors(policy: BasePolicy, observations: Any) -> Any:
 def _tensor(observations: Any, space: Space[Any], device: torch.device) -> Tensor:
     turned = maybe_transpose(np.array(observations), space)
     return torch.as_tensor(turned.reshape(-1, *get_obs_shape(space)), device=device)  # type: ignore[misc]
+
+
+def channels_first(space: Space[Any]) -> bool:
+    """Tell whether observations of a space are images that SB3 has turned, or would take turned."""
+    return is_image_space(space) and is_image_space_channels_first(space)  # type: ignore[arg-type]
 
 
 def numbers(space: Space[Any], actions: np.ndarray) -> np.ndarray:
