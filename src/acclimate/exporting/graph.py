@@ -74,7 +74,8 @@ class Graph(nn.Module):
         self.scaling = _scaling(own)
         self.scalers = nn.ModuleList(self.scaling.values())
         bounded = isinstance(self.actions, spaces.Box)
-        self.bounds = Bounded(self.actions, policy.squash_output) if bounded else None
+        self.squashed = bounded and policy.squash_output
+        self.bounds = Bounded(self.actions, self.squashed) if bounded else None
         images = {name for name, part in parts(own.observation_space) if channels_first(part)}
         self.turned = frozenset(images - self.scaling.keys()) if channels_last else frozenset()
         lstm = policy.lstm_actor if remembers(policy) else None

@@ -71,8 +71,9 @@ class Options:
 
     def pick(self, scores: Tensor) -> Tensor:
         """Return the numbers of the options, (batch,) or (batch, choices)."""
-        picked = torch.stack([part.argmax(dim=1) for part in scores.split(list(self.sizes), dim=1)], dim=1)
-        return picked if self.several else picked[:, 0]
+        if not self.several:
+            return scores.argmax(dim=1)
+        return torch.stack([part.argmax(dim=1) for part in scores.split(list(self.sizes), dim=1)], dim=1)
 
     def short(self, scores: Tensor, actions: Tensor) -> Tensor:
         """Return the largest lack among the choices."""

@@ -1,0 +1,52 @@
+"""``acclimate export``: an agent as a file that others run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from acclimate.cli.group import Command
+from acclimate.cli.options import AGENT, TASK, load_agent, make_task
+from acclimate.errors import AcclimateError
+
+if TYPE_CHECKING:
+    from acclimate.agents.agent import Agent
+    from acclimate.tasks.task import Task
+
+
+@click.command(cls=Command, short_help="Write an agent as a file that others run.")
+@AGENT
+@click.option("--to", type=click.Choice(["onnx", "safetensors", "sb3", "hub"]), default="onnx", show_default=True)
+@click.option("--out", required=True, type=click.Path(), metavar="PATH", help="The file; of hub, the folder.")
+@click.option("--channels", type=click.Choice(["last", "first"]), default="last", show_default=True, help="Of images.")
+@click.option("--license", metavar="NAME", help="Of the model, such as apache-2.0; hub needs it.")
+@TASK
+def export(to: str, out: str, channels: str, license: str | None, **flags: Any) -> None:
+    """Write an agent as one ONNX graph, as weights, as a zip, or as a folder for the Hugging Face Hub.
+
+    The graph takes raw observations and gives actions as the environment takes them, and is held to the agent before
+    it is written. What it expects is in it, and beside it as contract.json.
+    """
+    from acclimate.exporting.export import export as write
+
+    agent = load_agent(flags)
+    task = None if to == "sb3" else _task(flags, agent)
+    path = write(agent, out, to=to, task=task, channels_last=channels == "last", license=license)  # type: ignore[arg-type]
+    click.echo(f"written: {path}")
+
+
+def _task(flags: dict[str, Any], agent: Agent) -> Task | None:
+    """Return the task of the flags, else the agent's own if it can be made here."""
+    from acclimate.tasks.spaces import check_spaces
+
+    asked = any(flags[name] for name in ("env", "env_kwargs", "wrappers", "shifts"))
+    try:
+        task = make_task(flags, agent)
+        check_spaces(agent, task)
+    except AcclimateError as error:
+        if asked:
+            raise
+        click.echo(f"the agent's own environment is not asked, observations are drawn: {error}", err=True)
+        return None
+    return task

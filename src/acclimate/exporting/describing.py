@@ -1,0 +1,125 @@
+"""The contract of an agent: what its parts, its file and its run tell."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from acclimate.agents.agent import Agent
+from acclimate.errors import ConfigError
+from acclimate.exporting.contract import Contract, History, Scaling
+from acclimate.exporting.graph import Graph
+from acclimate.exporting.worlds import facts
+from acclimate.files.spaces import to_json
+from acclimate.reports.report import Report, read
+from acclimate.tasks.task import Task
+
+LISTED = 4096
+"""Statistics of an input up to this many are listed in a contract."""
+PACKAGES = ("acclimate", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "numpy", "onnx", "onnxruntime")
+
+
+def contract_of(agent: Agent, graph: Graph, task: Task | None) -> Contract:
+    """Return the contract of an agent, without its parity.
+
+    Args:
+        agent: it.
+        graph: all that decides in it.
+        task: in which it acts; None where that is not known.
+
+    Raises:
+        TaskError: The task's environment cannot be made.
+    """
+    return Contract(
+        algorithm=agent.algorithm,
+        inputs=graph.ports.inputs,
+        outputs=graph.ports.outputs,
+        observation_space=to_json(agent.observation_space),
+        action_space=to_json(agent.action_space),
+        normalization=tuple(_scaling(name, scaled) for name, scaled in graph.scaling.items()),
+        squashed=graph.squashed,
+        world=None if task is None else facts(task),
+        history=_history(agent),
+        versions=_versions(),
+    )
+
+
+def robot_keys(contract: Contract) -> dict[str, str]:
+    """Return the metadata by the names under which robots' controllers read them, lists with commas between.
+
+    `action_scale` is what is left to do outside of the file: to multiply by one.
+    """
+    world, keys = contract.world, {}
+    if world is not None and world.observation_names is not None:
+        keys["observation_names"] = ",".join(world.observation_names)
+    if world is not None and world.joint_names is not None:
+        keys["joint_names"] = ",".join(world.joint_names)
+        keys["action_scale"] = ",".join("1.0" for _ in world.joint_names)
+    return keys
+
+
+def run_of(agent: Agent) -> tuple[Path, Report] | None:
+    """Return the folder and the report of the run whose agent this is; None where it is no run's."""
+    if agent.origin.path is None:
+        return None
+    folder = Path(agent.origin.path).parent
+    try:
+        return folder, read(folder)
+    except ConfigError:
+        return None
+
+
+def _scaling(name: str, scaled: Any) -> Scaling:
+    listed = scaled.mean.numel() <= LISTED
+    return Scaling(
+        input=name,
+        mean=tuple(scaled.mean.reshape(-1).tolist()) if listed else None,
+        std=tuple(scaled.std.reshape(-1).tolist()) if listed else None,
+        clip=scaled.clip if math.isfinite(scaled.clip) else None,
+    )
+
+
+def _history(agent: Agent) -> History:
+    origin = agent.origin
+    return History(
+        source=None if origin.path is None else Path(origin.path).name,
+        sha256=origin.sha256,
+        revision=origin.revision,
+        env_id=origin.env_id,
+        steps=origin.steps,
+        methods=tuple(method.to_config() for method in agent.methods),
+        run=_run(agent),
+    )
+
+
+def _run(agent: Agent) -> Mapping[str, Any] | None:
+    found = run_of(agent)
+    if found is None:
+        return None
+    folder, report = found
+    return {
+        "name": folder.name,
+        "report_sha256": hashlib.sha256((folder / "report.json").read_bytes()).hexdigest(),
+        "pretrained": Path(report.agent).name,
+        "task": report.task,
+        "method": report.method,
+        "seed": report.seed,
+        "steps": report.steps,
+        "steps_charged": report.steps_charged,
+        "verdict": report.verdict,
+        "kept": report.kept,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,54 @@
+"""An agent as one file of ONNX, which is held to the agent before it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from acclimate.agents.agent import Agent
+from acclimate.errors import ExportError
+from acclimate.exporting import parity
+from acclimate.exporting.contract import KEY, Contract
+from acclimate.exporting.describing import contract_of, robot_keys
+from acclimate.exporting.extras import needed
+from acclimate.exporting.graph import Graph
+from acclimate.exporting.samples import drawn, seen
+from acclimate.exporting.sessions import session_of
+from acclimate.exporting.tracing import traced
+from acclimate.tasks.task import Task
+
+SEED = 0
+
+
+def onnx_of(agent: Agent, *, task: Task | None = None, channels_last: bool = True) -> tuple[bytes, Contract]:
+    """Return the bytes of the file, and the contract in it.
+
+    Args:
+        agent: stays as it is.
+        task: in which it acts. It tells rates and names, and shows what the graph is held to beside drawn observations.
+        channels_last: whether images come as most environments give them, (height, width, channels).
+
+    Raises:
+        MisfitError: The agent cannot be written as a graph.
+        ExportError: The graph does not act as the agent, or the extra is not installed.
+        TaskError: The task's environment cannot be made or stepped.
+    """
+    (protobuf,) = needed("onnx", "google.protobuf.message")
+    graph = Graph(agent, channels_last=channels_last)
+    model = traced(graph)
+    held = _parity(model, graph, agent, task)
+    contract = dataclasses.replace(contract_of(agent, graph, task), parity=held)
+    model.producer_name, model.producer_version = "acclimate", contract.versions.get("acclimate", "")
+    for key, value in {KEY: contract.to_json(), **robot_keys(contract)}.items():
+        model.metadata_props.add(key=key, value=value)
+    try:
+        return model.SerializeToString(), contract
+    except (ValueError, protobuf.EncodeError) as error:
+        raise ExportError(f"the graph cannot be written as one file ({error}); save the bundle") from error
+
+
+def _parity(model: Any, graph: Graph, agent: Agent, task: Task | None) -> Any:
+    observations = {"drawn": drawn(agent, graph.ports, parity.ROWS, seed=SEED)}
+    if task is not None:
+        observations["seen"] = seen(agent, graph.ports, task, parity.ROWS, seed=SEED)
+    return parity.held(session_of(model.SerializeToString()), graph, agent, observations, seed=SEED)
