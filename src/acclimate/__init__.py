@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         UnsafeFileError,
     )
     from acclimate.evaluation.evaluate import Evaluation, evaluate
+    from acclimate.exporting.export import export
+    from acclimate.exporting.policy import Policy, load_policy
     from acclimate.methods.batchnorm import BatchNorm
     from acclimate.methods.bc import BC
     from acclimate.methods.bitfit import BitFit
@@ -178,6 +180,7 @@ __all__ = [
     "Offline",
     "Plateau",
     "PoleMass",
+    "Policy",
     "PolicyExpansion",
     "PriorReplay",
     "ReDo",
@@ -217,9 +220,11 @@ __all__ = [
     "chain",
     "compare",
     "evaluate",
+    "export",
     "finetune",
     "home",
     "load",
+    "load_policy",
 ]
 
 _EXPORTS = {
@@ -228,6 +233,8 @@ _EXPORTS = {
     "errors": "AcclimateError ConfigError DivergenceError ExportError GuardRefusal MisfitError SourceError "
     "SpaceMismatchError SurgeryError TaskError TrainingError UnsafeFileError",
     "evaluation.evaluate": "Evaluation evaluate",
+    "exporting.export": "export",
+    "exporting.policy": "Policy load_policy",
     "runs.finetune": "Run finetune",
     "studies.comparing": "Comparison compare",
     "studies.study": "Case Row Study",

@@ -30,6 +30,7 @@ ORDER = [
     "agents",
     "evaluation",
     "reports",
+    "exporting",
     "planning",
     "diagnosis",
     "training",

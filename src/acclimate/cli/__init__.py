@@ -12,6 +12,7 @@ from acclimate import __version__
 from acclimate.cli.compare import compare
 from acclimate.cli.demo import demo
 from acclimate.cli.evaluate import evaluate
+from acclimate.cli.export import export
 from acclimate.cli.finetune import finetune
 from acclimate.cli.group import Group
 from acclimate.cli.inspect import inspect
@@ -30,5 +31,5 @@ def main() -> None:
     """
 
 
-for command in (inspect, shifts, methods, finetune, evaluate, compare, watch, demo, native):
+for command in (inspect, shifts, methods, finetune, evaluate, compare, export, watch, demo, native):
     main.add_command(command)
