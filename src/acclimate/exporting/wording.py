@@ -1,0 +1,47 @@
+"""A contract as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from acclimate.exporting.contract import Contract, Parity
+from acclimate.exporting.worlds import World
+
+
+def render(contract: Contract) -> str:
+    """Return what a file expects and does, a line each."""
+    history = contract.history
+    lines = [f"{contract.algorithm} policy of {history.env_id or 'an unknown environment'}, likeliest actions alone"]
+    lines += _rows("in", contract.inputs)
+    lines += _rows("out", contract.outputs)
+    lines += _row("normalised", ", ".join(scaling.input for scaling in contract.normalization))
+    lines += _row("actions", "squashed, stretched and clipped" if contract.squashed else "clipped to their bounds")
+    lines += [] if contract.world is None else list(_world(contract.world))
+    lines += _row("made of", history.source)
+    lines += _row("sha256", history.sha256)
+    lines += _row("run", history.run and f"{history.run.get('name')}, {history.run.get('task')}")
+    lines += _row("written by", ", ".join(f"{name} {version}" for name, version in contract.versions.items()))
+    lines += [] if contract.parity is None else _row("parity", _parity(contract.parity))
+    return "\n".join(lines)
+
+
+def _world(world: World) -> Iterator[str]:
+    yield from _row("task", world.name)
+    yield from _row("rate", world.rate_hz and f"{world.rate_hz:g} Hz")
+    yield from _row("observed", ", ".join(world.observation_names or ()))
+    yield from _row("joints", ", ".join(world.joint_names or ()))
+
+
+def _parity(held: Parity) -> str:
+    counts = " and ".join(f"{count} {kind}" for kind, count in held.observations.items())
+    sizes = ", ".join(map(str, held.batches))
+    return f"largest error {held.largest_error:.1e} on {counts} observations, batches of {sizes}, {held.ties} ties"
+
+
+def _rows(name: str, values: Any) -> list[str]:
+    return [line for value in values for line in _row(name, value)]
+
+
+def _row(name: str, value: Any) -> list[str]:
+    return [f"{name + ':':<14}{value}"] if value else []
