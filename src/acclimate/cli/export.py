@@ -37,16 +37,21 @@ def export(to: str, out: str, channels: str, license: str | None, **flags: Any) 
 
 
 def _task(flags: dict[str, Any], agent: Agent) -> Task | None:
-    """Return the task of the flags, else the agent's own if it can be made here."""
+    """Return the task of the flags, else that of the run that tuned the agent, or its own, if it can be made here."""
+    from acclimate.exporting.run import tuning_of
     from acclimate.tasks.spaces import check_spaces
 
     asked = any(flags[name] for name in ("env", "env_kwargs", "wrappers", "shifts"))
     try:
-        task = make_task(flags, agent)
-        check_spaces(agent, task)
+        run = None if asked else tuning_of(agent)
+        task = make_task(flags, agent) if run is None else run.task()
+        if task is not None:
+            check_spaces(agent, task)
+            return task
+        reason = "the run's was made by code, which no file holds; name it by --env"
     except AcclimateError as error:
         if asked:
             raise
-        click.echo(f"the agent's own environment is not asked, observations are drawn: {error}", err=True)
-        return None
-    return task
+        reason = str(error)
+    click.echo(f"no environment is asked, and observations are drawn: {reason}", err=True)
+    return None

@@ -1,20 +1,16 @@
-"""The card of a model on the Hugging Face Hub, by the Hub's own classes: what it is, what it returns, how it is used."""
+"""The card of a model on the Hugging Face Hub, by its own classes: what it is, what it returns, how it is used."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.evaluate import Evaluation
 from acclimate.exporting.contract import Contract
-from acclimate.exporting.describing import run_of
 from acclimate.exporting.extras import needed
+from acclimate.exporting.run import tuning_of
 from acclimate.reports.report import Report
-
-_ON_THE_HUB = re.compile(r"hf://([\w.-]+/[\w.-]+?)(?:/.*)?")
 
 
 def card_of(agent: Agent, contract: Contract, *, name: str, license: str, held: str, graph: bool) -> str:
@@ -32,15 +28,14 @@ def card_of(agent: Agent, contract: Contract, *, name: str, license: str, held: 
         ExportError: The extra `hub` is not installed.
     """
     (hub,) = needed("hub", "huggingface_hub")
-    found = run_of(agent)
-    report = None if found is None else found[1]
-    base = None if report is None else _ON_THE_HUB.fullmatch(report.agent)
+    run = tuning_of(agent)
+    report = None if run is None else run.report
     data = hub.ModelCardData(
         license=license,
         library_name="stable-baselines3",
         pipeline_tag="reinforcement-learning",
         tags=[*_tags(contract), "reinforcement-learning", "stable-baselines3", "acclimate"],
-        base_model=base[1] if base else None,
+        base_model=None if run is None else run.base_model,
         model_name=name,
         eval_results=[_result(hub, contract, *row) for row in _measured(report)] or None,
     )
@@ -112,5 +107,8 @@ def _use(contract: Contract, held: str, graph: bool) -> Iterator[str]:
             "environment gives them, and actions come out as it takes them. `contract.json` says what it expects.",
             "",
         )
-    if contract.history.source:
-        yield f"Made from `{Path(contract.history.source).name}`, SHA-256 `{contract.history.sha256}`."
+    history = contract.history
+    run = history.run or {}
+    source, sha256 = (run.get("pretrained"), run.get("pretrained_sha256")) if run else (history.source, history.sha256)
+    if source:
+        yield f"Made from `{source}`" + (f", SHA-256 `{sha256}`." if sha256 else ".")

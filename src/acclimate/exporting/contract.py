@@ -1,4 +1,4 @@
-"""What an exported policy expects and does, as data: it travels in the file and beside it, and is checked on arrival."""
+"""What an exported policy expects and does, as data: it travels in the file and beside it, and is checked there."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ class Contract:
             found = from_dict(cls, read_json(text), path="contract")
             found.spaces()
         except (ConfigError, ValueError, SourceError) as error:
-            raise SourceError(f"{where}: its contract is broken ({str(error)[:200]}); export the agent again") from error
+            raise SourceError(
+                f"{where}: its contract is broken ({str(error)[:200]}); export the agent again"
+            ) from error
         return found
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from acclimate.agents.agent import Agent
-from acclimate.errors import ConfigError
 from acclimate.exporting.contract import Contract, History, Scaling
 from acclimate.exporting.graph import Graph
+from acclimate.exporting.run import tuning_of
 from acclimate.exporting.worlds import facts
 from acclimate.files.spaces import to_json
-from acclimate.reports.report import Report, read
 from acclimate.tasks.task import Task
 
 LISTED = 4096
@@ -62,17 +59,6 @@ def robot_keys(contract: Contract) -> dict[str, str]:
     return keys
 
 
-def run_of(agent: Agent) -> tuple[Path, Report] | None:
-    """Return the folder and the report of the run whose agent this is; None where it is no run's."""
-    if agent.origin.path is None:
-        return None
-    folder = Path(agent.origin.path).parent
-    try:
-        return folder, read(folder)
-    except ConfigError:
-        return None
-
-
 def _scaling(name: str, scaled: Any) -> Scaling:
     listed = scaled.mean.numel() <= LISTED
     return Scaling(
@@ -84,7 +70,7 @@ def _scaling(name: str, scaled: Any) -> Scaling:
 
 
 def _history(agent: Agent) -> History:
-    origin = agent.origin
+    origin, run = agent.origin, tuning_of(agent)
     return History(
         source=None if origin.path is None else Path(origin.path).name,
         sha256=origin.sha256,
@@ -92,27 +78,8 @@ def _history(agent: Agent) -> History:
         env_id=origin.env_id,
         steps=origin.steps,
         methods=tuple(method.to_config() for method in agent.methods),
-        run=_run(agent),
+        run=None if run is None else run.facts(),
     )
-
-
-def _run(agent: Agent) -> Mapping[str, Any] | None:
-    found = run_of(agent)
-    if found is None:
-        return None
-    folder, report = found
-    return {
-        "name": folder.name,
-        "report_sha256": hashlib.sha256((folder / "report.json").read_bytes()).hexdigest(),
-        "pretrained": Path(report.agent).name,
-        "task": report.task,
-        "method": report.method,
-        "seed": report.seed,
-        "steps": report.steps,
-        "steps_charged": report.steps_charged,
-        "verdict": report.verdict,
-        "kept": report.kept,
-    }
 
 
 def _versions() -> dict[str, str]:

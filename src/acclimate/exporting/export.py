@@ -97,8 +97,10 @@ def _not_anothers(beside: Path, path: Path) -> None:
         known: Any = read_json(read_text(beside))
     except (OSError, ValueError):
         known = None
-    name = known.get("file", {}).get("name") if isinstance(known, dict) and isinstance(known.get("file"), dict) else None
+    name = (
+        known.get("file", {}).get("name") if isinstance(known, dict) and isinstance(known.get("file"), dict) else None
+    )
     if beside.exists() and not (isinstance(name, str) and (name == path.name or not path.with_name(name).exists())):
         raise ExportError(
-            f"{beside}: is the contract of {name or 'something else'}, which this one would replace; choose another folder"
+            f"{beside}: is the contract of {name or 'something else'}, which this would replace; choose another folder"
         )

@@ -116,8 +116,8 @@ def _ties(graph: Graph, feeds: Mapping[str, Array], found: Array, expected: Arra
     wrong = other & ~_tied(graph, feeds, found, expected)
     if wrong.any():
         raise ExportError(
-            f"the graph does not act as the agent: {wrong.sum()} of {len(found)} choices differ on {where}; nothing was "
-            "written. Save the zip or the bundle"
+            f"the graph does not act as the agent: {wrong.sum()} of {len(found)} choices differ on {where}; nothing "
+            "was written. Save the zip or the bundle"
         )
     return int(other.sum())
 

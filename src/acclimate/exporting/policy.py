@@ -135,12 +135,14 @@ def _rows(seen: Array, port: Port) -> tuple[Array, bool]:
     """Return a batch in the type of its input, and whether it was a single observation."""
     wanted = port.shape[1:]
     single = seen.shape == wanted
-    if not single and seen.shape[1:] != wanted or (not single and seen.ndim != len(wanted) + 1):
+    if not single and (seen.ndim != len(wanted) + 1 or seen.shape[1:] != wanted):
         raise SpaceMismatchError(
             f"`{port.name}` has the shape {seen.shape}; give ({', '.join(map(str, wanted))}), or ({BATCH}, ...) of them"
         )
     if not np.can_cast(seen.dtype, port.dtype, "same_kind") and seen.dtype.kind not in "iub":
-        raise SpaceMismatchError(f"`{port.name}` is {seen.dtype}, and the policy reads {port.dtype}: {shown(seen.flat[0])}")
+        raise SpaceMismatchError(
+            f"`{port.name}` is {seen.dtype}, and the policy reads {port.dtype}: {shown(seen.flat[0])}"
+        )
     return np.ascontiguousarray(seen[None] if single else seen, dtype=port.dtype), single
 
 

@@ -1,4 +1,4 @@
-"""What goes into an exported policy and what comes out of it: names, types and shapes, as rsl_rl and Isaac Lab name them."""
+"""What goes into an exported policy and what comes out: types, shapes, and names as rsl_rl and Isaac Lab have them."""
 
 from __future__ import annotations
 

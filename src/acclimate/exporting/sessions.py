@@ -19,7 +19,13 @@ def session_of(data: bytes) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    refusals = (errors.Fail, errors.InvalidGraph, errors.InvalidArgument, errors.NotImplemented, errors.RuntimeException)
+    refusals = (
+        errors.Fail,
+        errors.InvalidGraph,
+        errors.InvalidArgument,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    )
     try:
         return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except refusals as error:
