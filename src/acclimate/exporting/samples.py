@@ -111,7 +111,10 @@ def _drawn(space: spaces.Space, rows: int, rng: np.random.Generator, known: tupl
         case spaces.MultiBinary():
             return rng.integers(2, size=(rows, *space.shape))
         case spaces.Box() if space.dtype.kind in "iu":
-            return rng.integers(space.low, space.high, endpoint=True, size=(rows, *space.shape))
+            # Each row darker than it could be: images of mere noise are all alike to a network.
+            level = rng.random((rows, *(1 for _ in space.shape)))
+            drawn = rng.integers(space.low, space.high, endpoint=True, size=(rows, *space.shape))
+            return (space.low + (drawn - space.low.astype(np.int64)) * level).astype(space.dtype)
         case spaces.Box():
             return _numbers(space, rows, rng, known)
     raise TypeError(f"no agent sees a {type(space).__name__}")

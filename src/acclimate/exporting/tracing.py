@@ -48,7 +48,8 @@ def traced(graph: Graph) -> Any:
             )
             model = program.model_proto  # type: ignore[union-attr]
     except _FAILS as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        cause = error.__cause__ or error  # torch's own error is advice on how to call it
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
         raise MisfitError(f"torch cannot write this agent as a graph ({reason}); save the zip or the bundle") from error
     _anonymous(model)
     try:
