@@ -3,8 +3,8 @@
     ACCLIMATE_ZOO=zoo python -m benchmarks.exporting       # all of them, then the table in docs/benchmarks.md
     ACCLIMATE_ZOO=zoo python -m benchmarks.exporting --no-table
 
-Both sides of a decision get the same raw observation: ONNX Runtime the graph, SB3 its `predict` behind the arithmetic of
-`VecNormalize`. Each round times both, one right after the other.
+Both sides of a decision get the same raw observation: ONNX Runtime the graph, SB3 its `predict` behind what
+`VecNormalize` computes. Each round times both, one right after the other.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import torch
 
 import acclimate as ac
 from acclimate.errors import AcclimateError
-from acclimate.exporting.onnx_file import onnx_of
-from acclimate.exporting.samples import drawn, whole
-from acclimate.exporting.sessions import session_of
+from acclimate.exporting.graph.samples import drawn, whole
+from acclimate.exporting.graph.writing import onnx_of
+from acclimate.exporting.policy.sessions import session_of
 from acclimate.files.atomic import write_atomic
 from benchmarks.page import put
 

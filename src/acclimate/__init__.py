@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from acclimate.evaluation.evaluate import Evaluation, evaluate
     from acclimate.exporting.export import export
-    from acclimate.exporting.policy import Policy, load_policy
+    from acclimate.exporting.policy.policy import Policy, load_policy
     from acclimate.methods.batchnorm import BatchNorm
     from acclimate.methods.bc import BC
     from acclimate.methods.bitfit import BitFit
@@ -234,7 +234,7 @@ _EXPORTS = {
     "SpaceMismatchError SurgeryError TaskError TrainingError UnsafeFileError",
     "evaluation.evaluate": "Evaluation evaluate",
     "exporting.export": "export",
-    "exporting.policy": "Policy load_policy",
+    "exporting.policy.policy": "Policy load_policy",
     "runs.finetune": "Run finetune",
     "studies.comparing": "Comparison compare",
     "studies.study": "Case Row Study",

@@ -38,7 +38,7 @@ def export(to: str, out: str, channels: str, license: str | None, **flags: Any) 
 
 def _task(flags: dict[str, Any], agent: Agent) -> Task | None:
     """Return the task of the flags, else that of the run that tuned the agent, or its own, if it can be made here."""
-    from acclimate.exporting.run import tuning_of
+    from acclimate.exporting.contract.run import tuning_of
     from acclimate.tasks.spaces import check_spaces
 
     asked = any(flags[name] for name in ("env", "env_kwargs", "wrappers", "shifts"))

@@ -43,8 +43,8 @@ def _agent(flags: dict[str, Any], task: Task | None) -> tuple[dict[str, Any], st
 
 def _policy(flags: dict[str, Any], task: Task | None) -> tuple[dict[str, Any], str]:
     from acclimate.config import to_dict
-    from acclimate.exporting.policy import load_policy
-    from acclimate.exporting.wording import render
+    from acclimate.exporting.contract.wording import render
+    from acclimate.exporting.policy.policy import load_policy
 
     contract = load_policy(flags["agent"], task=task).contract
     return to_dict(contract), render(contract)

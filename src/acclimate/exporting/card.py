@@ -7,9 +7,9 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.evaluate import Evaluation
-from acclimate.exporting.contract import Contract
+from acclimate.exporting.contract.contract import Contract
+from acclimate.exporting.contract.run import tuning_of
 from acclimate.exporting.extras import needed
-from acclimate.exporting.run import tuning_of
 from acclimate.reports.report import Report
 
 

@@ -12,8 +12,8 @@ from acclimate.agents.agent import Agent
 from acclimate.agents.load import load
 from acclimate.errors import ConfigError, ExportError, MisfitError, suggest
 from acclimate.exporting import hub, weights
-from acclimate.exporting.contract import BESIDE, Contract
-from acclimate.exporting.onnx_file import onnx_of
+from acclimate.exporting.contract.contract import BESIDE, Contract
+from acclimate.exporting.graph.writing import onnx_of
 from acclimate.files.atomic import write_atomic
 from acclimate.files.bounded import read_text
 from acclimate.files.plain import read_json

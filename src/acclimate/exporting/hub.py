@@ -8,11 +8,11 @@ from pathlib import Path
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError, ExportError, MisfitError
 from acclimate.exporting.card import card_of
-from acclimate.exporting.contract import BESIDE, Contract
-from acclimate.exporting.describing import contract_of
+from acclimate.exporting.contract.contract import BESIDE, Contract
+from acclimate.exporting.contract.describing import contract_of
 from acclimate.exporting.extras import needed
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.onnx_file import onnx_of
+from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.writing import onnx_of
 from acclimate.files.atomic import atomic_folder, write_atomic
 from acclimate.formats import writers
 from acclimate.tasks.task import Task

@@ -5,9 +5,9 @@ from __future__ import annotations
 import safetensors.torch
 
 from acclimate.agents.agent import Agent
-from acclimate.exporting.contract import KEY, Contract
-from acclimate.exporting.describing import contract_of
-from acclimate.exporting.graph import Graph
+from acclimate.exporting.contract.contract import KEY, Contract
+from acclimate.exporting.contract.describing import contract_of
+from acclimate.exporting.graph.module import Graph
 from acclimate.tasks.task import Task
 
 

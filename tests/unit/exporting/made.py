@@ -11,10 +11,10 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 import acclimate as ac
-from acclimate.exporting.contract import Contract
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.onnx_file import onnx_of
-from acclimate.exporting.samples import drawn
+from acclimate.exporting.contract.contract import Contract
+from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.samples import drawn
+from acclimate.exporting.graph.writing import onnx_of
 from acclimate.sb3.normalizer import Normalizer
 from tests import tiny
 

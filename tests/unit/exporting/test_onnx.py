@@ -14,11 +14,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import acclimate as ac
-from acclimate.exporting import onnx_file, parity
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.ports import Port, Ports
-from acclimate.exporting.samples import drawn, masks, whole
-from acclimate.exporting.tracing import traced
+from acclimate.exporting.contract.ports import Port, Ports
+from acclimate.exporting.graph import parity, writing
+from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.samples import drawn, masks, whole
+from acclimate.exporting.graph.tracing import traced
 from acclimate.sb3.policies.mode import scores
 from acclimate.seam.seam import Seam
 from tests import cases, tiny, world
@@ -137,7 +137,7 @@ def nothing(model: Any) -> None:
 def test_a_wrong_graph_leaves_nothing_behind(
     name: str, change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_file, "traced", tampered(change))
+    monkeypatch.setattr(writing, "traced", tampered(change))
     with pytest.raises(ac.ExportError, match="does not act as the agent") as caught:
         ac.export(made.agent(name), tmp_path / "policy.onnx")
     assert "\n" not in str(caught.value)
@@ -152,7 +152,7 @@ def test_a_wrong_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Graph.forward
     monkeypatch.setattr(Graph, "forward", forgets)
     with pytest.raises(ac.ExportError, match="does not act as the agent"):
-        onnx_file.onnx_of(made.agent("recurrent_ppo"))
+        writing.onnx_of(made.agent("recurrent_ppo"))
 
 
 def test_ties_are_told_and_worse_choices_refused() -> None:
@@ -185,7 +185,7 @@ def test_methods_that_stay_are_in_the_graph(method: str, algorithm: str) -> None
     with seam:
         pass
     agent = ac.Agent(stock.blueprint, made.restless(seam.keep()), methods=(chosen,))
-    data, contract = onnx_file.onnx_of(agent)
+    data, contract = writing.onnx_of(agent)
     assert contract.history.methods == (chosen.to_config(),)
     feeds = {port.name: np.zeros(port.sized(5), port.dtype) for port in contract.inputs}
     feeds["obs"] = np.random.default_rng(0).normal(size=feeds["obs"].shape).astype(np.float32)
@@ -195,7 +195,7 @@ def test_methods_that_stay_are_in_the_graph(method: str, algorithm: str) -> None
 
 def test_images_come_as_environments_give_them_or_as_the_network_reads_them() -> None:
     agent = made.agent("ppo-cnn")
-    last, first = made.exported("ppo-cnn"), onnx_file.onnx_of(agent, channels_last=False)
+    last, first = made.exported("ppo-cnn"), writing.onnx_of(agent, channels_last=False)
     assert last[1].inputs == (Port("obs", "uint8", ("batch", 36, 36, 3)),)
     assert first[1].inputs == (Port("obs", "uint8", ("batch", 3, 36, 36)),)
     images = fed("ppo-cnn", 32, 5)["obs"]
@@ -213,7 +213,7 @@ def test_observations_of_64_bits_are_scaled_before_they_are_rounded() -> None:
         agent = ac.load(made.restless(PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu")))
     made.scaled(agent)
     agent.normalizer.obs_mean[0], agent.normalizer.obs_var[0] = 1234.567, 0.0
-    data, contract = onnx_file.onnx_of(agent)
+    data, contract = writing.onnx_of(agent)
     assert contract.inputs[0].dtype == "float64"
     obs = np.array([[1234.567 + 2e-5, 0.3]])
     np.testing.assert_allclose(
@@ -234,13 +234,13 @@ def test_the_file_tells_nothing_of_the_machine_and_holds_all_weights() -> None:
 def test_the_agent_stays_as_it_is() -> None:
     agent = ac.load(tiny.model("ppo"))
     before = world.weights(agent)
-    onnx_file.onnx_of(agent)
+    writing.onnx_of(agent)
     assert all(parameter.requires_grad for parameter in agent.model.policy.parameters())
     assert world.same(before, world.weights(agent))
 
 
 def test_rows_of_an_example_are_no_other_size() -> None:
-    from acclimate.exporting.tracing import _examples
+    from acclimate.exporting.graph.tracing import _examples
 
     ports = Ports((Port("a", "float32", ("batch", 3)), Port("b", "float32", (4, "batch", 3))), ())
     first, second = _examples(ports.inputs)
@@ -252,6 +252,6 @@ def test_rows_of_an_example_are_no_other_size() -> None:
 @pytest.mark.parametrize("path", tiny.zoo_params())
 def test_real_agents(path: Path) -> None:
     agent = ac.load(path)
-    _, contract = onnx_file.onnx_of(agent)
+    _, contract = writing.onnx_of(agent)
     assert contract.parity is not None
     assert contract.parity.ties == 0

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import acclimate as ac
-from acclimate.exporting import reading
-from acclimate.exporting.contract import KEY, Contract
+from acclimate.exporting.contract.contract import KEY, Contract
+from acclimate.exporting.policy import reading
 from tests import tiny
 from tests.unit.exporting import made
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import ExportError, MisfitError
+from acclimate.exporting.contract.ports import BATCH, Port
 from acclimate.exporting.extras import needed
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.ports import BATCH, Port
+from acclimate.exporting.graph.module import Graph
 
 LARGEST = 1 << 30
 """Bytes of a model. All weights lie in it, and protobuf ends at twice as much."""

@@ -7,14 +7,14 @@ from typing import Any
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ExportError
-from acclimate.exporting import parity
-from acclimate.exporting.contract import KEY, Contract
-from acclimate.exporting.describing import contract_of, robot_keys
+from acclimate.exporting.contract.contract import KEY, Contract
+from acclimate.exporting.contract.describing import contract_of, robot_keys
 from acclimate.exporting.extras import needed
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.samples import drawn, seen
-from acclimate.exporting.sessions import session_of
-from acclimate.exporting.tracing import traced
+from acclimate.exporting.graph import parity
+from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.samples import drawn, seen
+from acclimate.exporting.graph.tracing import traced
+from acclimate.exporting.policy.sessions import session_of
 from acclimate.tasks.task import Task
 
 SEED = 0

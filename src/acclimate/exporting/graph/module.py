@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from acclimate.agents.agent import Agent
-from acclimate.exporting.ports import MASKS, OBSERVATION, Ports, parts, ports_of
+from acclimate.exporting.contract.ports import MASKS, OBSERVATION, Ports, parts, ports_of
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.sb3.policies.intake import channels_first
 from acclimate.sb3.policies.mode import choice_of, remembering_scores, scores

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
 from acclimate.evaluation.players import isolated
-from acclimate.exporting.ports import OBSERVATION, Port, Ports, parts
+from acclimate.exporting.contract.ports import OBSERVATION, Port, Ports, parts
 from acclimate.sb3.normalizer import Normalizer
 from acclimate.shifts.masks import choices, tells
 from acclimate.tasks.contract import Contract

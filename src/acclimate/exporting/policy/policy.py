@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.errors import ConfigError, SpaceMismatchError, shown
-from acclimate.exporting import reading
-from acclimate.exporting.contract import Contract
-from acclimate.exporting.ports import BATCH, CELL, HIDDEN, MASKS, OBSERVATION, STARTS, Port
-from acclimate.exporting.sessions import session_of
+from acclimate.exporting.contract.contract import Contract
+from acclimate.exporting.contract.ports import BATCH, CELL, HIDDEN, MASKS, OBSERVATION, STARTS, Port
+from acclimate.exporting.policy import reading
+from acclimate.exporting.policy.sessions import session_of
 from acclimate.tasks.task import Task
 
 Array = NDArray[Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from acclimate.exporting.contract import Contract, Parity
-from acclimate.exporting.worlds import World
+from acclimate.exporting.contract.contract import Contract, Parity
+from acclimate.exporting.contract.worlds import World
 
 
 def render(contract: Contract) -> str:

@@ -11,8 +11,8 @@ from gymnasium import spaces
 
 from acclimate.config import from_dict, to_dict
 from acclimate.errors import ConfigError, SourceError, SpaceMismatchError
-from acclimate.exporting.ports import Port, Ports
-from acclimate.exporting.worlds import World, facts
+from acclimate.exporting.contract.ports import Port, Ports
+from acclimate.exporting.contract.worlds import World, facts
 from acclimate.files.plain import read_json
 from acclimate.files.spaces import from_json
 from acclimate.tasks.spaces import check_spaces

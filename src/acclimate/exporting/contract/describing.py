@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.agents.agent import Agent
-from acclimate.exporting.contract import Contract, History, Scaling
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.run import tuning_of
-from acclimate.exporting.worlds import facts
+from acclimate.exporting.contract.contract import Contract, History, Scaling
+from acclimate.exporting.contract.run import tuning_of
+from acclimate.exporting.contract.worlds import facts
+from acclimate.exporting.graph.module import Graph
 from acclimate.files.spaces import to_json
 from acclimate.tasks.task import Task
 

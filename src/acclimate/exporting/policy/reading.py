@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.errors import SourceError, UnsafeFileError, shown
-from acclimate.exporting.contract import KEY, Contract
+from acclimate.exporting.contract.contract import KEY, Contract
+from acclimate.exporting.contract.ports import BATCH, Port
 from acclimate.exporting.extras import needed
-from acclimate.exporting.ports import BATCH, Port
 from acclimate.files import bounded
 
 LARGEST = (1 << 30) + (1 << 24)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ExportError
-from acclimate.exporting.contract import Parity
-from acclimate.exporting.graph import Graph
-from acclimate.exporting.ports import ACTION, CELL, CELL_OUT, HIDDEN, HIDDEN_OUT, MASKS, STARTS
-from acclimate.exporting.samples import Rows, masks, whole
+from acclimate.exporting.contract.contract import Parity
+from acclimate.exporting.contract.ports import ACTION, CELL, CELL_OUT, HIDDEN, HIDDEN_OUT, MASKS, STARTS
+from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.samples import Rows, masks, whole
 from acclimate.nets.outputs import FORBIDDEN
 
 Array = NDArray[Any]

@@ -1,0 +1,1 @@
+"""What an exported policy expects and does, as data."""
