@@ -244,7 +244,7 @@ def test_a_folder_for_the_hub(run: Path, tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     mean = np.mean(report["target"]["after"]["returns"])
     assert result.metric_value.startswith(f"{mean:.2f} [")
-    assert result.dataset_name == report["task"] == "CartPole-v1 with length=2.0"
+    assert result.dataset_name == report["task"] == "CartPole-v1 with length=2"
     contract = Contract.from_json((folder / "contract.json").read_text(), "here")
     assert contract.history.run is not None
     assert contract.history.run["steps"] == 600
