@@ -92,6 +92,7 @@ def row(path: Path, rounds: int) -> dict[str, Any]:
         "agent": name,
         "exported": True,
         "error": held.largest_error,
+        "rounded": held.rounded,
         "ties": held.ties,
         "observations": dict(held.observations),
         "bytes": len(data),

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import acclimate as ac
 from acclimate.exporting.contract.ports import Port, Ports
-from acclimate.exporting.graph import parity, writing
+from acclimate.exporting.graph import parity, rounding, writing
 from acclimate.exporting.graph.module import Graph
 from acclimate.exporting.graph.samples import drawn, masks, whole
 from acclimate.exporting.graph.tracing import traced
@@ -155,6 +155,27 @@ def test_a_wrong_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         writing.onnx_of(made.agent("recurrent_ppo"))
 
 
+def test_an_action_that_rounding_moves_is_held_as_closely_as_it_can_be() -> None:
+    """A first layer that multiplies by a million: the last bit of an observation is worth more than the tolerance."""
+    agent = ac.load(world.model("td3", steps=0, policy_kwargs={"net_arch": []}))
+    with torch.no_grad():
+        agent.model.policy.actor.mu[0].weight.copy_(torch.tensor([[3e3, -3e3]]))
+    rng, seen = np.random.default_rng(0), np.array([[0.7, 0.7], [0.0, 0.0]], np.float32)
+    own = rounding.moves(agent, seen, {}, rng)
+    assert own[0] > 1e-4
+    assert own[1] < 1e-4
+    assert parity._numbers(own, lambda: own, "here").rounded == 1
+    with pytest.raises(ac.ExportError, match="off by"):
+        parity._numbers(17 * own, lambda: own, "here")
+    with pytest.raises(ac.ExportError, match="off by nan"):
+        parity._numbers(np.full((2, 1), np.nan), lambda: own, "here")
+
+
+def test_whole_numbers_are_not_nudged() -> None:
+    obs = tiny.observations(made.agent("ppo-multi").observation_space, 3)
+    assert not rounding.moves(made.agent("ppo-multi"), obs, {}, np.random.default_rng(0)).any()
+
+
 def test_ties_are_told_and_worse_choices_refused() -> None:
     graph = Graph(made.agent("dqn"))
     obs = np.zeros((2, 3), np.float32)
@@ -210,15 +231,14 @@ def test_observations_of_64_bits_are_scaled_before_they_are_rounded() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         env = DummyVecEnv([lambda: tiny.World(space, tiny.REACH)])
-        agent = ac.load(made.restless(PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu")))
-    made.scaled(agent)
+        agent = made.scaled(ac.load(PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu", seed=0)))
     agent.normalizer.obs_mean[0], agent.normalizer.obs_var[0] = 1234.567, 0.0
     data, contract = writing.onnx_of(agent)
     assert contract.inputs[0].dtype == "float64"
-    obs = np.array([[1234.567 + 2e-5, 0.3]])
-    np.testing.assert_allclose(
-        runs(data).run(None, {"obs": obs})[0], agent.predict(obs, deterministic=True)[0], rtol=1e-5, atol=1e-6
-    )
+    obs = np.array([[1234.567, 0.3], [1234.567 + 5e-5, 0.3]])
+    actions, wanted = runs(data).run(None, {"obs": obs})[0], agent.predict(obs, deterministic=True)[0]
+    np.testing.assert_allclose(actions, wanted, rtol=1e-5, atol=1e-7)
+    assert np.abs(actions[0] - actions[1]).max() > 1e-5
 
 
 def test_the_file_tells_nothing_of_the_machine_and_holds_all_weights() -> None:

@@ -44,6 +44,8 @@ class Parity:
     largest_error: float
     """Of continuous actions, as a share of half the width of their bounds; of states in their own units."""
     tolerance: float
+    rounded: int
+    """Actions that differ by more, where the agent's own move as far with the last bits of what its network reads."""
     ties: int
     """Choices that rounding decided otherwise, between options of equal worth."""
 

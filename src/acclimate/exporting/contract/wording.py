@@ -36,7 +36,8 @@ def _world(world: World) -> Iterator[str]:
 def _parity(held: Parity) -> str:
     counts = " and ".join(f"{count} {kind}" for kind, count in held.observations.items())
     sizes = ", ".join(map(str, held.batches))
-    return f"largest error {held.largest_error:.1e} on {counts} observations, batches of {sizes}, {held.ties} ties"
+    close = f"largest error {held.largest_error:.1e}, {held.rounded} rounded, {held.ties} ties"
+    return f"{close}, on {counts} observations in batches of {sizes}"
 
 
 def _rows(name: str, values: Any) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from acclimate.errors import ExportError
 from acclimate.exporting.contract.contract import Parity
 from acclimate.exporting.contract.ports import ACTION, CELL, CELL_OUT, HIDDEN, HIDDEN_OUT, MASKS, STARTS
 from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.rounding import moves
 from acclimate.exporting.graph.samples import Rows, masks, whole
 from acclimate.nets.outputs import FORBIDDEN
 
@@ -25,10 +26,23 @@ ROWS = sum(BATCHES)
 """Observations of each kind that a graph is held to."""
 TOLERANCE = 1e-5
 """Of continuous actions, as a share of half the width of their bounds."""
+FAR = 1e6
+"""Half a width from which bounds say nothing of actions."""
 TIE = 1e-4
 """How near two scores are, as a share of the largest, that rounding may decide between their options."""
+ROUNDING = 16
+"""How many times as far as the agent's own actions move with the last bits of what it reads, a difference may go."""
 STEPS = 3
 """Calls in a row, by which a state is carried on."""
+
+
+class Difference(NamedTuple):
+    """Between a graph and its agent, over one batch."""
+
+    error: float
+    """The largest of actions, as a share of half the width of their bounds, and of states."""
+    rounded: int
+    ties: int
 
 
 def held(session: Any, graph: Graph, agent: Agent, observations: Mapping[str, Rows], *, seed: int = 0) -> Parity:
@@ -44,22 +58,26 @@ def held(session: Any, graph: Graph, agent: Agent, observations: Mapping[str, Ro
     Raises:
         ExportError: They differ; it says by how much, and at which size.
     """
-    rng, worst, ties = np.random.default_rng(seed), 0.0, 0
+    rng, found = np.random.default_rng(seed), []
     for kind, rows in observations.items():
-        begin = 0
-        for size in BATCHES:
+        for begin, size in zip((0, *np.cumsum(BATCHES)), BATCHES, strict=False):
             batch = {name: values[begin : begin + size] for name, values in rows.items()}
-            error, tied = _compared(session, graph, agent, batch, size, rng, f"{kind} observations, {size} at once")
-            worst, ties, begin = max(worst, error), ties + tied, begin + size
-    counts = {kind: len(next(iter(rows.values()))) for kind, rows in observations.items()}
-    return Parity(batches=BATCHES, observations=counts, largest_error=worst, tolerance=TOLERANCE, ties=ties)
+            found += _compared(session, graph, agent, batch, size, rng, f"{kind} observations, {size} at once")
+    return Parity(
+        batches=BATCHES,
+        observations={kind: len(next(iter(rows.values()))) for kind, rows in observations.items()},
+        largest_error=max(each.error for each in found),
+        tolerance=TOLERANCE,
+        rounded=sum(each.rounded for each in found),
+        ties=sum(each.ties for each in found),
+    )
 
 
 def _compared(
     session: Any, graph: Graph, agent: Agent, rows: Rows, size: int, rng: np.random.Generator, where: str
-) -> tuple[float, int]:
-    """Return the largest error and the number of ties over a few steps."""
-    ports, state, worst, ties = graph.ports, None, 0.0, 0
+) -> Iterator[Difference]:
+    """Yield the difference at each of a few steps."""
+    ports, state = graph.ports, None
     feeds: dict[str, Array] = dict(rows)
     if ports.remembers:
         feeds |= {port.name: np.zeros(port.sized(size), port.dtype) for port in ports.inputs[-3:]}
@@ -72,34 +90,40 @@ def _compared(
             feeds[MASKS] = asked["action_masks"] = masks(agent.action_space, size, rng)
         expected, state = agent.predict(whole(rows), deterministic=True, **asked)
         found = dict(zip((port.name for port in ports.outputs), session.run(None, feeds), strict=True))
-        if isinstance(agent.action_space, spaces.Box):
-            error = _error(found[ACTION], expected, agent.action_space)
-        else:
-            error, tied = 0.0, _ties(graph, feeds, found[ACTION], expected, where)
-            ties += tied
-        if ports.remembers and state is not None:
-            error = max(error, *(float(np.abs(a - b).max()) for a, b in zip(state, _state(found), strict=True)))
-            feeds |= {HIDDEN: found[HIDDEN_OUT], CELL: found[CELL_OUT]}
-        if not error <= TOLERANCE:  # NaN is no number below it
+        if found[ACTION].shape != expected.shape:
             raise ExportError(
-                f"the graph does not act as the agent: off by {error:.2g} of the actions' scale on {where} (allowed: "
-                f"{TOLERANCE:g}); nothing was written. Save the zip or the bundle"
+                f"the graph's actions are of shape {found[ACTION].shape}, not {expected.shape}, on {where}"
             )
-        worst = max(worst, error)
-    return worst, ties
+        if isinstance(agent.action_space, spaces.Box):
+            scale = _scale(agent.action_space, expected)
+            yield _numbers(
+                np.abs(found[ACTION].astype(np.float64) - expected) / scale,
+                lambda asked=asked, scale=scale: moves(agent, whole(rows), asked, rng) / scale,
+                where,
+            )
+        else:
+            yield Difference(0.0, 0, _ties(graph, feeds, found[ACTION], expected, where))
+        if ports.remembers and state is not None:
+            feeds |= {HIDDEN: found[HIDDEN_OUT], CELL: found[CELL_OUT]}
+            for ours, theirs in zip((feeds[HIDDEN], feeds[CELL]), state, strict=True):
+                yield _numbers(np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs)), lambda: 0.0, where)
 
 
-def _state(found: Mapping[str, Array]) -> tuple[Array, Array]:
-    return found[HIDDEN_OUT], found[CELL_OUT]
-
-
-def _error(found: Array, expected: Array, space: spaces.Box) -> float:
-    """Return the largest difference, as a share of half the width of the bounds where they are near."""
-    if found.shape != expected.shape:
-        return float("inf")
+def _scale(space: spaces.Box, expected: Array) -> Array:
+    """Return half the width of an action's bounds; where they are far, its own size."""
     half = (space.high.astype(np.float64) - space.low) / 2
-    scale = np.where(half < 1e6, np.maximum(half, 1e-12), np.maximum(1.0, np.abs(expected)))
-    return float((np.abs(found.astype(np.float64) - expected) / scale).max())
+    return np.where(half < FAR, np.maximum(half, 1e-12), np.maximum(1.0, np.abs(expected)))
+
+
+def _numbers(error: Array, own: Callable[[], Any], where: str) -> Difference:
+    """Judge the errors of numbers; `own`, how far the agent's own move by rounding, is asked for where it matters."""
+    far = ~(error <= TOLERANCE)  # NaN is no number below it
+    if far.any() and not (error <= np.maximum(TOLERANCE, ROUNDING * own())).all():
+        raise ExportError(
+            f"the graph does not act as the agent: off by {error.max():.2g} of the actions' scale on {where} (allowed: "
+            f"{TOLERANCE:g}); nothing was written. Save the zip or the bundle"
+        )
+    return Difference(float(error.max()), int(far.sum()), 0)
 
 
 def _ties(graph: Graph, feeds: Mapping[str, Array], found: Array, expected: Array, where: str) -> int:
@@ -108,8 +132,6 @@ def _ties(graph: Graph, feeds: Mapping[str, Array], found: Array, expected: Arra
     Raises:
         ExportError: One is worth less.
     """
-    if found.shape != expected.shape:
-        raise ExportError(f"the graph puts out actions of shape {found.shape}, the agent {expected.shape}, on {where}")
     other = (found != expected).reshape(len(found), -1).any(axis=1)
     if not other.any():
         return 0
