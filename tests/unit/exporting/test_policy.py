@@ -134,6 +134,17 @@ def endless_weights(model: Any) -> None:
     model.graph.initializer[0].dims[:] = [2**40, 2**40]
 
 
+def of_type(number: int) -> Callable[[Any], None]:
+    def change(model: Any) -> None:
+        model.graph.input[0].type.tensor_type.elem_type = number
+
+    return change
+
+
+def no_tensor(model: Any) -> None:
+    model.graph.input[0].type.sequence_type.elem_type.tensor_type.elem_type = 1
+
+
 def many_nodes(model: Any) -> None:
     for _ in range(reading.MOST_NODES):
         model.graph.node.add(op_type="Relu")
@@ -185,6 +196,8 @@ def wider(data: Any) -> str:
         (a_function, ac.UnsafeFileError, "brings functions"),
         (sparse, ac.UnsafeFileError, "sparse weights"),
         (endless_weights, ac.UnsafeFileError, "has the shape"),
+        *((of_type(number), ac.SourceError, "policy") for number in (0, 8, 16, 23, 99)),
+        (no_tensor, ac.SourceError, "policy"),
         (many_nodes, ac.UnsafeFileError, "at most"),
         (grows, ac.UnsafeFileError, "has no known, small size"),
         (no_contract, ac.SourceError, "has no contract"),
