@@ -136,8 +136,8 @@ def main() -> None:
     write_atomic(RESULTS, json.dumps(rows, indent=1) + "\n")
     exported = sum(found["exported"] for found in rows)
     note = (
-        f"{exported} of {len(rows)} agents of the zoo, each held to it at batches of 1, 7 and 256; the error of a "
-        "continuous action is a share of half the width of its bounds, discrete ones are identical but for "
+        f"{exported} of {len(rows)} agents of the zoo, each graph held to its agent at batches of 1, 7 and 256; the "
+        "error of a continuous action is a share of half the width of its bounds, discrete ones are identical but for "
         f"{sum(found.get('ties', 0) for found in rows)} ties. Medians of {CALLS} single decisions, and of "
         f"{arguments.rounds} rounds; torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, one thread."
     )

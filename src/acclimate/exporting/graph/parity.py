@@ -96,17 +96,17 @@ def _compared(
             )
         if isinstance(agent.action_space, spaces.Box):
             scale = _scale(agent.action_space, expected)
-            yield _numbers(
+            yield judged(
                 np.abs(found[ACTION].astype(np.float64) - expected) / scale,
                 lambda asked=asked, scale=scale: moves(agent, whole(rows), asked, rng) / scale,
                 where,
             )
         else:
-            yield Difference(0.0, 0, _ties(graph, feeds, found[ACTION], expected, where))
+            yield Difference(0.0, 0, ties_of(graph, feeds, found[ACTION], expected, where))
         if ports.remembers and state is not None:
             feeds |= {HIDDEN: found[HIDDEN_OUT], CELL: found[CELL_OUT]}
             for ours, theirs in zip((feeds[HIDDEN], feeds[CELL]), state, strict=True):
-                yield _numbers(np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs)), lambda: 0.0, where)
+                yield judged(np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs)), lambda: 0.0, where)
 
 
 def _scale(space: spaces.Box, expected: Array) -> Array:
@@ -115,7 +115,7 @@ def _scale(space: spaces.Box, expected: Array) -> Array:
     return np.where(half < FAR, np.maximum(half, 1e-12), np.maximum(1.0, np.abs(expected)))
 
 
-def _numbers(error: Array, own: Callable[[], Any], where: str) -> Difference:
+def judged(error: Array, own: Callable[[], Any], where: str) -> Difference:
     """Judge the errors of numbers; `own`, how far the agent's own move by rounding, is asked for where it matters."""
     far = ~(error <= TOLERANCE)  # NaN is no number below it
     if far.any() and not (error <= np.maximum(TOLERANCE, ROUNDING * own())).all():
@@ -126,7 +126,7 @@ def _numbers(error: Array, own: Callable[[], Any], where: str) -> Difference:
     return Difference(float(error.max()), int(far.sum()), 0)
 
 
-def _ties(graph: Graph, feeds: Mapping[str, Array], found: Array, expected: Array, where: str) -> int:
+def ties_of(graph: Graph, feeds: Mapping[str, Array], found: Array, expected: Array, where: str) -> int:
     """Return in how many rows another option was chosen that is worth the same.
 
     Raises:

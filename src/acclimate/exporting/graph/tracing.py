@@ -38,7 +38,7 @@ def traced(graph: Graph) -> Any:
         with _quiet():
             program = torch.onnx.export(
                 graph,
-                _examples(inputs),
+                examples(inputs),
                 input_names=[port.name for port in inputs],
                 output_names=[port.name for port in outputs],
                 dynamic_shapes=(tuple({port.rows: batch} for port in inputs),),
@@ -60,7 +60,7 @@ def traced(graph: Graph) -> Any:
     return model
 
 
-def _examples(inputs: tuple[Port, ...]) -> tuple[Tensor, ...]:
+def examples(inputs: tuple[Port, ...]) -> tuple[Tensor, ...]:
     """Return an example of each input.
 
     Each is a tensor of its own and its number of rows no other axis' size: the exporter takes what is equal for the
