@@ -21,6 +21,7 @@ from acclimate.exporting.graph.samples import drawn, masks, whole
 from acclimate.exporting.graph.tracing import traced
 from acclimate.sb3.policies.mode import scores
 from acclimate.seam.seam import Seam
+from acclimate.shifts.masks import choices, leaves_a_choice
 from tests import cases, tiny, world
 from tests.unit.exporting import made
 
@@ -268,6 +269,14 @@ def test_rows_of_an_example_are_no_other_size() -> None:
     first, second = examples(ports.inputs)
     assert first.shape[0] == second.shape[1] not in (3, 4)
     assert first is not second
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(2), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)], ids=str)
+def test_masks_that_are_drawn_leave_a_choice(space: spaces.Space) -> None:
+    found = masks(space, 300, np.random.default_rng(0))
+    assert found.shape == (300, choices(space))
+    assert all(leaves_a_choice(space, mask) for mask in found)
+    assert not found.all()
 
 
 BY_DAY = ("ppo/HalfCheetah-v3", "tqc/Hopper-v3", "qrdqn/CartPole-v1")
