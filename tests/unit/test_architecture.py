@@ -29,6 +29,7 @@ ORDER = [
     "engine",
     "agents",
     "evaluation",
+    "guard",
     "reports",
     "exporting",
     "planning",

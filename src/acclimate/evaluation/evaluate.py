@@ -212,13 +212,13 @@ def evaluate(
         warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
         check_spaces(agent, task)
     with isolated(agent, seed):
-        return _play(AgentPlayer(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
+        return play(AgentPlayer(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
 
 
 def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n_envs: int = 8) -> Evaluation:
     """Play uniformly random actions on the episodes that `evaluate` would play: the floor of the scale."""
     seed = _checked(episodes, seed, n_envs)
-    return _play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
+    return play(RandomPlayer(task.action_space), task, episodes, seed, n_envs, deterministic=False)
 
 
 def evaluate_constant(
@@ -226,7 +226,7 @@ def evaluate_constant(
 ) -> Evaluation:
     """Play one action again and again on the episodes that `evaluate` would play."""
     seed = _checked(episodes, seed, n_envs)
-    return _play(ConstantPlayer(action), task, episodes, seed, n_envs, deterministic=True)
+    return play(ConstantPlayer(action), task, episodes, seed, n_envs, deterministic=True)
 
 
 def _checked(episodes: int, seed: int, n_envs: int) -> int:
@@ -238,7 +238,7 @@ def _checked(episodes: int, seed: int, n_envs: int) -> int:
     return check_seed(seed, "seed")
 
 
-def _play(
+def play(
     player: Player,
     task: Task,
     episodes: int,
@@ -247,6 +247,7 @@ def _play(
     deterministic: bool,
     record: Transitions | None = None,
 ) -> Evaluation:
+    """Let a player of any kind play the episodes that `evaluate` would play."""
     width = min(n_envs, episodes)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, dtype=np.int64)
     successes: list[bool | None] = [None] * episodes

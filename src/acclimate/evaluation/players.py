@@ -90,12 +90,12 @@ class AgentPlayer:
             self.unmasked = True
             warnings.warn(UNMASKED, stacklevel=2)
         actions, self.state = self.agent.predict(
-            _stack(observations), self.state, episode_start=starts, deterministic=self.deterministic, **masked
+            stacked(observations), self.state, episode_start=starts, deterministic=self.deterministic, **masked
         )
         return actions
 
 
-def _stack(observations: Sequence[Any]) -> Any:
+def stacked(observations: Sequence[Any]) -> Any:
     if isinstance(observations[0], dict):
         return {key: np.stack([seen[key] for seen in observations]) for key in observations[0]}
     return np.stack(observations)

@@ -11,6 +11,10 @@ from typing import Any
 
 from acclimate.errors import ConfigError
 
+GUARD_SEED = 1_000
+"""The clean episodes that a guard learns from and is calibrated by."""
+GUARD_TEST_SEED = 6_000
+"""The clean and the faulty episodes that measure a guard."""
 FINAL_SEED = 10_000
 """The final evaluation, which nothing before it has seen; also what `evaluate` and films begin with."""
 SELECTION_SEED = 20_000

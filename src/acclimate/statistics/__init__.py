@@ -8,16 +8,21 @@ from acclimate.statistics.bootstrap import (
     probability_of_improvement,
     stratified_bootstrap,
 )
+from acclimate.statistics.conformal import conformal_quantile
 from acclimate.statistics.curve import Crossing, auc, crossings, recovery, steps_to_threshold, worst_dip
+from acclimate.statistics.detection import auroc, rate_at
 from acclimate.statistics.estimates import Estimate, finite, gain, iqm, lower_bound, mean, optimality_gap
 from acclimate.statistics.judgement import sure_gain
-from acclimate.statistics.proportions import paired_proportions, proportion
+from acclimate.statistics.proportions import exact_proportion, paired_proportions, proportion
 
 __all__ = [
     "Crossing",
     "Estimate",
     "auc",
+    "auroc",
+    "conformal_quantile",
     "crossings",
+    "exact_proportion",
     "finite",
     "forgetting",
     "gain",
@@ -31,6 +36,7 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "proportion",
+    "rate_at",
     "recovery",
     "steps_to_threshold",
     "stratified_bootstrap",

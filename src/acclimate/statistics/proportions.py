@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -30,6 +31,45 @@ def proportion(successes: ArrayLike, *, confidence: float = CONFIDENCE) -> Estim
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     # Rounding must not part the ends from 0 and 1, nor the share from its interval.
     return Estimate(share, max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)), n)
+
+
+def exact_proportion(successes: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate the share of successes, with Clopper and Pearson's interval (1934), which never covers too seldom.
+
+    Args:
+        successes: One truth value per episode.
+        confidence: Coverage at least.
+
+    Raises:
+        ConfigError: There is no episode.
+
+    Example:
+        >>> low, high = exact_proportion([False] * 20)[1:3]
+        >>> low, round(high, 4)
+        (0.0, 0.1684)
+    """
+    values, tail = _truths(successes), (1 - confidence) / 2
+    n, k = len(values), int(values.sum())
+    low = _where(lambda p: _at_least(k, n, p), tail) if k else 0.0
+    high = _where(lambda p: _at_least(k + 1, n, p), 1 - tail) if k < n else 1.0
+    return Estimate(k / n, low, high, n)
+
+
+def _at_least(k: int, n: int, p: float) -> float:
+    """Return the probability of k or more successes in n, each with probability p."""
+    ways = (math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(k, n + 1))
+    return math.fsum(
+        math.exp(way + i * math.log(p) + (n - i) * math.log1p(-p)) for i, way in zip(range(k, n + 1), ways, strict=True)
+    )
+
+
+def _where(rising: Callable[[float], float], value: float) -> float:
+    """Return where between 0 and 1 a rising function takes a value, by bisection to a float's last digits."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < value else (low, middle)
+    return (low + high) / 2
 
 
 def paired_proportions(a: ArrayLike, b: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:

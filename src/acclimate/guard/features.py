@@ -1,0 +1,69 @@
+"""What of an observation is measured: its numbers one by one, and mean and spread of an image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.guard.layout import Layout
+
+LARGE = 1e30
+"""Numbers are measured as if no larger, so that no difference overflows."""
+FAR = 1e6
+"""Standard deviations beyond which nothing is told apart: a square of it is still exact enough in 32 bits."""
+
+
+class Features(nn.Module):
+    """Rows to the numbers that are measured, (rows, features); pure tensor code."""
+
+    numbers: Tensor
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.register_buffer("numbers", torch.tensor(layout.numbers, dtype=torch.int64), persistent=False)
+        self.images = layout.images
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.numbers) + 2 * len(self.images)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the features of finite rows."""
+        rows = rows.clamp(-LARGE, LARGE)
+        found = [rows.index_select(1, self.numbers)]
+        for start, size in self.images:
+            pixels = rows[:, start : start + size]
+            mean = pixels.mean(1, keepdim=True)
+            found += [mean, (pixels - mean).square().mean(1, keepdim=True).sqrt()]
+        return torch.cat(found, 1)
+
+
+class Standard(nn.Module):
+    """Features in standard deviations from their mean; those that never moved are zero."""
+
+    mean: Tensor
+    gain: Tensor
+
+    def __init__(self, mean: Tensor, gain: Tensor) -> None:
+        """Hold what was seen.
+
+        Args:
+            mean: (features,).
+            gain: (features,), one over the standard deviation, zero for what never moved.
+        """
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("gain", gain)
+
+    @classmethod
+    def of(cls, seen: Tensor) -> Standard:
+        """Learn from the features of steps, (steps, features)."""
+        seen = seen.double()
+        mean, deviation = seen.mean(0), seen.std(0, correction=0)
+        still = deviation <= 1e-6 * mean.abs().clamp(min=1.0)
+        gain = torch.where(still, torch.zeros_like(deviation), 1 / deviation.clamp(min=1e-12))
+        return cls(mean.float(), gain.float())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return them standardised, (rows, features)."""
+        return ((features - self.mean) * self.gain).clamp(-FAR, FAR)

@@ -1,0 +1,152 @@
+"""The filter before a policy: observations and a state in, trusted observations, flags, scores and a state out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.errors import ConfigError
+from acclimate.guard.features import Features, Standard
+from acclimate.guard.layout import Layout
+from acclimate.guard.reasons import INNER, Reason
+from acclimate.guard.tiers import Seen, State, Tier
+
+
+@dataclass(frozen=True)
+class Hysteresis:
+    """When the fallback acts, and when the agent does again."""
+
+    enter: int = 3
+    """So many of the last `among` steps have to be refused. Higher: the agent acts longer on what it last trusted."""
+    among: int = 5
+    """How many steps are counted."""
+    leave: int = 5
+    """So many steps in a row have to be clean. Higher: the fallback acts longer."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.enter <= self.among <= 1000 or not 1 <= self.leave <= 100_000:
+            raise ConfigError(
+                f"{self.enter} refused of {self.among} steps, {self.leave} clean ones: give 1 <= enter <= among <= 1000 "
+                "and 1 <= leave <= 100000"
+            )
+
+
+class Filter(nn.Module):
+    """All tiers, the limits of their scores, and what becomes of a refused row.
+
+    `torch.onnx.export` takes it as it is: every shape but the batch is fixed, and nothing branches on data.
+    """
+
+    neutral: Tensor
+    limits: Tensor
+
+    def __init__(
+        self, layout: Layout, standard: Standard, tiers: Iterable[Tier], neutral: Tensor, hysteresis: Hysteresis
+    ) -> None:
+        """Put a filter together; without limits it refuses nothing but what is not finite.
+
+        Args:
+            layout: of the observations.
+            standard: in what the tiers measure.
+            tiers: in the order of `Reason`.
+            neutral: (entries,), stands for an observation until one was trusted.
+            hysteresis: when the fallback acts.
+        """
+        super().__init__()
+        self.features, self.standard = Features(layout), standard
+        self.tiers = nn.ModuleList(tiers)
+        self.hysteresis = hysteresis
+        limits = [0.0 if tier.reason is Reason.NOT_FINITE else torch.inf for tier in self.tiers]
+        self.register_buffer("neutral", neutral)
+        self.register_buffer("limits", torch.tensor(limits))
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What the columns of flags and scores are."""
+        return tuple(tier.reason for tier in self.tiers)  # type: ignore[misc]
+
+    @property
+    def reads_policy(self) -> bool:
+        """Whether it has to be given what the policy's last layer reads."""
+        return any(reason in INNER for reason in self.reasons)
+
+    def beginning(self) -> State:
+        """Return the state where an episode begins, of one row without the axis of rows; all of it 32-bit floats."""
+        state = {
+            "observation": self.neutral,
+            "gap": torch.zeros(()),
+            "step": torch.zeros(()),
+            "recent": torch.zeros(self.hysteresis.among),
+            "calm": torch.zeros(()),
+            "refusing": torch.zeros(()),
+        }
+        for tier in self.tiers:
+            state |= tier.memory()  # type: ignore[operator]
+        return state
+
+    def initial(self, rows: int) -> State:
+        """Return the state of rows that begin."""
+        return {name: value.expand(rows, *value.shape).clone() for name, value in self.beginning().items()}
+
+    def begun(self, state: State, reset: Tensor) -> State:
+        """Return the state with those rows anew that `reset`, (rows,) of bool, marks."""
+        return {
+            name: torch.where(reset.reshape(-1, *[1] * value.dim()), value, state[name])
+            for name, value in self.beginning().items()
+        }
+
+    def usable(self, rows: Tensor, state: State, reset: Tensor) -> Tensor:
+        """Return rows whose entries that are not finite are those of the last trusted observation."""
+        return torch.where(torch.isfinite(rows), rows, self.begun(state, reset)["observation"])
+
+    def forward(
+        self, rows: Tensor, state: State, reset: Tensor, latent: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, State]:
+        """Filter one step.
+
+        Args:
+            rows: (rows, entries), observations as `Layout.rows` has them.
+            state: what the last call returned, or `initial`.
+            reset: (rows,) of bool, which begin an episode.
+            latent: (rows, units), what the policy's last layer makes of `usable`, where the filter `reads_policy`.
+
+        Returns:
+            The rows to act on, always finite: refused ones as they were last trusted. Flags, (rows, tiers) of bool.
+            Scores, (rows, tiers). The next state, whose `refusing`, (rows,), is 1 where the fallback has to act.
+        """
+        state = self.begun(state, reset)
+        finite = torch.isfinite(rows)
+        row = torch.where(finite, rows, state["observation"])
+        z, trusted = (self.standard(self.features(each)) for each in (row, state["observation"]))
+        seen = Seen(finite, row, z, trusted, state["gap"], state["step"], latent)
+        scores, after = [], {}
+        for place, tier in enumerate(self.tiers):
+            score, kept = tier(seen, {name: state[name] for name in tier.memory()}, self.limits[place])  # type: ignore[operator]
+            scores.append(score)
+            after |= kept
+        measured = torch.stack(scores, 1)
+        flags = measured > self.limits
+        refused = flags.any(1)
+        clean = torch.where(refused[:, None], state["observation"], row)
+        return clean, flags, measured, {**after, **self._went_on(state, refused, clean)}
+
+    def _went_on(self, state: State, refused: Tensor, clean: Tensor) -> State:
+        """Return the part of the next state that every guard has."""
+        recent = torch.cat([state["recent"][:, 1:], refused.float()[:, None]], 1)
+        calm = torch.where(refused, 0.0, state["calm"] + 1)
+        before = state["refusing"] > 0
+        enters = recent.sum(1) >= self.hysteresis.enter
+        leaves = before & (calm >= self.hysteresis.leave)
+        older = torch.where(state["gap"] > 0, state["gap"] + 1, 0.0)
+        return {
+            "observation": clean,
+            "gap": torch.where(refused, older, 1.0),
+            "step": state["step"] + 1,
+            # What was refused before the agent acts again does not count against it.
+            "recent": torch.where(leaves[:, None], 0.0, recent),
+            "calm": calm,
+            "refusing": torch.where(before, ~leaves, enters).float(),
+        }

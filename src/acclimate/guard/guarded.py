@@ -1,0 +1,220 @@
+"""An agent behind its guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acclimate.agents.agent import Agent
+from acclimate.errors import ConfigError
+from acclimate.evaluation.players import Mask, stacked
+from acclimate.guard.guard import Guard
+from acclimate.guard.inside import Inside, fingerprint
+from acclimate.guard.layout import Rows
+from acclimate.guard.reasons import Reason
+from acclimate.guard.running import Running
+from acclimate.guard.tiers import State
+
+Controller = Callable[[Any], Any]
+"""From a batch of observations to a batch of actions."""
+
+
+class Memory(NamedTuple):
+    """All that is remembered of the episodes of a batch."""
+
+    guard: State
+    """Tensors with the axis of rows first."""
+    agent: Any = None
+    """The state of a recurrent policy."""
+    other: Any = None
+    """The same of the other agent."""
+
+
+class Decision(NamedTuple):
+    """What became of a step, a row for each environment."""
+
+    flags: NDArray[np.bool_]
+    """(rows, tiers)."""
+    scores: Rows
+    """(rows, tiers)."""
+    refusing: NDArray[np.bool_]
+    """Where the fallback acted."""
+    mended: NDArray[np.bool_]
+    """Where an action was not finite, out of its bounds or too fast."""
+
+
+class Guarded:
+    """An agent that acts on nothing its guard refuses.
+
+    Where an observation is refused, the policy sees the one that was last trusted, and after several of them the
+    fallback acts. What is not refused reaches the agent as it came, so that its actions are the same to the bit.
+    """
+
+    def __init__(self, agent: Agent, guard: Guard, other: Agent | Controller | None = None) -> None:
+        """Put a guard before an agent.
+
+        Args:
+            agent: which it was fitted to.
+            guard: with limits.
+            other: acts where the guard's fallback is `other`: the pretrained agent, or a function from observations to
+                actions. It sees refused observations too where all of their numbers are finite and within bounds.
+
+        Raises:
+            ConfigError: The guard is another agent's, or `other` is missing or not needed.
+        """
+        guard.check(agent, fingerprint(agent.model.policy))
+        if (guard.release.fallback == "other") != (other is not None):
+            needs = "needs the agent or function that acts then" if other is None else "takes no other agent"
+            raise ConfigError(f"a guard whose fallback is `{guard.release.fallback}` {needs}")
+        self.agent, self.guard, self._other = agent, guard, other
+        self._layout = guard.layout
+        inside = Inside(agent) if guard.filter.reads_policy else None
+        self._running = Running(guard.filter, self._layout, inside)
+        self._severe = [reason in Reason.NOT_FINITE | Reason.BOUNDS for reason in guard.filter.reasons]
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What the columns of flags and scores are."""
+        return self.guard.filter.reasons
+
+    def initial(self, rows: int = 1) -> Memory:
+        """Return the memory of episodes that begin."""
+        return Memory(self.guard.initial(rows))
+
+    def predict(
+        self,
+        observations: Any,
+        memory: Memory,
+        starts: NDArray[np.bool_] | None = None,
+        *,
+        deterministic: bool = True,
+        action_masks: NDArray[np.bool_] | None = None,
+    ) -> tuple[Any, Decision, Memory]:
+        """Return actions that may be taken, why, and the memory for the next step.
+
+        Args:
+            observations: one or a batch, as the environment gives them.
+            memory: what the last call returned, or `initial`.
+            starts: (rows,), which begin an episode; none by default.
+            deterministic: as `Agent.predict`.
+            action_masks: as `Agent.predict`; what is not allowed is left to the agent.
+
+        Raises:
+            ConfigError: The observations are of another shape or kind.
+        """
+        single = self._layout.single(observations)
+        batch = _batch(observations) if single else observations
+        rows = self._layout.rows(batch)
+        starts = np.zeros(len(rows), bool) if starts is None else np.asarray(starts, bool).reshape(len(rows))
+        clean, flags, scores, after = self._running.step(rows, memory.guard, starts)
+        masks = None if action_masks is None else np.reshape(action_masks, (len(rows), -1))
+        options: dict[str, Any] = {} if masks is None else {"action_masks": masks}
+        seen = self._shown(batch, clean, flags.any(1))
+        actions, agent = self.agent.predict(seen, memory.agent, starts, deterministic, **options)
+        elsewhere, other = self._elsewhere(batch, clean, flags, memory, starts)
+        proposed, refusing = _numbers(actions), after["refusing"]
+        last = torch.where(torch.from_numpy(starts)[:, None], self.guard.release.safe, memory.guard["action"])
+        taken, mended = self.guard.release(proposed, refusing, last, elsewhere)
+        if masks is not None:
+            allowed = permitted(self.guard.action_space, taken.numpy(), masks)
+            taken = torch.where(torch.from_numpy(allowed)[:, None], taken, proposed)
+        made = _actions(taken.numpy(), self.guard.action_space)
+        decision = Decision(flags, scores, refusing.numpy() > 0, mended.numpy())
+        return made[0] if single else made, decision, Memory({**after, "action": taken}, agent, other)
+
+    def _shown(self, batch: Any, clean: Rows, refused: NDArray[np.bool_]) -> Any:
+        """Return a batch in which the rows that are refused are the trusted ones."""
+        if not refused.any():
+            return batch
+        trusted = self._layout.observations(clean[refused])
+        if isinstance(batch, dict):
+            return {key: _filled(batch[key], refused, part) for key, part in trusted.items()}
+        return _filled(batch, refused, trusted)
+
+    def _elsewhere(
+        self, batch: Any, clean: Rows, flags: NDArray[np.bool_], memory: Memory, starts: NDArray[np.bool_]
+    ) -> tuple[Tensor | None, Any]:
+        """Return what the other agent or controller does, and what it remembers."""
+        if self._other is None:
+            return None, None
+        shown = self._shown(batch, clean, flags[:, self._severe].any(1))
+        if isinstance(self._other, Agent):
+            actions, state = self._other.predict(shown, memory.other, starts, deterministic=True)
+            return _numbers(actions), state
+        return _numbers(self._other(shown)), None
+
+
+class GuardedPlayer:
+    """A guarded agent in a loop of several environments, which keeps its memory; `evaluation` plays with it."""
+
+    def __init__(self, guarded: Guarded) -> None:
+        self._guarded = guarded
+        self._memory: Memory | None = None
+        self.decision: Decision | None = None
+        """Of the last step."""
+
+    def begin(self, slot: int, seed: int) -> None:
+        """Do nothing: the memory is reset by `starts`."""
+
+    def act(self, observations: Sequence[Any], starts: NDArray[np.bool_], masks: Sequence[Mask]) -> Sequence[Any]:
+        """Return an action for each environment.
+
+        Args:
+            observations: what each sees.
+            starts: (environments,), where an episode has just begun.
+            masks: which actions each allows; None where it does not tell.
+        """
+        memory = self._guarded.initial(len(observations)) if self._memory is None else self._memory
+        told = np.stack(masks) if self._guarded.agent.masked and masks[0] is not None else None  # type: ignore[arg-type]
+        actions, self.decision, self._memory = self._guarded.predict(
+            stacked(observations), memory, starts, action_masks=told
+        )
+        return actions
+
+
+def permitted(space: spaces.Space, actions: Rows, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell of each action whether a mask allows it; masks are those of `acclimate.shifts.masks`.
+
+    Example:
+        >>> permitted(spaces.Discrete(2), np.float32([[0], [1]]), np.array([[True, False], [True, False]])).tolist()
+        [True, False]
+    """
+    if isinstance(space, spaces.Discrete):
+        sizes, start = np.array([space.n]), np.array([space.start])
+    elif isinstance(space, spaces.MultiDiscrete):
+        sizes, start = space.nvec.ravel(), space.start.ravel()
+    else:
+        sizes, start = np.full(actions.shape[1], 2), np.zeros(actions.shape[1])
+    places = np.concatenate([[0], np.cumsum(sizes)[:-1]]) + actions.astype(int) - start.astype(int)
+    return np.take_along_axis(masks, places.astype(int), axis=1).all(1)
+
+
+def _batch(observation: Any) -> Any:
+    if isinstance(observation, dict):
+        return {key: np.asarray(part)[None] for key, part in observation.items()}
+    return np.asarray(observation)[None]
+
+
+def _filled(values: Any, refused: NDArray[np.bool_], trusted: Any) -> Any:
+    filled = np.array(values)
+    filled[refused] = trusted.reshape(-1, *filled.shape[1:])
+    return filled
+
+
+def _numbers(actions: Any) -> Tensor:
+    """Return a batch of actions as rows."""
+    found = np.asarray(actions)
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(found.reshape(len(found), -1).astype(np.float32))
+
+
+def _actions(rows: Rows, space: spaces.Space) -> NDArray[Any]:
+    """Return rows as a batch of actions; numbers for a Box of whole ones stay as they are, as elsewhere in the house."""
+    whole = isinstance(space, spaces.Box) and space.dtype.kind != "f"
+    return rows.reshape(-1, *(space.shape or ())).astype(np.float32 if whole else space.dtype)

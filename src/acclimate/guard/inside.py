@@ -1,0 +1,60 @@
+"""What happens inside the policy: what its last layer reads and puts out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.agents.agent import Agent
+from acclimate.errors import ConfigError
+from acclimate.nets.experience import Batch
+from acclimate.nets.modes import still
+from acclimate.sb3.networks import find
+from acclimate.sb3.policies.intake import tensors
+from acclimate.sb3.policies.recurrent import remembers
+
+
+class Inside:
+    """The last layer of the network that decides."""
+
+    def __init__(self, agent: Agent) -> None:
+        """Find it.
+
+        Raises:
+            ConfigError: The policy remembers, so that an observation alone tells nothing of its inside.
+            SurgeryError: Its networks are not known.
+        """
+        if remembers(agent.model.policy):
+            raise ConfigError(
+                f"the tiers `latent` and `uncertainty` read the inside of the policy, and that of a {agent.algorithm} "
+                "agent depends on what it remembers; leave them out"
+            )
+        self._agent = agent
+        self._net = next(net for net in find(agent.model) if net.decides)
+        self._head = self._net.module.get_submodule(self._net.heads[0])
+
+    @torch.no_grad()
+    def __call__(self, observations: Any) -> tuple[Tensor, Tensor]:
+        """Return what the last layer reads and puts out for raw observations, (rows, units) and (rows, outputs)."""
+        agent, seen = self._agent, []
+        scaled = observations if agent.normalizer is None else agent.normalizer.normalize_obs(observations)
+        handle = self._head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+        try:
+            with still(tuple(self._net.module.modules())):
+                self._net.apply(self._net.module, Batch(tensors(agent.model.policy, scaled)))
+        finally:
+            handle.remove()
+        latent, out = seen[0]
+        return latent.float().cpu(), out.float().cpu()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of all weights of a policy."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()

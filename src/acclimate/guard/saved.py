@@ -1,0 +1,183 @@
+"""A guard as one file: tensors and, in its header, JSON (safetensors). Nothing is executed when it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from acclimate.config import convert, from_dict
+from acclimate.errors import AcclimateError, SourceError, UnsafeFileError
+from acclimate.files import bounded
+from acclimate.files import spaces as described
+from acclimate.files.atomic import write_atomic
+from acclimate.files.plain import read_json
+from acclimate.guard import lasting, tiers
+from acclimate.guard.features import Features, Standard
+from acclimate.guard.filter import Filter, Hysteresis
+from acclimate.guard.guard import Calibration, Guard
+from acclimate.guard.layout import Layout
+from acclimate.guard.reasons import Reason, reasons
+from acclimate.guard.release import FALLBACKS, Release, limits
+
+FORMAT, VERSION = "acclimate-guard", 1
+MOST_BYTES = 256 * 2**20
+MOST_WINDOW = 1000
+MOST_NORM = 1e12
+"""The largest number of what was learnt; products of it stay in 32 bits."""
+
+SHAPES: dict[str, tuple[str, ...]] = {
+    "neutral": ("entries",),
+    "limits": ("tiers",),
+    "standard/mean": ("features",),
+    "standard/gain": ("features",),
+    "bounds/low": ("entries",),
+    "bounds/high": ("entries",),
+    "bounds/width": ("entries",),
+    "rate/slowness": ("features",),
+    "mahalanobis/mean": ("features",),
+    "mahalanobis/whiten": ("features", "features"),
+    "latent/mean": ("units",),
+    "latent/whiten": ("units", "units"),
+    "knn/references": ("references", "features"),
+    "statistics/mean": ("moments",),
+    "statistics/gain": ("moments",),
+    "uncertainty/heads": ("heads", "inputs", "outputs"),
+    "safe": ("numbers",),
+    "step": ("numbers",),
+}
+"""Every tensor of a file with its axes; an axis of one name is as long everywhere."""
+
+KINDS: Mapping[Reason, Callable[..., tiers.Tier]] = {
+    Reason.NOT_FINITE: tiers.NotFinite,
+    Reason.BOUNDS: tiers.Bounds,
+    Reason.RATE: tiers.Rate,
+    Reason.MAHALANOBIS: tiers.Mahalanobis,
+    Reason.LATENT: tiers.Latent,
+    Reason.KNN: tiers.Nearest,
+    Reason.STATISTICS: lasting.Statistics,
+    Reason.SEQUENCE: lasting.Sequence,
+    Reason.UNCERTAINTY: tiers.Uncertainty,
+}
+
+
+def save(guard: Guard, path: str | os.PathLike[str]) -> Path:
+    """Write a guard, whole or not at all, and return where.
+
+    Raises:
+        ConfigError: The place cannot be written.
+    """
+    found: list[tuple[str, nn.Module]] = [("standard", guard.filter.standard)]
+    found += [(tier.reason.word, tier) for tier in guard.filter.tiers]  # type: ignore[operator, union-attr]
+    tensors = {f"{name}/{key}": value for name, module in found for key, value in module.state_dict().items()}
+    tensors |= {"neutral": guard.filter.neutral, "limits": guard.filter.limits}
+    tensors |= {"safe": guard.release.safe, "step": guard.release.step}
+    windows = [tier.window for tier in guard.filter.tiers if isinstance(tier, lasting.Statistics)]
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "observation_space": described.to_json(guard.observation_space),
+        "action_space": described.to_json(guard.action_space),
+        "tiers": [reason.word for reason in guard.filter.reasons],
+        "window": windows[0] if windows else 0,
+        "hysteresis": dataclasses.asdict(guard.filter.hysteresis),
+        "fallback": guard.release.fallback,
+        "calibration": dataclasses.asdict(guard.calibration),
+    }
+    contents = {name: value.contiguous() for name, value in tensors.items()}
+    write_atomic(path, safetensors.torch.save(contents, {FORMAT: json.dumps(header)}))
+    return Path(path)
+
+
+def load(path: str | os.PathLike[str]) -> Guard:
+    """Return the guard in a file; nothing in it is executed.
+
+    Raises:
+        UnsafeFileError: It is too large, or claims what is none of a guard.
+        SourceError: It is missing, damaged or no guard.
+    """
+    try:
+        data = bounded.read(Path(path), MOST_BYTES)
+        size = int.from_bytes(data[:8], "little")
+        header = read_json(read_json(data[8 : 8 + size].decode())["__metadata__"][FORMAT])
+        if header["version"] != VERSION:
+            raise ValueError(f"it is of version {str(header['version'])[:20]}, and {VERSION} is read")
+        return _guard(header, safetensors.torch.load(data))
+    except UnsafeFileError:
+        raise
+    except (
+        OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, AcclimateError,
+        safetensors.SafetensorError,
+    ) as error:  # fmt: skip
+        said = " ".join(str(error).split())[:160]
+        raise SourceError(f"{path}: no guard that can be read ({said}); fit it again.") from error
+
+
+def _guard(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Guard:
+    observations, actions = (described.from_json(header[f"{name}_space"]) for name in ("observation", "action"))
+    layout, found = Layout(observations), reasons(convert(list[str], header["tiers"], "tiers"))
+    _check(tensors, found, layout, actions)
+    window = convert(int, header["window"], "window")
+    if not 0 <= window <= MOST_WINDOW:
+        raise ValueError(f"a window of {window} steps")
+    plain: dict[Reason, dict[str, Any]] = {
+        Reason.STATISTICS: {"window": max(window, 2)},
+        Reason.SEQUENCE: {"features": len(Features(layout))},
+    }
+    made = [KINDS[reason](**_of(reason.word, tensors), **plain.get(reason, {})) for reason in found]
+    whole = Filter(
+        layout,
+        Standard(**_of("standard", tensors)),
+        made,
+        tensors["neutral"],
+        from_dict(Hysteresis, header["hysteresis"], path="hysteresis"),
+    )
+    whole.limits.copy_(tensors["limits"])
+    if header["fallback"] not in FALLBACKS:
+        raise ValueError(f"no fallback {str(header['fallback'])[:40]!r}")
+    low, high = (torch.from_numpy(bound) for bound in limits(actions))
+    if not ((tensors["safe"] >= low) & (tensors["safe"] <= high)).all():
+        raise ValueError("its safe action is none of the action space")
+    release = Release(low, high, tensors["safe"], tensors["step"], header["fallback"])
+    calibration = from_dict(Calibration, header["calibration"], path="calibration")
+    return Guard(observations, actions, whole, release, calibration)
+
+
+def _of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.split("/")[1]: value for name, value in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def _check(tensors: Mapping[str, Tensor], found: tuple[Reason, ...], layout: Layout, actions: spaces.Space) -> None:
+    """Check that these are the tensors of such a guard: all of them, no others, in their shapes, with sound numbers."""
+    words = {"standard", *(reason.word for reason in found)}
+    wanted = {name: axes for name, axes in SHAPES.items() if "/" not in name or name.split("/")[0] in words}
+    if tensors.keys() != wanted.keys():
+        odd = min(tensors.keys() ^ wanted.keys())
+        raise ValueError(f"the tensor {odd[:60]!r} is {'none of it' if odd in tensors else 'missing'}")
+    features = len(Features(layout))
+    sizes = {"entries": layout.size, "features": features, "moments": 3 * features, "tiers": len(found)}
+    sizes["numbers"] = len(limits(actions)[0])
+    for name, axes in wanted.items():
+        tensor = tensors[name]
+        shape = tuple(sizes.setdefault(axis, size) for axis, size in zip(axes, tensor.shape, strict=False))
+        if tensor.dtype != torch.float32 or tensor.shape != shape:
+            raise ValueError(f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)}, not 32-bit floats of {shape}")
+        # Of actions any change may be allowed.
+        sound = tensor.abs() <= (np.inf if name == "step" else MOST_NORM)
+        if not sound.all() or (name in _POSITIVE and not (tensor > 0).all()) or (name == "limits" and tensor.lt(0).any()):
+            raise ValueError(f"{name} holds a number that no guard has")
+    if sizes.get("inputs", 1) != sizes.get("units", sizes.get("inputs", 1) - 1) + 1 or sizes.get("references", 3) < 3:
+        raise ValueError("its heads or references do not fit")
+
+
+_POSITIVE = ("bounds/width", "step")
