@@ -15,6 +15,7 @@ from acclimate.cli.evaluate import evaluate
 from acclimate.cli.export import export
 from acclimate.cli.finetune import finetune
 from acclimate.cli.group import Group
+from acclimate.cli.guard import guard
 from acclimate.cli.inspect import inspect
 from acclimate.cli.methods import methods
 from acclimate.cli.native import native
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (inspect, shifts, methods, finetune, evaluate, compare, export, watch, demo, native):
+for command in (inspect, shifts, methods, finetune, evaluate, compare, guard, export, watch, demo, native):
     main.add_command(command)

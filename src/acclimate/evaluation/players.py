@@ -96,6 +96,7 @@ class AgentPlayer:
 
 
 def stacked(observations: Sequence[Any]) -> Any:
+    """Return what slots see as a batch: an array, or a dict of them."""
     if isinstance(observations[0], dict):
         return {key: np.stack([seen[key] for seen in observations]) for key in observations[0]}
     return np.stack(observations)

@@ -29,8 +29,8 @@ class Hysteresis:
     def __post_init__(self) -> None:
         if not 1 <= self.enter <= self.among <= 1000 or not 1 <= self.leave <= 100_000:
             raise ConfigError(
-                f"{self.enter} refused of {self.among} steps, {self.leave} clean ones: give 1 <= enter <= among <= 1000 "
-                "and 1 <= leave <= 100000"
+                f"{self.enter} refused of {self.among} steps, {self.leave} clean ones: give 1 <= enter <= among <= "
+                "1000 and 1 <= leave <= 100000"
             )
 
 

@@ -215,6 +215,6 @@ def _numbers(actions: Any) -> Tensor:
 
 
 def _actions(rows: Rows, space: spaces.Space) -> NDArray[Any]:
-    """Return rows as a batch of actions; numbers for a Box of whole ones stay as they are, as elsewhere in the house."""
+    """Return rows as a batch of actions; numbers for a Box of whole ones stay as they are, as SB3 steps with them."""
     whole = isinstance(space, spaces.Box) and space.dtype.kind != "f"
     return rows.reshape(-1, *(space.shape or ())).astype(np.float32 if whole else space.dtype)

@@ -14,7 +14,8 @@ from torch import Tensor
 from acclimate.errors import ConfigError
 from acclimate.guard.features import FAR, Standard
 from acclimate.guard.filter import Filter, Hysteresis
-from acclimate.guard.lasting import NEAR, Sequence as Cusum, Statistics, moments
+from acclimate.guard.lasting import NEAR, Statistics, moments
+from acclimate.guard.lasting import Sequence as Cusum
 from acclimate.guard.layout import Layout, Rows
 from acclimate.guard.reasons import Reason
 from acclimate.guard.shrinkage import whitening
@@ -57,9 +58,7 @@ class Lesson:
     window: int
 
 
-def learn(
-    clean: Clean, layout: Layout, tiers: Sequence[Reason], window: int, hysteresis: Hysteresis
-) -> Filter:
+def learn(clean: Clean, layout: Layout, tiers: Sequence[Reason], window: int, hysteresis: Hysteresis) -> Filter:
     """Return a filter without limits.
 
     Args:
@@ -120,7 +119,9 @@ def _statistics(lesson: Lesson) -> Statistics:
     """Learn from the windows of all episodes that are long enough."""
     long = [each.clip(-NEAR, NEAR) for each in lesson.z if len(each) >= lesson.window]
     if not long:
-        raise ConfigError(f"no episode has {lesson.window} steps, the window of the tier `statistics`; give a shorter one")
+        raise ConfigError(
+            f"no episode has {lesson.window} steps, the window of the tier `statistics`; give a shorter one"
+        )
     windows = [np.lib.stride_tricks.sliding_window_view(each, lesson.window, axis=0) for each in long]
     # Each episode gives as many, so that memory is bounded before windows are copied.
     some = np.concatenate([_some(each, max(1, MOST_STEPS // len(long))) for each in windows])

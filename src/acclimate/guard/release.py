@@ -1,4 +1,4 @@
-"""What leaves the guard: the policy's action or the fallback's, finite, within its bounds and no faster than allowed."""
+"""What leaves the guard: an action of policy or fallback, finite, in its bounds and no faster than allowed."""
 
 from __future__ import annotations
 

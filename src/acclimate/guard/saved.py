@@ -174,7 +174,11 @@ def _check(tensors: Mapping[str, Tensor], found: tuple[Reason, ...], layout: Lay
             raise ValueError(f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)}, not 32-bit floats of {shape}")
         # Of actions any change may be allowed.
         sound = tensor.abs() <= (np.inf if name == "step" else MOST_NORM)
-        if not sound.all() or (name in _POSITIVE and not (tensor > 0).all()) or (name == "limits" and tensor.lt(0).any()):
+        if (
+            not sound.all()
+            or (name in _POSITIVE and not (tensor > 0).all())
+            or (name == "limits" and tensor.lt(0).any())
+        ):
             raise ValueError(f"{name} holds a number that no guard has")
     if sizes.get("inputs", 1) != sizes.get("units", sizes.get("inputs", 1) - 1) + 1 or sizes.get("references", 3) < 3:
         raise ValueError("its heads or references do not fit")
