@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acclimate.errors import ConfigError
 from acclimate.guard.features import Features, Standard
 from acclimate.guard.layout import Layout
-from acclimate.guard.reasons import INNER, Reason
+from acclimate.guard.reasons import Reason
 from acclimate.guard.tiers import Seen, State, Tier
 
 
@@ -71,7 +71,7 @@ class Filter(nn.Module):
     @property
     def reads_policy(self) -> bool:
         """Whether it has to be given what the policy's last layer reads."""
-        return any(reason in INNER for reason in self.reasons)
+        return Reason.LATENT in self.reasons
 
     def beginning(self) -> State:
         """Return the state where an episode begins, of one row without the axis of rows; all of it 32-bit floats."""
@@ -148,5 +148,6 @@ class Filter(nn.Module):
             # What was refused before the agent acts again does not count against it.
             "recent": torch.where(leaves[:, None], 0.0, recent),
             "calm": calm,
-            "refusing": torch.where(before, ~leaves, enters).float(),
+            # Not `where`, which onnxruntime has not for truth values.
+            "refusing": ((before & ~leaves) | (~before & enters)).float(),
         }

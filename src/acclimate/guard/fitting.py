@@ -82,7 +82,7 @@ def fit(
     chosen = _tiers(layout, tiers)
     _check(episodes, alarms, chosen, window)
     release = Release.of(task.action_space, safe=safe, fallback=fallback, rate=action_rate)
-    inside = Inside(agent) if INNER & _all(chosen) else None
+    inside = Inside(agent) if any(reason in INNER for reason in chosen) else None
     episode = _Episodes(agent, task, layout, check_seed(seed, "seed"), n_envs)
     clean = _watched(episode, layout, inside, episodes // 2)
     filter_ = learn(clean, layout, chosen, window, hysteresis or Hysteresis())
@@ -127,7 +127,7 @@ def _watched(episodes: _Episodes, layout: Layout, inside: Inside | None, number:
 def _calibrate(filter_: Filter, episodes: list[Rows], alarms: float) -> None:
     """Set the limits by the largest score of each tier in each episode."""
     largest = np.stack([scores.max(0) for scores in episodes])
-    share = alarms / len(learned(filter_.reasons))
+    share = alarms / max(1, len(learned(filter_.reasons)))
     for place, reason in enumerate(filter_.reasons):
         if reason is Reason.NOT_FINITE:
             continue
@@ -140,7 +140,7 @@ def _calibrate(filter_: Filter, episodes: list[Rows], alarms: float) -> None:
 def _tiers(layout: Layout, names: Sequence[str] | None) -> tuple[Reason, ...]:
     """Return the tiers that are asked for, or the default ones that can be."""
     countless = not len(Features(layout))
-    outer = {Reason.NOT_FINITE, Reason.BOUNDS} | {reason for reason in Reason if reason in INNER}
+    outer = {Reason.NOT_FINITE, Reason.BOUNDS, Reason.LATENT}
     if names is None:
         return tuple(reason for reason in DEFAULT if not countless or reason in outer)
     chosen = reasons(names)
@@ -148,13 +148,6 @@ def _tiers(layout: Layout, names: Sequence[str] | None) -> tuple[Reason, ...]:
     if wrong:
         raise ConfigError(f"the tier `{wrong[0]}` measures distances, and the observations are choices; leave it out")
     return chosen
-
-
-def _all(tiers: Sequence[Reason]) -> Reason:
-    found = Reason(0)
-    for reason in tiers:
-        found |= reason
-    return found
 
 
 def _check(episodes: int, alarms: float, tiers: Sequence[Reason], window: int) -> None:

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from acclimate.errors import ConfigError
 from acclimate.guard.filter import Filter
 from acclimate.guard.layout import Layout
+from acclimate.guard.reasons import INNER
 from acclimate.guard.release import Release
 from acclimate.guard.tiers import State
 from acclimate.tasks.spaces import HasSpaces, mismatches
@@ -65,7 +66,5 @@ class Guard:
         found = [why for name, theirs in pairs for why in mismatches(name, ours[name], theirs)]
         if found:
             raise ConfigError(f"the guard is another agent's ({'; '.join(found)}); fit one to this agent")
-        if self.filter.reads_policy and policy != self.calibration.policy:
-            raise ConfigError(
-                "the guard reads the inside of the policy, and was fitted to another one; fit one to this agent"
-            )
+        if any(reason in INNER for reason in self.filter.reasons) and policy != self.calibration.policy:
+            raise ConfigError("the guard has learnt the inside of another policy; fit one to this agent")

@@ -27,9 +27,10 @@ MOST_STEPS = 20_000
 """Steps that distances are learnt from, spread evenly."""
 REFERENCES = 1_000
 """Steps that the nearest are looked for among."""
-HEADS = 5
+NETWORKS, HIDDEN = 5, 32
+"""Of the tier `uncertainty`."""
 RIDGE = 1e-3
-"""Of the mean variance of the units, which holds the weights of the heads where the episodes say nothing."""
+"""Of the mean square of a hidden unit, which holds weights where the episodes say nothing."""
 
 
 @dataclass(frozen=True)
@@ -135,25 +136,23 @@ def _sequence(lesson: Lesson) -> Cusum:
 
 
 def _uncertainty(lesson: Lesson) -> Uncertainty:
-    """Fit each head to episodes drawn with replacement, by ridge regression on the policy's own outputs."""
-    random, clean = np.random.default_rng(0), lesson.clean
-    scale = np.concatenate(clean.outputs).astype(np.float64).std(0).clip(min=1e-6)
-    heads = []
-    for _ in range(HEADS):
-        drawn = random.integers(len(clean.latents), size=len(clean.latents))
-        x = _some(np.concatenate([clean.latents[i] for i in drawn]), MOST_STEPS).astype(np.float64)
-        y = _some(np.concatenate([clean.outputs[i] for i in drawn]), MOST_STEPS).astype(np.float64) / scale
-        heads.append(_ridge(x, y))
-    return Uncertainty(torch.from_numpy(np.stack(heads).astype(np.float32)))
-
-
-def _ridge(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights and, as the last row, the constant."""
-    apart, mean = x - x.mean(0), y.mean(0)
-    square = apart.T @ apart / len(x)
-    penalty = max(RIDGE * np.trace(square) / len(square), 1e-12) * np.eye(len(square))
-    weights = np.linalg.solve(square + penalty, apart.T @ (y - mean) / len(x))
-    return np.vstack([weights, mean - x.mean(0) @ weights])
+    """Fit each network to episodes drawn with replacement, by ridge regression on what the policy puts out."""
+    random, features = np.random.default_rng(0), lesson.z[0].shape[1]
+    outputs = np.concatenate(lesson.clean.outputs).astype(np.float64)
+    mean, scale = outputs.mean(0), outputs.std(0).clip(min=1e-6)
+    first = random.normal(size=(NETWORKS, features, HIDDEN)) / np.sqrt(features)
+    shift = random.normal(size=(NETWORKS, 1, HIDDEN))
+    blank = np.zeros((NETWORKS, HIDDEN, outputs.shape[1]))
+    made = Uncertainty(*(torch.from_numpy(each.astype(np.float32)) for each in (first, shift, blank)))
+    for network in range(NETWORKS):
+        drawn = random.integers(len(lesson.z), size=len(lesson.z))
+        z = _some(np.concatenate([lesson.z[i] for i in drawn]), MOST_STEPS)
+        wanted = _some(np.concatenate([lesson.clean.outputs[i] for i in drawn]), MOST_STEPS)
+        hidden = made.hidden(torch.from_numpy(z))[network].double()
+        square = hidden.T @ hidden / len(z) + RIDGE * torch.eye(HIDDEN, dtype=torch.float64)
+        about = hidden.T @ torch.from_numpy((wanted - mean) / scale) / len(z)
+        made.heads[network] = torch.linalg.solve(square, about).float()
+    return made
 
 
 def _some(steps: NDArray[Any], most: int) -> NDArray[Any]:

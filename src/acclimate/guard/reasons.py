@@ -28,7 +28,7 @@ class Reason(enum.IntFlag):
     SEQUENCE = 128
     """An entry was on one side of its mean for long: a drift that no single step shows."""
     UNCERTAINTY = 256
-    """Several last layers, any of which the clean episodes allow, disagree."""
+    """Small networks that imitate the policy over clean episodes disagree."""
 
     @property
     def word(self) -> str:
@@ -38,7 +38,7 @@ class Reason(enum.IntFlag):
 
 DEFAULT = (Reason.NOT_FINITE, Reason.BOUNDS, Reason.RATE, Reason.MAHALANOBIS)
 INNER = Reason.LATENT | Reason.UNCERTAINTY
-"""What reads the policy itself."""
+"""What is learnt from the inside of the policy, and holds for no other one."""
 
 
 def reasons(names: Iterable[str]) -> tuple[Reason, ...]:

@@ -52,7 +52,9 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "knn/references": ("references", "features"),
     "statistics/mean": ("moments",),
     "statistics/gain": ("moments",),
-    "uncertainty/heads": ("heads", "inputs", "outputs"),
+    "uncertainty/first": ("networks", "features", "hidden"),
+    "uncertainty/shift": ("networks", "one", "hidden"),
+    "uncertainty/heads": ("networks", "hidden", "outputs"),
     "safe": ("numbers",),
     "step": ("numbers",),
 }
@@ -166,7 +168,7 @@ def _check(tensors: Mapping[str, Tensor], found: tuple[Reason, ...], layout: Lay
         raise ValueError(f"the tensor {odd[:60]!r} is {'none of it' if odd in tensors else 'missing'}")
     features = len(Features(layout))
     sizes = {"entries": layout.size, "features": features, "moments": 3 * features, "tiers": len(found)}
-    sizes["numbers"] = len(limits(actions)[0])
+    sizes |= {"numbers": len(limits(actions)[0]), "one": 1}
     for name, axes in wanted.items():
         tensor = tensors[name]
         shape = tuple(sizes.setdefault(axis, size) for axis, size in zip(axes, tensor.shape, strict=False))
@@ -180,8 +182,8 @@ def _check(tensors: Mapping[str, Tensor], found: tuple[Reason, ...], layout: Lay
             or (name == "limits" and tensor.lt(0).any())
         ):
             raise ValueError(f"{name} holds a number that no guard has")
-    if sizes.get("inputs", 1) != sizes.get("units", sizes.get("inputs", 1) - 1) + 1 or sizes.get("references", 3) < 3:
-        raise ValueError("its heads or references do not fit")
+    if sizes.get("references", tiers.Nearest.NEIGHBOURS) < tiers.Nearest.NEIGHBOURS:
+        raise ValueError("it has too few references")
 
 
 _POSITIVE = ("bounds/width", "step")

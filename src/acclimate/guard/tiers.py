@@ -154,24 +154,37 @@ class Nearest(Tier):
 
 
 class Uncertainty(Tier):
-    """How far last layers disagree, each fitted to other clean episodes, in deviations of what they put out.
+    """How far small networks disagree that imitate the policy, in deviations of what it puts out.
 
-    Source: Sedlmeier et al. 2020, "Uncertainty-based out-of-distribution classification in deep RL" (arXiv:2001.00496),
-    where bootstrapped heads were found above dropout. These are fitted to the policy's own outputs after training.
+    Each has a random first layer and is fitted to other clean episodes, so that they agree where those have been and
+    nowhere else. Source: Lakshminarayanan et al. 2017 (arXiv:1612.01474); Sedlmeier et al. 2020 (arXiv:2001.00496) saw
+    such ensembles do better than dropout for agents.
     """
 
     reason = Reason.UNCERTAINTY
+    first: Tensor
+    shift: Tensor
     heads: Tensor
 
-    def __init__(self, heads: Tensor) -> None:
-        """Hold the weights, (heads, units + 1, outputs), the last unit being one."""
+    def __init__(self, first: Tensor, shift: Tensor, heads: Tensor) -> None:
+        """Hold the weights.
+
+        Args:
+            first: (networks, features, hidden).
+            shift: (networks, 1, hidden).
+            heads: (networks, hidden, outputs).
+        """
         super().__init__()
-        self.register_buffer("heads", heads)
+        for name, value in (("first", first), ("shift", shift), ("heads", heads)):
+            self.register_buffer(name, value)
+
+    def hidden(self, z: Tensor) -> Tensor:
+        """Return what the first layers make of features, (networks, rows, hidden)."""
+        return torch.relu(torch.matmul(z[None], self.first) + self.shift)
 
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
-        """Measure the spread over the heads, averaged over the outputs."""
-        latent = given(seen.latent).clamp(-FAR, FAR)
-        out = torch.matmul(latent[None], self.heads[:, :-1]) + self.heads[:, -1:]
+        """Measure the spread over the networks, averaged over the outputs."""
+        out = torch.matmul(self.hidden(seen.z), self.heads)
         spread = (out - out.mean(0, keepdim=True)).square().mean(0).mean(1).sqrt()
         return spread.clamp(max=MOST), memory
 
