@@ -59,7 +59,8 @@ class Standard(nn.Module):
     def of(cls, seen: Tensor) -> Standard:
         """Learn from the features of steps, (steps, features)."""
         seen = seen.double()
-        mean, deviation = seen.mean(0), seen.std(0, correction=0)
+        mean = seen.mean(0)
+        deviation = (seen - mean).square().mean(0).sqrt()  # `std` warns where there are no features
         still = deviation <= 1e-6 * mean.abs().clamp(min=1.0)
         gain = torch.where(still, torch.zeros_like(deviation), 1 / deviation.clamp(min=1e-12))
         return cls(mean.float(), gain.float())

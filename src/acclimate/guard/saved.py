@@ -115,8 +115,8 @@ def load(path: str | os.PathLike[str]) -> Guard:
         if header["version"] != VERSION:
             raise ValueError(f"it is of version {str(header['version'])[:20]}, and {VERSION} is read")
         return _guard(header, safetensors.torch.load(data))
-    except UnsafeFileError:
-        raise
+    except UnsafeFileError as error:
+        raise UnsafeFileError(f"{path}: {error}") from error
     except (
         OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, AcclimateError,
         safetensors.SafetensorError,

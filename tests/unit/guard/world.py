@@ -18,6 +18,7 @@ from acclimate.guard.fitting import fit
 from acclimate.guard.guard import Guard
 from acclimate.guard.layout import Layout
 from acclimate.guard.tiers import Bounds, NotFinite
+from acclimate.shifts.masks import choices
 from acclimate.tasks.task import Task
 from tests import tiny
 
@@ -52,6 +53,9 @@ class Sampled(tiny.World):
         if seed is not None:
             self.observation_space.seed(seed)
         return super().reset(seed=seed, options=options)
+
+    def action_masks(self) -> np.ndarray:
+        return np.ones(choices(self.action_space), bool)
 
 
 @cache
