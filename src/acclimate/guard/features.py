@@ -32,9 +32,10 @@ class Features(nn.Module):
         rows = rows.clamp(-LARGE, LARGE)
         found = [rows.index_select(1, self.numbers)]
         for start, size in self.images:
-            pixels = rows[:, start : start + size]
+            # In 64 bits: sums of thousands of pixels in 32 differ by their order, which is another in each runtime.
+            pixels = rows[:, start : start + size].double()
             mean = pixels.mean(1, keepdim=True)
-            found += [mean, (pixels - mean).square().mean(1, keepdim=True).sqrt()]
+            found += [mean.float(), (pixels - mean).square().mean(1, keepdim=True).sqrt().float()]
         return torch.cat(found, 1)
 
 
