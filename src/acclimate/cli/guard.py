@@ -94,12 +94,12 @@ def test(as_json: bool, file: Path, other: str | None, faults: str | None, **fla
     Faults begin within an episode: not_finite, stuck, spike, bias, drift, dropout, swapped, noisy. AUROC, the share of
     faulty steps seen at 1 % of clean ones, the delay in steps, and the return with and without the guard.
     """
-    from acclimate.guard.faults import FAULTS
     from acclimate.guard.guarded import Guarded
-    from acclimate.guard.measuring import measure
     from acclimate.guard.saved import load
-    from acclimate.guard.wording import as_json as data
-    from acclimate.guard.wording import told
+    from acclimate.guard.trials.faults import FAULTS
+    from acclimate.guard.trials.measuring import measure
+    from acclimate.guard.trials.wording import as_json as data
+    from acclimate.guard.trials.wording import told
 
     held = load(file)
     agent, task = load_pair(flags)

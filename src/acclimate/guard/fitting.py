@@ -75,18 +75,14 @@ def fit(
         SpaceMismatchError: The agent cannot act in the task.
         TaskError: As `evaluate`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpaceWarning)
-        check_spaces(agent, task)
-    layout = Layout(task.observation_space)
-    chosen = _tiers(layout, tiers)
+    episode = _Episodes(agent, task, check_seed(seed, "seed"), n_envs)
+    chosen = _tiers(episode.layout, tiers)
     _check(episodes, alarms, chosen, window)
     release = Release.of(task.action_space, safe=safe, fallback=fallback, rate=action_rate)
     inside = Inside(agent) if any(reason in INNER for reason in chosen) else None
-    episode = _Episodes(agent, task, layout, check_seed(seed, "seed"), n_envs)
-    clean = _watched(episode, layout, inside, episodes // 2)
-    filter_ = learn(clean, layout, chosen, window, hysteresis or Hysteresis())
-    scores = episode.play(Scoring(Running(filter_, layout, inside)), episodes // 2, episodes)
+    clean = _watched(episode, inside, episodes // 2)
+    filter_ = learn(clean, episode.layout, chosen, window, hysteresis or Hysteresis())
+    scores = episode.play(Scoring(Running(filter_, episode.layout, inside)), episodes // 2, episodes)
     _calibrate(filter_, scores, alarms)
     calibration = Calibration(task.describe(), episodes, alarms, seed, fingerprint(agent.model.policy))
     return Guard(task.observation_space, task.action_space, filter_, release, calibration)
@@ -95,20 +91,25 @@ def fit(
 class _Episodes:
     """Plays the episodes of a fit."""
 
-    def __init__(self, agent: Agent, task: Task, layout: Layout, seed: int, n_envs: int) -> None:
-        self._agent, self._task, self._layout, self._seed, self._n_envs = agent, task, layout, seed, n_envs
+    def __init__(self, agent: Agent, task: Task, seed: int, n_envs: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
+            check_spaces(agent, task)
+        self.layout = Layout(task.observation_space)
+        self._agent, self._task, self._seed, self._n_envs = agent, task, seed, n_envs
 
     def play(self, look: Look, first: int, end: int) -> list[NDArray[Any]]:
         """Return what a look keeps of the episodes from `first` to `end`."""
         seed = self._seed + first
         with isolated(self._agent, seed):
-            player = Noting(AgentPlayer(self._agent, True), self._layout, look)
+            player = Noting(AgentPlayer(self._agent, True), self.layout, look)
             return player.episodes(play(player, self._task, end - first, seed, self._n_envs, True))
 
 
-def _watched(episodes: _Episodes, layout: Layout, inside: Inside | None, number: int) -> Clean:
+def _watched(episodes: _Episodes, inside: Inside | None, number: int) -> Clean:
     """Play the episodes that are learnt from."""
-    features, extremes, width = Features(layout), [], 0
+    layout, width = episodes.layout, 0
+    features, extremes = Features(layout), []
 
     def look(rows: Rows, starts: NDArray[np.bool_]) -> Rows:
         nonlocal width

@@ -11,8 +11,8 @@ import torch
 from acclimate.errors import ConfigError
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded
-from acclimate.guard.measuring import measure
 from acclimate.guard.reasons import Reason
+from acclimate.guard.trials.measuring import measure
 from tests import tiny
 from tests.unit.guard.world import ALL, agent, fitted, random_world, task
 

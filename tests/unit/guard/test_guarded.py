@@ -10,10 +10,10 @@ from gymnasium import spaces
 
 from acclimate.errors import ConfigError
 from acclimate.evaluation.evaluate import evaluate, play
-from acclimate.guard.faults import Faulty, Sensors
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded, GuardedPlayer, permitted
 from acclimate.guard.reasons import Reason
+from acclimate.guard.trials.faults import Faulty, Sensors
 from tests.unit.guard.world import agent, fitted, random_world, task
 
 HOSTILE = [np.nan, np.inf, -np.inf, 1e38, -1e38, 1e300, 1e-40, -0.0, 5e-324, 2.0**31, -7.0]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from acclimate.errors import ConfigError
-from acclimate.guard.faults import FAULTS, Sensors
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded
-from acclimate.guard.measuring import Bench, detection, measure, strangeness
-from acclimate.guard.wording import as_json, told
+from acclimate.guard.trials.faults import FAULTS, Sensors
+from acclimate.guard.trials.measuring import Bench, detection, measure, strangeness
+from acclimate.guard.trials.wording import as_json, told
 from tests.unit.guard.world import agent, fitted, random_world, task
 
 

@@ -46,15 +46,18 @@ class Flat(nn.Module):
 def exported(flat: Flat, example: tuple[Tensor, ...], path: Path) -> Any:
     """Return a session; the batch is dynamic, and each example is a tensor of its own."""
     batch = {0: torch.export.Dim("batch")}
-    states = tuple(batch for _ in flat.names)
-    outputs = ["clean", "flags", "scores", "mended", *(f"next_{name}" for name in flat.names)]
-    inputs = ["rows", "reset", "latent", "proposed", *flat.names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            flat, example, dynamic_shapes=(batch, batch, batch, batch, states), input_names=inputs, output_names=outputs,
-            dynamo=True, verbose=False, external_data=False,
-        )  # fmt: skip
+            flat,
+            example,
+            dynamic_shapes=(batch, batch, batch, batch, tuple(batch for _ in flat.names)),
+            input_names=["rows", "reset", "latent", "proposed", *flat.names],
+            output_names=["clean", "flags", "scores", "mended", *(f"next_{name}" for name in flat.names)],
+            dynamo=True,
+            verbose=False,
+            external_data=False,
+        )
     program.save(path)  # type: ignore[union-attr]
     return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from acclimate.guard.measuring import Measurement
+from acclimate.guard.trials.measuring import Measurement
 from acclimate.statistics.estimates import mean
 
 HEADS = ("fault", "AUROC", "TPR at 1 %", "detected", "delay", "first", "return", "guarded")

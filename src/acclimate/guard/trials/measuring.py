@@ -13,13 +13,13 @@ from acclimate.errors import ConfigError
 from acclimate.evaluation.evaluate import Evaluation, play
 from acclimate.evaluation.players import AgentPlayer, Player, isolated
 from acclimate.evaluation.seeds import GUARD_TEST_SEED, check_seed
-from acclimate.guard.faults import FAULTS, Faulty, Sensors, Unharmed, change_of
 from acclimate.guard.guarded import Guarded, GuardedPlayer
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Rows
 from acclimate.guard.playing import Noting
 from acclimate.guard.reasons import Reason
 from acclimate.guard.running import Running, Scoring
+from acclimate.guard.trials.faults import FAULTS, Faulty, Sensors, Unharmed, change_of
 from acclimate.statistics.detection import auroc, rate_at
 from acclimate.statistics.estimates import Estimate
 from acclimate.statistics.proportions import exact_proportion
