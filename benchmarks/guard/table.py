@@ -60,9 +60,8 @@ def write_table() -> None:
     head = [
         f"Each guard was fitted to {FIT} clean episodes, and measured on {CLEAN} clean ones and {FAULTY} with each "
         f"fault, none of which it had seen; {100 * ALARMS:g} % of clean episodes were allowed a false alarm. Cells: "
-        "AUROC over steps, share of faulty steps above what 1 % of the clean ones exceed, share of episodes in which the "
-        "limit "
-        "was passed, median delay in steps.",
+        "AUROC over steps, share of faulty steps above what 1 % of the clean ones exceed, share of episodes in which "
+        "the limit was passed, median delay in steps.",
         "",
     ]
     put("guard", "\n".join([*head, *(line for result in found for line in section(result))]).rstrip())

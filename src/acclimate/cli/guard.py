@@ -20,7 +20,9 @@ def guard() -> None:
 @guard.command(cls=Command, short_help="Learn and calibrate a guard from clean episodes.")
 @AGENT
 @TASK
-@click.option("--episodes", default=200, show_default=True, type=click.IntRange(2), help="Clean ones: half calibrate.")
+@click.option(
+    "--episodes", default=200, show_default=True, type=click.IntRange(2, 5_000), help="Clean ones: half calibrate."
+)
 @click.option("--alarms", default=0.05, show_default=True, help="Share of clean episodes that may have a false alarm.")
 @click.option("--tiers", metavar="A,B,C", help="Such as bounds,rate,latent,sequence [bounds,rate,mahalanobis].")
 @click.option("--window", default=16, show_default=True, help="Steps of the tier `statistics`.")
@@ -82,7 +84,7 @@ def fit(
 )
 @TASK
 @click.option("--other", metavar="AGENT", help="What acts where the guard's fallback is `other`.")
-@click.option("--episodes", default=200, show_default=True, type=click.IntRange(1), help="Clean ones.")
+@click.option("--episodes", default=200, show_default=True, type=click.IntRange(1, 4_000), help="Clean ones.")
 @click.option("--fault-episodes", default=20, show_default=True, type=click.IntRange(1), help="Of each fault.")
 @click.option("--faults", metavar="A,B,C", help="Such as stuck,drift [all].")
 @click.option("--seed", default=6_000, show_default=True, help="Of the first episode; the others follow by one.")

@@ -117,7 +117,10 @@ class Filter(nn.Module):
             The rows to act on, always finite: refused ones as they were last trusted. Flags, (rows, tiers) of bool.
             Scores, (rows, tiers). The next state, whose `refusing`, (rows,), is 1 where the fallback has to act.
         """
-        state = self.begun(state, reset)
+        return self.step(rows, self.begun(state, reset), latent)
+
+    def step(self, rows: Tensor, state: State, latent: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, State]:
+        """Filter one step in which no row begins anew, or where the caller has seen to that; as `forward`."""
         finite = torch.isfinite(rows)
         row = torch.where(finite, rows, state["observation"])
         z, trusted = (self.standard(self.features(each)) for each in (row, state["observation"]))

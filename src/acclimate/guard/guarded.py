@@ -106,7 +106,7 @@ class Guarded:
             action_masks: as `Agent.predict`; what is not allowed is left to the agent.
 
         Raises:
-            ConfigError: The observations are of another shape or kind.
+            GuardRefusal: The observations are of another shape or kind.
         """
         single = self._layout.single(observations)
         batch = _batch(observations) if single else observations

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, GuardRefusal
 
 Rows = NDArray[np.float32]
 MOST_NUMBERS = 1024
@@ -118,7 +118,7 @@ class Layout:
         """Return a batch of observations as rows, (batch, size).
 
         Raises:
-            ConfigError: They are of another shape or kind than the space.
+            GuardRefusal: They are of another shape or kind than the space.
         """
         flat = []
         for part in self.parts:
@@ -127,7 +127,7 @@ class Layout:
                 flat.append(np.asarray(found).astype(np.float32).reshape(len(found), part.size))
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 where = f"`{part.key}` of the observations" if part.key else "the observations"
-                raise ConfigError(f"{where} are no batch of {part.space}; give what the environment gives") from error
+                raise GuardRefusal(f"{where} are no batch of {part.space}; give what the environment gives") from error
         return np.concatenate(flat, axis=1)
 
     def observations(self, rows: Rows) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, GuardRefusal
 from acclimate.evaluation.evaluate import evaluate, play
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded, GuardedPlayer, permitted
@@ -177,7 +177,7 @@ def test_a_fallback_and_who_acts_then_belong_together(fallback: str, other: Any)
 @pytest.mark.parametrize("wrong", [np.zeros(4), np.zeros((2, 4)), "text", {"a": 1}])
 def test_observations_of_another_shape_are_refused(wrong: Any) -> None:
     guarded = Guarded(agent(), fitted("bounds"))
-    with pytest.raises(ConfigError, match="are no batch of Box"):
+    with pytest.raises(GuardRefusal, match="are no batch of Box"):
         guarded.predict(wrong, guarded.initial())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, GuardRefusal
 from acclimate.guard.features import Features
 from acclimate.guard.layout import Layout
 from tests import tiny
@@ -65,7 +65,7 @@ def test_what_is_too_large_for_32_bits_is_infinite_and_not_wrapped() -> None:
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 4)), "text", None, 3, {"speed": 1}, [[1, 2], [3]], np.array(["a"] * 6)])
 def test_observations_of_another_kind_are_refused_in_one_line(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="are no batch of Box"):
+    with pytest.raises(GuardRefusal, match="are no batch of Box"):
         Layout(KINDS["box"]).rows(wrong)
 
 
