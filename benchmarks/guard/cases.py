@@ -7,11 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "guard"
-FIT, ALARMS = 400, 0.05
+FIT, ALARMS = 320, 0.05
 """Clean episodes of each fit, and the share of episodes that may have a false alarm."""
-CLEAN, FAULTY = 200, 16
+CLEAN, FAULTY = 200, 12
 """Episodes that nothing was fitted to: without a fault, and with each of them."""
-N_ENVS = 16
+N_ENVS = 25
 TIERS = {
     "default": ("bounds", "rate", "mahalanobis"),
     "all": ("bounds", "rate", "mahalanobis", "latent", "knn", "statistics", "sequence", "uncertainty"),

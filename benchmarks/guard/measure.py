@@ -20,7 +20,7 @@ from acclimate.guard.features import Features
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded, GuardedPlayer
 from acclimate.guard.trials.faults import FAULTS, Faulty
-from acclimate.guard.trials.measuring import Bench, detection, strangeness
+from acclimate.guard.trials.measuring import Bench, Strangeness, detection
 from acclimate.statistics.conformal import conformal_quantile
 from acclimate.statistics.proportions import exact_proportion
 from acclimate.tasks.task import Task
@@ -85,16 +85,25 @@ class Figures:
             name: conformal_quantile([score(each[:, : self.width]).max() for each in learnt[half:]], ALARMS)
             for name, score in self.baselines.items()
         }
+        self.strange = {
+            name: Strangeness(scores, self.benches[name].guarded.guard.filter.limits.numpy())
+            for name, scores in self.guards(clean).items()
+        }
         self.clean = self.scored(clean)
+
+    def guards(self, episodes: Steps) -> dict[str, Steps]:
+        """Return the scores of each guard out of what `Watching` kept."""
+        found, place = {}, self.width
+        for name, bench in self.benches.items():
+            end = place + len(bench.guarded.reasons)
+            found[name] = [each[:, place:end] for each in episodes]
+            place = end
+        return found
 
     def scored(self, episodes: Steps) -> dict[str, Steps]:
         """Return what each detector gives the steps of episodes."""
-        found: dict[str, Steps] = {}
-        place = self.width
-        for name, bench in self.benches.items():
-            limits = bench.guarded.guard.filter.limits.numpy()
-            found[name] = [strangeness(each[:, place : place + len(limits)], limits) for each in episodes]
-            place += len(limits)
+        guards = self.guards(episodes).items()
+        found: dict[str, Steps] = {name: [self.strange[name](each) for each in scores] for name, scores in guards}
         for name, score in self.baselines.items():
             found[name] = [score(each[:, : self.width].astype(np.float64)) for each in episodes]
         return found

@@ -11,7 +11,7 @@ from acclimate.errors import ConfigError
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded
 from acclimate.guard.trials.faults import FAULTS, Sensors
-from acclimate.guard.trials.measuring import Bench, detection, measure, strangeness
+from acclimate.guard.trials.measuring import Bench, Strangeness, detection, measure
 from acclimate.guard.trials.wording import as_json, told
 from tests.unit.guard.world import agent, fitted, random_world, task
 
@@ -21,9 +21,11 @@ def guarded() -> Guarded:
     return Guarded(agent(), fitted("bounds", "rate", "mahalanobis", episodes=130, alarms=0.05))
 
 
-def test_strangeness_is_the_largest_share_of_a_limit() -> None:
-    scores, limits = np.float32([[0, 1, 2], [1, 0, 0], [0, 0, 8]]), np.float32([0, 2, 4])
-    assert strangeness(scores, limits).tolist() == [0.5, 1e6 + 1, 2.0]
+def test_strangeness_is_a_rank_until_a_tier_refuses() -> None:
+    clean = [np.float32([[0, 10], [0, 20]]), np.float32([[0, 30], [0, 40]])]
+    strange = Strangeness(clean, np.float32([0, 45]))
+    seen = np.float32([[0, 5], [0, 25], [0, 45], [0, 46], [2, 5]])
+    assert strange(seen).tolist() == [0.0, 0.5, 1.0, 2.0, 3.0]
 
 
 def test_detection_by_hand() -> None:

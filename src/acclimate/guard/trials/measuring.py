@@ -27,8 +27,6 @@ from acclimate.tasks.task import Task
 
 Steps = list[NDArray[Any]]
 """An array for each episode, a number for each of its steps."""
-SURE = 1e6
-"""The strangeness of a step that a tier with the limit zero refuses."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,8 @@ def measure(
     limits = guarded.guard.filter.limits.numpy()
     alone, scores, _ = bench.watched(episodes)
     alarms = np.stack([(each > limits).any(0) for each in scores])
-    clean = [strangeness(each, limits) for each in scores]
+    strange = Strangeness(scores, limits)
+    clean = [strange(each) for each in scores]
     kept = bench.play(GuardedPlayer(guarded), episodes)
     usable = [fault for fault in faults if fault != "not_finite" or bench.sensors.floating]
     return Measurement(
@@ -157,27 +156,40 @@ def measure(
         {reason.word: int(n) for reason, n in zip(guarded.reasons, alarms.sum(0), strict=True)},
         tuple(alone.returns.tolist()),
         tuple(kept.returns.tolist()),
-        tuple(_trial(bench, fault, clean, fault_episodes) for fault in usable),
+        tuple(_trial(bench, fault, strange, clean, fault_episodes) for fault in usable),
     )
 
 
-def _trial(bench: Bench, fault: str, clean: Steps, episodes: int) -> Trial:
+def _trial(bench: Bench, fault: str, strange: Strangeness, clean: Steps, episodes: int) -> Trial:
     limits, reasons = bench.guarded.guard.filter.limits.numpy(), bench.guarded.reasons
     alone, scores, shows = bench.watched(episodes, fault)
     player = Faulty(GuardedPlayer(bench.guarded), bench.sensors, fault)
     return Trial(
         fault,
-        detection(clean, [strangeness(each, limits) for each in scores], shows, 1.0),
+        detection(clean, [strange(each) for each in scores], shows, 1.0),
         None if fault == "not_finite" else tuple(alone.returns.tolist()),
         tuple(bench.play(player, episodes).returns.tolist()),
         _first([each > limits for each in scores], shows, reasons),
     )
 
 
-def strangeness(scores: Rows, limits: Rows) -> NDArray[np.float64]:
-    """Return one number for each step, above 1 where a tier refuses: the largest share of its limit that a score is."""
-    shares = np.where(limits > 0, scores / np.where(limits > 0, limits, 1.0), np.where(scores > 0, SURE + scores, 0.0))
-    return shares.max(1).astype(np.float64)
+class Strangeness:
+    """One number for each step of what the tiers give it, above 1 where one of them refuses.
+
+    Below, it is the largest share of clean steps that a tier gives less. Shares of the limits would not do: of tiers
+    whose clean scores come near their limit the others would not be heard.
+    """
+
+    def __init__(self, clean: Steps, limits: Rows) -> None:
+        """Learn from the scores of clean episodes, (steps, tiers) each."""
+        self._ordered, self._limits = np.sort(np.concatenate(clean), axis=0), limits
+
+    def __call__(self, scores: Rows) -> NDArray[np.float64]:
+        """Return the number of each step."""
+        pairs = zip(self._ordered.T, scores.T, strict=True)
+        ranks = np.max([np.searchsorted(clean, each) / len(clean) for clean, each in pairs], axis=0)
+        beyond = (scores - self._limits).max(1).astype(np.float64)
+        return np.where(beyond > 0, 1 + beyond, ranks)
 
 
 def detection(clean: Steps, faulty: Steps, shows: Steps, limit: float) -> Detection:
