@@ -131,7 +131,7 @@ class Filter(nn.Module):
             scores.append(score)
             after |= kept
         measured = torch.stack(scores, 1)
-        flags = measured > self.limits
+        flags = ~(measured <= self.limits)  # a score that were no number would be refused too
         refused = flags.any(1)
         clean = torch.where(refused[:, None], state["observation"], row)
         return clean, flags, measured, {**after, **self._went_on(state, refused, clean)}

@@ -17,7 +17,7 @@ from acclimate.evaluation.players import Mask, stacked
 from acclimate.guard.guard import Guard
 from acclimate.guard.inside import Inside, fingerprint
 from acclimate.guard.layout import Rows
-from acclimate.guard.reasons import Reason
+from acclimate.guard.reasons import Reason, codes
 from acclimate.guard.running import Running
 from acclimate.guard.tiers import State
 
@@ -39,6 +39,8 @@ class Memory(NamedTuple):
 class Decision(NamedTuple):
     """What became of a step, a row for each environment."""
 
+    codes: NDArray[np.int64]
+    """(rows,), the bits of the reasons: `Reason(code)` names them, and 0 is none."""
     flags: NDArray[np.bool_]
     """(rows, tiers)."""
     scores: Rows
@@ -125,7 +127,7 @@ class Guarded:
             allowed = permitted(self.guard.action_space, taken.numpy(), masks)
             taken = torch.where(torch.from_numpy(allowed)[:, None], taken, proposed)
         made = _actions(taken.numpy(), self.guard.action_space)
-        decision = Decision(flags, scores, refusing.numpy() > 0, mended.numpy())
+        decision = Decision(codes(self.reasons, flags), flags, scores, refusing.numpy() > 0, mended.numpy())
         return made[0] if single else made, decision, Memory({**after, "action": taken}, agent, other)
 
     def _shown(self, batch: Any, clean: Rows, refused: NDArray[np.bool_]) -> Any:

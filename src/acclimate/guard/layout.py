@@ -98,11 +98,6 @@ class Layout:
         """Beginning and size of each image."""
         return [(part.start, part.size) for part in self.parts if part.image]
 
-    @property
-    def counts(self) -> NDArray[np.bool_]:
-        """Which entries are choices."""
-        return np.concatenate([np.full(part.size, part.counts) for part in self.parts])
-
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the declared bounds of all entries."""
         low, high = zip(*(part.bounds() for part in self.parts), strict=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from acclimate.errors import ConfigError, suggest
 
 
@@ -54,6 +57,21 @@ def reasons(names: Iterable[str]) -> tuple[Reason, ...]:
             raise ConfigError(f"no tier `{name[:40]}` of a guard. {suggest(name, known)}")
         asked.add(known[name])
     return tuple(reason for reason in Reason if reason in asked)
+
+
+def codes(tiers: Iterable[Reason], flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the bits of the reasons of each row, 0 where none is raised.
+
+    Args:
+        tiers: what the columns are.
+        flags: (rows, tiers).
+
+    Example:
+        >>> found = codes(DEFAULT, np.array([[False, True, True, False]]))
+        >>> [reason.word for reason in Reason(int(found[0]))]
+        ['bounds', 'rate']
+    """
+    return flags.astype(np.int64) @ np.array([int(reason) for reason in tiers], np.int64)
 
 
 def learned(tiers: Iterable[Reason]) -> tuple[Reason, ...]:

@@ -89,6 +89,7 @@ def test_hold_is_the_last_action_and_safe_the_safe_one() -> None:
         last, _, memory = guarded.predict(np.zeros(3, np.float32), memory)
         for step in range(1, 6):
             action, decision, memory = guarded.predict(bad, memory)
+            assert Reason(int(decision.codes[0])) == Reason.NOT_FINITE
             assert decision.refusing[0] == (step >= 3)
         np.testing.assert_allclose(action, last if wanted is None else wanted, atol=1e-6)
         for step in range(1, 7):

@@ -10,10 +10,10 @@ import torch
 
 from acclimate.guard.filter import Filter
 from acclimate.guard.lasting import moments
-from acclimate.guard.reasons import DEFAULT, Reason, reasons
+from acclimate.guard.reasons import DEFAULT, Reason, codes, reasons
 from acclimate.guard.shrinkage import shrunk_covariance, whitening
 from tests.unit.guard.test_filter import played
-from tests.unit.guard.world import fitted, wandered
+from tests.unit.guard.world import fitted, plain, wandered
 
 Fault = Callable[[torch.Tensor], torch.Tensor]
 BEGIN = 30
@@ -146,3 +146,16 @@ def test_names_and_bits_stay() -> None:
         "uncertainty": 256,
     }
     assert reasons(["rate", "bounds"]) == DEFAULT[:3], "what is not finite is always refused"
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    made = plain()
+    made.tiers[1].low.fill_(torch.nan)  # which nothing that is learnt or read has
+    _, flags, scores, _ = made(torch.tensor([[1.0, 0.5]]), made.initial(1), torch.tensor([False]))
+    assert torch.isnan(scores[0, 1])
+    assert flags[0, 1]
+
+
+def test_the_code_adds_the_bits() -> None:
+    flags = np.array([[False, True, False, True], [False] * 4, [True] * 4])
+    assert codes(DEFAULT, flags).tolist() == [2 + 8, 0, 15]
