@@ -132,7 +132,11 @@ class Layout:
 
     @staticmethod
     def _part(part: Part, values: Rows) -> Any:
-        return values.reshape(-1, *(part.space.shape or ())).astype(part.space.dtype)
+        kind, shape = part.space.dtype, (-1, *(part.space.shape or ()))
+        if kind is not None and kind.kind in "iu":  # what is beyond a whole number's range would wrap around
+            least, most = np.iinfo(kind).min, np.iinfo(kind).max
+            return values.astype(np.float64).clip(least, most).astype(kind).reshape(shape)
+        return values.reshape(shape).astype(kind)
 
 
 def _parts(space: spaces.Space) -> Iterator[Part]:

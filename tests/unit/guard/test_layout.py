@@ -63,6 +63,15 @@ def test_what_is_too_large_for_32_bits_is_infinite_and_not_wrapped() -> None:
     assert np.isposinf(rows).all()
 
 
+def test_pixels_beyond_their_range_do_not_wrap_around() -> None:
+    layout = Layout(KINDS["image"])
+    rows = np.full((1, layout.size), 300.0, np.float32)
+    rows[0, 0] = -20.0
+    picture = layout.observations(rows)
+    assert (picture.dtype, picture[0, 0, 0, 0], picture[0, 0, 0, 1]) == (np.uint8, 0, 255)
+    assert layout.observations(np.full((1, layout.size), 7.0, np.float32)).max() == 7
+
+
 @pytest.mark.parametrize("wrong", [np.zeros((2, 4)), "text", None, 3, {"speed": 1}, [[1, 2], [3]], np.array(["a"] * 6)])
 def test_observations_of_another_kind_are_refused_in_one_line(wrong: Any) -> None:
     with pytest.raises(GuardRefusal, match="are no batch of Box"):
