@@ -10,9 +10,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
-def put(section: str, body: str, where: Path = PAGE) -> None:
+def put(section: str, body: str, where: Path | None = None) -> None:
     """Replace what stands between `<!-- section: begin -->` and its end; a section that is missing is added."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+    where = where or PAGE
     page = where.read_text(encoding="utf-8")
     if begin not in page:
         page = f"{page.rstrip()}\n\n{begin}\n{end}\n"

@@ -6,6 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from benchmarks.studies.__main__ import BY_FAMILY, FIRST, HERE
+from benchmarks.studies.tables import by_family, headline
+
+from acclimate.studies.comparing import read
+from acclimate.studies.findings import Findings
+from acclimate.studies.page import markdown
+from acclimate.studies.study import Study
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CHANGELOG.md")}
@@ -53,30 +60,11 @@ def test_factors_of_speed_are_those_of_the_tables(page: str) -> None:
     assert not IN_WORDS.findall(TEXTS[page]), "a factor in words is one that nothing checks"
 
 
-def test_returns_of_the_readme_are_those_of_the_page() -> None:
-    """Each cell stands in the section of its case, which the name of the row begins or ends."""
-    table = TEXTS["README.md"].partition("| | as it is |")[2].partition("\n\n")[0]
-    names = ["zero-shot", "naive", "naive, normaliser carried", "scratch", "acclimate, kept"]
-    found = [row for row in rows(table) if re.search(r"gravity", row[0])]
-    assert len(found) == 3
-    for case, *cells in found:
-        here = {row[0]: row[1] for row in rows(after(f"### PPO {case}\n", "###"))}
-        told = [here[name] for name in names]
-        assert cells == [told[0].split()[0], *told[1:]]
-
-
-def test_seconds_of_the_readme_are_those_of_the_page() -> None:
-    table = TEXTS["README.md"].partition("| | SB3 continued | the same")[2].partition("\n\n")[0]
-    names = ["SB3 continued", "SB3 continued, normaliser carried", "SB3 from scratch", "acclimate"]
-    found = [row for row in rows(table) if "gravity" in row[0]]
-    assert len(found) == 3
-    for case, *cells in found:
-        here = {row[0]: row for row in rows(after(f"### {case}:", "###"))}
-        for name, cell in zip(names, cells, strict=True):
-            if not cell:
-                assert name not in here
-                continue
-            seconds = here[name][4].split("(")[0].strip("> ")
-            got, _, of = here[name][1].partition(" of ")
-            assert re.search(rf"\b{seconds} s\b", cell), (case, name)
-            assert (f"none of {of}" if got == "0" else f"{got} of {of}") in cell, (case, name)
+@pytest.mark.parametrize("name", ["families", "choose", "parts_on", "parts_off"])
+def test_tables_are_made_of_the_committed_cells(name: str) -> None:
+    study, folder = Study.load(HERE / f"{name}.yaml"), ROOT / "benchmarks" / "results" / "studies" / name
+    findings = Findings(study, *read(study, folder))
+    made = by_family(findings) if name in BY_FAMILY else markdown(findings)
+    assert findings.cells
+    assert made.strip() in MEASURED
+    assert name != FIRST or headline(findings) in TEXTS["README.md"]

@@ -122,12 +122,11 @@ def test_how_far_two_of_a_kind_are_apart_is_torchs_own_number(mine: ModuleType) 
 def test_what_compares_policies_is_refused_before_anything_where_nothing_is_known(
     mine: ModuleType, tmp_path: Path
 ) -> None:
-    given = load(made(mine, "odd distribution"))
+    given, home = load(made(mine, "odd distribution")), task("odd distribution")
     for asked in (recipe(steps=400, methods=(KLToPrior(),)), recipe(steps=400, warm_start={"tie": 0.3})):
         with pytest.raises(
             SurgeryError, match=r"torch does not know how far a MixtureSameFamily is from another.*register_kl"
         ):
-            home = task("odd distribution")
             finetune(given, home, asked, source=home, out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
     easy: list[str] = []

@@ -19,8 +19,6 @@ NOISE = 0.1
 """Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
 KEPT_SKILL = 0.9
 """At this retained share and above, the shift is easy: there is more to lose than to gain."""
-HOME_TIE = 1.0
-"""Weight of the divergence from the pretrained policy in states of its own world."""
 EXPLORING_STD = math.exp(-1.5)
 """The std to which a Gaussian policy is opened on a hard shift, in units of the action."""
 
@@ -108,7 +106,7 @@ def temperature(recipe: Recipe, situation: Situation, easy: bool) -> tuple[float
     return situation.temperature, f"opened from {share} of the greatest entropy: pretraining had used it up"
 
 
-def tie(recipe: Recipe, algorithm: str, *, home: bool) -> tuple[float, str]:
+def tie(recipe: Recipe, *, home: bool) -> tuple[float, str]:
     """Decide the weight of the tie to what the agent does at home; 0 is none.
 
     Raises:
@@ -122,13 +120,7 @@ def tie(recipe: Recipe, algorithm: str, *, home: bool) -> tuple[float, str]:
                 "(--source-env, `source`), or choose the method `kl`, which ties it in the changed one."
             )
         return float(wanted), "asked for"
-    if recipe.methods:
-        return 0.0, "the recipe names its methods"
-    if algorithm == "trpo":
-        return 0.0, "TRPO's actor has no loss to join; its trust region ties each step to the one before"
-    if not home:
-        return 0.0, "no world of pretraining is known"
-    return HOME_TIE, "in states of its own world the agent goes on as it did, unless the changed one says otherwise"
+    return 0.0, "none; `warm_start.tie=1` or the method `bc` keeps more of what it can do at home"
 
 
 def critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:

@@ -107,7 +107,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation, *, home: bool)
         normalizer=recipe.warm_start.normalizer,
         std=std,
         temperature=temperature,
-        tie=decide("tie to the prior", _tie(agent, recipe, algorithm, home=home)),
+        tie=decide("tie to the prior", _tie(agent, recipe, home=home)),
         prior_steps=decide("steps by the prior", defaults.prior_fill(recipe, algorithm, steps), shown=replays),
         critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm)),
         averaging=decide("averaging of weights", defaults.averaging(recipe)),
@@ -115,13 +115,13 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation, *, home: bool)
     )
 
 
-def _tie(agent: Agent, recipe: Recipe, algorithm: str, *, home: bool) -> tuple[float, str]:
+def _tie(agent: Agent, recipe: Recipe, *, home: bool) -> tuple[float, str]:
     """Decide the tie to the prior, as far as this agent's policy can be compared with what it was.
 
     Raises:
         SurgeryError: It cannot, and the recipe asks for it.
     """
-    weight, why = defaults.tie(recipe, algorithm, home=home)
+    weight, why = defaults.tie(recipe, home=home)
     comparing = [method.name for method in recipe.methods if method.has("output_penalty")]
     reason = incomparable(agent.model) if comparing or weight else None
     reason = reason or (incomparable(agent.model, kept=True) if weight else None)

@@ -52,7 +52,7 @@ class WarmStart:
     limit, so that they do not all end at once."""
     tie: float | Literal["auto"] = "auto"
     """Weight of a tie to what the pretrained agent does in stored states of its own world (the method `bc`); 0 is
-    none. Higher keeps more of the return at home. `auto` ties where that world is known and no method is named."""
+    none, as is `auto`. Higher keeps more of the return at home, and adapts less where both worlds disagree."""
     critic_warmup: int | Literal["auto"] = "auto"
     """Environment steps in which only the critic learns. They count as training steps."""
     prior_steps: int | Literal["auto"] = "auto"

@@ -97,15 +97,10 @@ def test_overrides_come_last_and_are_what_the_table_shows() -> None:
     assert found.steps == 1_000
 
 
-def test_an_agent_is_tied_to_what_it_does_at_home_where_that_is_known_and_nothing_else_is_named() -> None:
+def test_an_agent_is_tied_to_what_it_does_at_home_where_that_is_asked_for_and_known() -> None:
     given = agent("ppo", steps=0)
-    assert made(given).tie == defaults.HOME_TIE
-    assert made(given, home=False).tie == 0
-    assert made(given, methods=(Full(),)).tie == 0
+    assert made(given).tie == 0
     assert made(given, methods=(Full(),), warm_start={"tie": 0.4}).tie == 0.4
-    assert made(given, mode="continue").tie == 0
-    assert made(agent("dqn", steps=0)).tie == defaults.HOME_TIE
-    assert made(agent("trpo", steps=0)).tie == 0
     with pytest.raises(ConfigError, match=r"none is known: give one \(--source-env"):
         made(given, home=False, warm_start={"tie": 0.4})
 
