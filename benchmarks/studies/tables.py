@@ -14,12 +14,13 @@ TITLES = {
     "competent": "competent user of SB3",
     "scratch": "from scratch",
     "acclimate": "acclimate",
+    "bc": "acclimate, `--method bc`",
 }
 """Rows of the README's table, by what they are called there."""
 
 
 def headline(findings: Findings) -> str:
-    """Return return and share kept at home of each case, of what is done without us and of our default."""
+    """Return return and share kept at home of each case, of what is done without us and of ours."""
     lines = [f"| | {' | '.join(TITLES.values())} |", f"|---|{'---|' * len(TITLES)}"]
     for case, rows in findings.lines.items():
         cells = [_cell(findings, case, row) if row in rows else "-" for row in TITLES]
