@@ -138,8 +138,8 @@ def _forgetting(source: Measured | None) -> Iterator[str]:
         yield (
             f"By the end of training the return on the source task fell from {before:.4g} to "
             f"{float(source.last.returns.mean()):.4g}: where the old skill is still needed, consider "
-            f"{names('a tie to what the agent does there', 'bc', 'kl')}, which keeps most of it, at a price in the changed "
-            "world that depends on the change."
+            f"{names('a tie to what the agent does there', 'bc', 'kl')}, which keeps most of it, at a price in the "
+            "changed world that depends on the change."
         )
 
 

@@ -1,6 +1,6 @@
 """The rules of thumb behind `auto`: what each open value of a recipe becomes, and the reason.
 
-They were chosen on tasks that are not reported (`docs/decisions.md`, "The default warm start").
+What they were chosen on is in `docs/decisions.md`, "The default warm start".
 """
 
 from __future__ import annotations

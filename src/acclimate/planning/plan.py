@@ -1,6 +1,6 @@
 """The plan: every `auto` of a recipe decided from the situation, each with its reason.
 
-The rules were chosen on tasks that are not reported (`docs/decisions.md`, "The default warm start").
+What the rules were chosen on is in `docs/decisions.md`, "The default warm start".
 """
 
 from __future__ import annotations

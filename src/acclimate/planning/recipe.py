@@ -36,7 +36,7 @@ MOST_EPISODES = 5_000
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """What is carried over from pretraining, and what is reset. `auto` lets the probe decide."""
+    """What is carried over from pretraining, and what is reset; `auto` is what a competent user does."""
 
     normalizer: Literal["carry", "freeze", "fresh"] = "carry"
     """Observation statistics: carried and updated on, carried and held, or estimated anew."""
@@ -54,11 +54,11 @@ class WarmStart:
     """Weight of a tie to what the pretrained agent does in stored states of its own world (the method `bc`); 0 is
     none, as is `auto`. Higher keeps more of the return at home, and adapts less where both worlds disagree."""
     critic_warmup: int | Literal["auto"] = "auto"
-    """Environment steps in which only the critic learns. They count as training steps."""
+    """Environment steps in which only the critic learns, 0 for `auto`. They count as training steps."""
     prior_steps: int | Literal["auto"] = "auto"
-    """Steps by the prior that fill an off-policy buffer before the first update (never random actions)."""
+    """Steps by the prior that fill an off-policy buffer before the first update, 0 for `auto`. Never random actions."""
     epsilon: float | Literal["auto"] = "auto"
-    """Start of DQN's random-action rate; it falls to the saved final rate over the first tenth."""
+    """Start of DQN's random-action rate; it falls to the saved final rate over the first tenth. `auto`: that rate."""
     replay_buffer: str | None = None
     """Off-policy transitions of the old training, for mode `continue` alone: SB3's replay_buffer.pkl, or the
     replay.npz of a checkpoint."""
@@ -99,7 +99,7 @@ class Recipe:
     """
 
     methods: tuple[Method, ...] = ()
-    """Fine-tuning methods, injected left to right. None: everything is trained, tied as the probe says."""
+    """Fine-tuning methods, injected left to right. None: everything is trained."""
     steps: int = 100_000
     """Target environment steps, the probe's and the warm-ups' included."""
     seed: int = 0
@@ -109,12 +109,13 @@ class Recipe:
     warm_start: WarmStart = field(default_factory=WarmStart)
     """What is carried over and what is reset."""
     averaging: float | Literal["auto"] = "auto"
-    """Weight of the past in the average over updates that is measured and kept; 0 keeps the last weights."""
+    """Weight of the past in the average over updates that is measured and kept; 0, as is `auto`, keeps the last
+    weights."""
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     """SB3 constructor arguments that override what was saved or chosen."""
     n_envs: int | None = None
-    """Training environments; None: 8 on-policy, 1 off-policy. 1 keeps to one environment in all, as some simulators
-    demand: measuring waits for the end of an episode and takes the place of training."""
+    """Training environments; None: 8 on-policy (TRPO: the agent's own), 1 off-policy. 1 keeps to one environment in
+    all, as some simulators demand: measuring waits for the end of an episode and takes the place of training."""
     vec_env: Literal["auto", "dummy", "subproc"] = "auto"
     """Whether training environments share this process: `auto` measures whether several processes pay, and takes them
     for environments that are known to bear it. The numbers are the same."""

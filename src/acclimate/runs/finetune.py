@@ -60,7 +60,7 @@ def finetune(
     Args:
         agent: The pretrained agent.
         task: The changed world.
-        recipe: What to do; the default trains everything and lets a probe choose the warm start.
+        recipe: What to do; the default trains everything as a competent user of SB3 does.
         source: The world of pretraining, where forgetting is measured; the task without its shifts if not given.
         out: Folder of the run; None writes nothing.
         resume: Go on where a killed run of the same recipe stood in `out`.
