@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from acclimate.statistics.bootstrap import hierarchical_bootstrap, stratified_bootstrap
 from acclimate.statistics.estimates import Estimate
-from acclimate.statistics.seeds import crossed
 
 
 @dataclass
@@ -25,5 +27,6 @@ class Cell:
 
 
 def estimate(returns: Sequence[Sequence[float]]) -> Estimate:
-    """Return the mean of returns (seeds, episodes) with Student's interval, over episodes alone where one seed ran."""
-    return crossed(list(returns)).interval()
+    """Return the mean with its interval: over seeds and episodes, or over episodes where there is one seed."""
+    scores = np.asarray(returns, dtype=np.float64)
+    return hierarchical_bootstrap(scores) if len(scores) > 1 else stratified_bootstrap(scores[0])

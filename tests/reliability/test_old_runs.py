@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import acclimate as ac
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, SourceError
 from acclimate.reports.report import read
 from tests.record import OLD, RESUMED
 
@@ -60,3 +60,15 @@ def test_a_killed_run_is_resumed_and_ends(name: str, tmp_path: Path) -> None:
     assert report.curve[-1].steps <= report.steps_charged <= steps
     assert len(report.curve) == 4
     assert (out / "report.html").exists()
+
+
+def test_a_killed_run_of_other_defaults_is_refused_in_a_line(tmp_path: Path) -> None:
+    """Its critic learnt alone at first, which nobody had asked for by a number."""
+    out = tmp_path / "run"
+    shutil.copytree(OLD / "ppo" / "killed", out)
+    agent, source = ac.load(OLD / "ppo" / "agent.zip"), ac.Task("CartPole-v1")
+    target = source.shifted(ac.shifts.parse("length=2"))
+    asked = {"methods": [{"kl": {"weight": 0.5}}, {"channel": {}}], "steps": 3_000}
+    asked |= {"evaluation": {"points": 3, "episodes": 3, "final_episodes": 4}, "warm_start": {"probe_episodes": 4}}
+    with pytest.raises(SourceError, match=r"is of the methods \['hold', 'kl', 'channel'\].*remove that folder"):
+        ac.finetune(agent, target, ac.Recipe.from_dict(asked), source=source, out=out, resume=True, progress=False)
