@@ -60,7 +60,7 @@ def test_factors_of_speed_are_those_of_the_tables(page: str) -> None:
     assert not IN_WORDS.findall(TEXTS[page]), "a factor in words is one that nothing checks"
 
 
-@pytest.mark.parametrize("name", ["families", "choose", "parts_on", "parts_off"])
+@pytest.mark.parametrize("name", ["families", "choose", "parts_on", "parts_off", "methods", "methods_sac"])
 def test_tables_are_made_of_the_committed_cells(name: str) -> None:
     study, folder = Study.load(HERE / f"{name}.yaml"), ROOT / "benchmarks" / "results" / "studies" / name
     findings = Findings(study, *read(study, folder))
