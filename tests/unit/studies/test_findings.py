@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from html.parser import HTMLParser
@@ -219,3 +220,30 @@ def test_in_a_browser_it_asks_for_nothing_and_fits(width: int, tmp_path: Path) -
         assert "kl <b>" in browser.value("document.body.innerText"), "a name is no markup"
     finally:
         browser.close()
+
+
+def test_seconds_to_a_return_are_the_share_that_its_steps_have() -> None:
+    told = {key: dataclasses.replace(cell, learning=(2.0, 4.0, 8.0)[key.seed]) for key, cell in cells().items()}
+    line = Findings(STUDY, told, {}).lines["length 3"]["acclimate"]
+    assert line.seconds_to(50) == pytest.approx(2.0), "half of the median seed's"
+    assert Findings(STUDY, cells(), {}).lines["length 3"]["acclimate"].seconds_to(50) is None
+
+
+def test_odds_over_other_cases_are_those_of_the_cases_as_they_differ() -> None:
+    """Three cases in which each, none and half of the pairs of runs are ahead: Student's interval over three numbers."""
+    third = dataclasses.replace(CASES[0], name="length 5")
+    study = dataclasses.replace(STUDY, cases=(*CASES, third))
+    told = {
+        **cells(),
+        **{Key(k.seed, third.name, k.row): dataclasses.replace(c, case=third.name) for k, c in cells().items()},
+    }
+    shift = {"length 3": 100.0, "length 4": -100.0}
+    for key, cell in told.items():
+        if key.row == "acclimate" and key.case in shift:
+            target = tuple(value + shift[key.case] for value in cell.last.target)
+            told[key] = dataclasses.replace(cell, last=dataclasses.replace(cell.last, target=target))
+    (leader,) = [one for one in Findings(study, told, {}).board if one.row == "acclimate"]
+    chances = [1.0, 0.0, 8.5 / 9]  # of nine pairs one is a tie
+    half = stats.t.ppf(0.975, 2) * np.std(chances, ddof=1) / np.sqrt(3)
+    assert leader.wider_probability.value == pytest.approx(np.mean(chances))
+    assert leader.wider_probability.high - leader.wider_probability.value == pytest.approx(half)

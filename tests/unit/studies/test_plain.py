@@ -47,6 +47,16 @@ def test_it_ends_with_the_competent_users_weights(name: str, normalize: bool) ->
     assert not same(end.weights, weights(given)), "nothing was learnt"
 
 
+def test_a_budget_that_ends_with_an_episode_has_its_update() -> None:
+    """Who updates after whole episodes updates after the last one too."""
+    given, world, end = agent("sac", train_freq=(1, "episode"), gradient_steps=-1), task("sac", offset=0.5), End()
+    ways = baselines.way("competent", given, {})
+    theirs = baselines.model_of(given, world, ways, 1).learn(OFF_POLICY_STEPS)
+    plain = Recipe(engine="sb3", steps=OFF_POLICY_STEPS, seed=1, evaluation=recipe().evaluation)
+    finetune(given, world, plain, callback=end, progress=False)
+    assert same(end.weights, weights(theirs))
+
+
 def test_what_a_file_keeps_as_a_function_is_read_from_the_config_beside_it(tmp_path: Path) -> None:
     made = model("dqn", learning_rate=lambda left: 2.3e-3 * left)
     folder = tmp_path / "agent"
