@@ -129,6 +129,11 @@ def test_what_compares_policies_is_refused_before_anything_where_nothing_is_know
         ):
             finetune(given, home, asked, source=home, out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+    beta = load(made(mine, "distribution"))
+    tied, known = recipe(steps=400, warm_start={"tie": 0.3}), task("distribution")
+    with pytest.raises(SurgeryError, match="a Beta cannot be kept with states"):
+        finetune(beta, known, tied, source=known, out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
     easy: list[str] = []
     finetune(given, task("odd distribution"), recipe(steps=400), progress=False, say=easy.append)
     (tie,) = [line for line in easy if line.startswith("  tie")]

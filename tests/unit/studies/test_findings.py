@@ -230,7 +230,7 @@ def test_seconds_to_a_return_are_the_share_that_its_steps_have() -> None:
 
 
 def test_odds_over_other_cases_are_those_of_the_cases_as_they_differ() -> None:
-    """Three cases in which each, none and half of the pairs of runs are ahead: Student's interval over three numbers."""
+    """Three cases in which all, none and nearly all pairs of runs are ahead: Student's interval over three numbers."""
     third = dataclasses.replace(CASES[0], name="length 5")
     study = dataclasses.replace(STUDY, cases=(*CASES, third))
     told = {

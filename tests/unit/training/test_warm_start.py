@@ -19,6 +19,7 @@ from acclimate.planning.case import Case
 from acclimate.planning.plan import Plan, make_plan
 from acclimate.planning.probe import Situation
 from acclimate.planning.recipe import Recipe
+from acclimate.tasks.task import Task
 from acclimate.training.warm_start import WarmStarted, warm_start
 from tests.world import TUNABLE, agent, linear, observations, recipe, same, task, weights
 
@@ -197,3 +198,14 @@ def test_a_plan_names_its_algorithm(start: Start) -> None:
         assert type(started.model).__name__ == algorithm.upper()
         assert isinstance(make_plan(agent("trpo"), asked, Situation(), home=False), Plan)
         assert started.prior.algorithm == algorithm
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_first_episodes_are_cut_where_that_is_asked_for(
+    asked: bool, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    made = Task.vector
+    monkeypatch.setattr(Task, "vector", lambda self, *n, **how: told.append(how["stagger"]) or made(self, *n, **how))
+    start(agent("ppo"), recipe(warm_start={"stagger": asked}))
+    assert told == [asked]
