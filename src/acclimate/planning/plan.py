@@ -123,9 +123,7 @@ def _tie(agent: Agent, recipe: Recipe, *, home: bool) -> tuple[float, str]:
     """
     weight, why = defaults.tie(recipe, home=home)
     comparing = [method.name for method in recipe.methods if method.has("output_penalty")]
-    reason = incomparable(agent.model) if comparing or weight else None
-    reason = reason or (incomparable(agent.model, kept=True) if weight else None)
-    if reason is None:
+    if not (weight or comparing) or (reason := incomparable(agent.model)) is None:
         return weight, why
     if comparing or recipe.warm_start.tie != "auto":
         raise SurgeryError(f"{', '.join(comparing) or 'warm_start.tie'}: {reason}")

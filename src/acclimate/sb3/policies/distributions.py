@@ -37,13 +37,8 @@ def outputs_of(distribution: Distribution, squashed: bool = False) -> Outputs:
 
 
 @torch.no_grad()
-def incomparable(model: BaseAlgorithm, *, kept: bool = False) -> str | None:
-    """Return why a model's policy cannot be compared with what it was; None if it can.
-
-    Args:
-        model: which.
-        kept: whether what it was is kept with states, and not asked of the network that it was.
-    """
+def incomparable(model: BaseAlgorithm) -> str | None:
+    """Return why a model's policy cannot be compared with what it was; None if it can."""
     policy = model.policy
     if not isinstance(policy, ActorCriticPolicy) or isinstance(policy, RecurrentActorCriticPolicy):
         return None  # of these only SB3's own distributions come here
@@ -51,8 +46,6 @@ def incomparable(model: BaseAlgorithm, *, kept: bool = False) -> str | None:
     outputs = outputs_of(policy.get_distribution(observation))
     if not isinstance(outputs, Drawn):
         return None
-    if kept:
-        return f"a {type(outputs.distribution).__name__} cannot be kept with states"
     try:
         divergence(outputs, outputs)
     except SurgeryError as error:
