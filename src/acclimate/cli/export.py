@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 @AGENT
 @click.option("--to", type=click.Choice(["onnx", "safetensors", "sb3", "hub"]), default="onnx", show_default=True)
 @click.option("--out", required=True, type=click.Path(), metavar="PATH", help="The file; of hub, the folder.")
+@click.option("--guard", metavar="FILE", help="Of `acclimate guard fit`; part of the graph then.")
+@click.option(
+    "--other", metavar="AGENT", help="What acts where the guard's fallback is `other` [an input of the graph]."
+)
 @click.option("--channels", type=click.Choice(["last", "first"]), default="last", show_default=True, help="Of images.")
 @click.option("--license", metavar="NAME", help="Of the model, such as apache-2.0; hub needs it.")
 @TASK
-def export(to: str, out: str, channels: str, license: str | None, **flags: Any) -> None:
+def export(
+    to: str, out: str, guard: str | None, other: str | None, channels: str, license: str | None, **flags: Any
+) -> None:
     """Write an agent as one ONNX graph, as weights, as a zip, or as a folder for the Hugging Face Hub.
 
     The graph takes raw observations and gives actions as the environment takes them, and is held to the agent before
@@ -32,7 +38,16 @@ def export(to: str, out: str, channels: str, license: str | None, **flags: Any) 
 
     agent = load_agent(flags)
     task = None if to == "sb3" else _task(flags, agent)
-    path = write(agent, out, to=to, task=task, channels_last=channels == "last", license=license)  # type: ignore[arg-type]
+    path = write(
+        agent,
+        out,
+        to=to,  # type: ignore[arg-type]
+        task=task,
+        guard=guard,
+        other=other,
+        channels_last=channels == "last",
+        license=license,
+    )
     click.echo(f"written: {path}")
 
 

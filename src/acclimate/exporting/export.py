@@ -18,6 +18,9 @@ from acclimate.files.atomic import write_atomic
 from acclimate.files.bounded import read_text
 from acclimate.files.plain import read_json
 from acclimate.formats import writers
+from acclimate.guard.guard import Guard
+from acclimate.guard.guarded import Controller, Guarded
+from acclimate.guard.saved import load as load_guard
 from acclimate.tasks.task import Task
 
 Form = Literal["onnx", "safetensors", "sb3", "hub"]
@@ -30,6 +33,8 @@ def export(
     *,
     to: Form = "onnx",
     task: Task | None = None,
+    guard: Guard | str | Path | None = None,
+    other: Agent | str | Path | None = None,
     channels_last: bool = True,
     license: str | None = None,
 ) -> Path:
@@ -43,12 +48,18 @@ def export(
             ``hub`` a folder to upload, with a model card.
         task: In which it acts. It tells the rate and the names of joints, and what it shows is what the graph is held
             to, beside observations drawn from the agent's space.
+        guard: Put before the policy in the graph, or the file that holds it; for ``onnx`` and ``hub``. Its state is an
+            input and an output then, and what it refused is told.
+        other: What acts where the guard's fallback is ``other``. Without it the caller gives those actions, as an
+            input of the graph.
         channels_last: Whether images come as (height, width, channels), as most environments give them.
         license: Of the model, as the Hub names it (``mit``, ``apache-2.0``); ``hub`` needs it.
 
     Raises:
         ExportError: The file cannot be written, does not act as the agent, or an extra is not installed.
         MisfitError: The form cannot hold this agent.
+        ConfigError: There is no such form, or an argument that it does not take; the guard is another agent's.
+        SourceError: The guard's file cannot be read.
         TaskError: The task's environment cannot be made or stepped.
     """
     if to not in ENDINGS:
@@ -56,14 +67,37 @@ def export(
     if license is not None and to != "hub":
         raise ConfigError(f"`license` is for the card of a folder for the Hub, and `{to}` has none; leave it out")
     agent = agent if isinstance(agent, Agent) else load(agent)
+    guarded = _guarded(agent, guard, other, to)
     target = _target(Path(path).expanduser(), to)
     if to == "sb3":
         return writers.save(agent, target)
     if to == "hub":
-        return hub.write(agent, target, task=task, channels_last=channels_last, license=license)
+        return hub.write(agent, target, task=task, guarded=guarded, channels_last=channels_last, license=license)
     if to == "safetensors":
         return _written(target, lambda: weights.safetensors_of(agent, task=task, channels_last=channels_last))
-    return _written(target, lambda: onnx_of(agent, task=task, channels_last=channels_last))
+    return _written(target, lambda: onnx_of(agent, task=task, guarded=guarded, channels_last=channels_last))
+
+
+def _guarded(
+    agent: Agent, guard: Guard | str | Path | None, other: Agent | str | Path | None, to: str
+) -> Guarded | None:
+    """Return the agent behind its guard, if it is to have one."""
+    if guard is None:
+        if other is not None:
+            raise ConfigError("`other` acts where a guard refuses, and there is none; give `guard` as well")
+        return None
+    if to not in ("onnx", "hub"):
+        raise ConfigError(f"`{to}` holds no guard; export it to onnx, or keep the guard's own file beside it")
+    guard = guard if isinstance(guard, Guard) else load_guard(guard)
+    acts: Agent | Controller | None = load(other) if isinstance(other, (str, Path)) else other
+    if acts is None and guard.release.fallback == "other":
+        acts = _asked
+    return Guarded(agent, guard, acts)
+
+
+def _asked(observations: Any) -> Any:
+    """Stand for a controller, whose actions are an input of the graph."""
+    raise ExportError("the controller's actions come from the caller of the graph")
 
 
 def _target(path: Path, to: str) -> Path:

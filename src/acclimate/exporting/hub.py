@@ -15,12 +15,21 @@ from acclimate.exporting.graph.module import Graph
 from acclimate.exporting.graph.writing import onnx_of
 from acclimate.files.atomic import atomic_folder, write_atomic
 from acclimate.formats import writers
+from acclimate.guard.guarded import Guarded
 from acclimate.tasks.task import Task
 
 ZIP, BUNDLE, POLICY, CARD = "agent.zip", "bundle", "policy.onnx", "README.md"
 
 
-def write(agent: Agent, folder: Path, *, task: Task | None, channels_last: bool, license: str | None) -> Path:
+def write(
+    agent: Agent,
+    folder: Path,
+    *,
+    task: Task | None,
+    guarded: Guarded | None,
+    channels_last: bool,
+    license: str | None,
+) -> Path:
     """Write the folder whole or not at all, and return it.
 
     It holds the zip, or the bundle of an agent that no zip can hold, and the graph where the extra `onnx` is installed.
@@ -29,6 +38,7 @@ def write(agent: Agent, folder: Path, *, task: Task | None, channels_last: bool,
         agent: stays as it is.
         folder: what is in one of that name is not replaced.
         task: in which the agent acts.
+        guarded: the agent behind its guard, which is part of the graph then.
         channels_last: how images come into the graph.
         license: of the model, as the Hub names it.
 
@@ -42,7 +52,7 @@ def write(agent: Agent, folder: Path, *, task: Task | None, channels_last: bool,
         raise ConfigError("the Hub asks for the licence of a model: give it (`license`, --license), such as apache-2.0")
     if folder.exists():
         raise ExportError(f"{folder}: is there already; choose another folder, or remove it")
-    graph = _graph(agent, task, channels_last)
+    graph = _graph(agent, task, guarded, channels_last)
     try:
         with atomic_folder(folder) as temporary:
             held = _agent(agent, temporary)
@@ -68,10 +78,14 @@ def _agent(agent: Agent, folder: Path) -> str:
     return BUNDLE
 
 
-def _graph(agent: Agent, task: Task | None, channels_last: bool) -> tuple[bytes, Contract] | None:
+def _graph(
+    agent: Agent, task: Task | None, guarded: Guarded | None, channels_last: bool
+) -> tuple[bytes, Contract] | None:
     """Return the graph and its contract; None where the extra is not installed, as the folder is whole without."""
     try:
         needed("onnx", "onnx", "onnxscript", "onnxruntime")
     except ExportError:
+        if guarded is not None:
+            raise
         return None
-    return onnx_of(agent, task=task, channels_last=channels_last)
+    return onnx_of(agent, task=task, guarded=guarded, channels_last=channels_last)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
-from acclimate.guard.features import Features, Standard
+from acclimate.guard.features import Features, Standard, is_finite
 from acclimate.guard.layout import Layout
 from acclimate.guard.reasons import Reason
 from acclimate.guard.tiers import Seen, State, Tier
@@ -77,11 +77,11 @@ class Filter(nn.Module):
         """Return the state where an episode begins, of one row without the axis of rows; all of it 32-bit floats."""
         state = {
             "observation": self.neutral,
-            "gap": torch.zeros(()),
-            "step": torch.zeros(()),
+            "gap": torch.zeros(1),
+            "step": torch.zeros(1),
             "recent": torch.zeros(self.hysteresis.among),
-            "calm": torch.zeros(()),
-            "refusing": torch.zeros(()),
+            "calm": torch.zeros(1),
+            "refusing": torch.zeros(1),
         }
         for tier in self.tiers:
             state |= tier.memory()  # type: ignore[operator]
@@ -100,7 +100,7 @@ class Filter(nn.Module):
 
     def usable(self, rows: Tensor, state: State, reset: Tensor) -> Tensor:
         """Return rows whose entries that are not finite are those of the last trusted observation."""
-        return torch.where(torch.isfinite(rows), rows, self.begun(state, reset)["observation"])
+        return filled(rows, self.begun(state, reset))
 
     def forward(
         self, rows: Tensor, state: State, reset: Tensor, latent: Tensor | None = None
@@ -115,13 +115,13 @@ class Filter(nn.Module):
 
         Returns:
             The rows to act on, always finite: refused ones as they were last trusted. Flags, (rows, tiers) of bool.
-            Scores, (rows, tiers). The next state, whose `refusing`, (rows,), is 1 where the fallback has to act.
+            Scores, (rows, tiers). The next state, whose `refusing`, (rows, 1), is 1 where the fallback has to act.
         """
         return self.step(rows, self.begun(state, reset), latent)
 
     def step(self, rows: Tensor, state: State, latent: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, State]:
         """Filter one step in which no row begins anew, or where the caller has seen to that; as `forward`."""
-        finite = torch.isfinite(rows)
+        finite = is_finite(rows)
         row = torch.where(finite, rows, state["observation"])
         z, trusted = (self.standard(self.features(each)) for each in (row, state["observation"]))
         seen = Seen(finite, row, z, trusted, state["gap"], state["step"], latent)
@@ -130,18 +130,18 @@ class Filter(nn.Module):
             score, kept = tier(seen, {name: state[name] for name in tier.memory()}, self.limits[place])  # type: ignore[operator]
             scores.append(score)
             after |= kept
-        measured = torch.stack(scores, 1)
+        measured = torch.cat(scores, 1)
         flags = ~(measured <= self.limits)  # a score that were no number would be refused too
-        refused = flags.any(1)
-        clean = torch.where(refused[:, None], state["observation"], row)
+        refused = flags.any(1, keepdim=True)
+        clean = torch.where(refused, state["observation"], row)
         return clean, flags, measured, {**after, **self._went_on(state, refused, clean)}
 
     def _went_on(self, state: State, refused: Tensor, clean: Tensor) -> State:
         """Return the part of the next state that every guard has."""
-        recent = torch.cat([state["recent"][:, 1:], refused.float()[:, None]], 1)
+        recent = torch.cat([state["recent"][:, 1:], refused.float()], 1)
         calm = torch.where(refused, 0.0, state["calm"] + 1)
         before = state["refusing"] > 0
-        enters = recent.sum(1) >= self.hysteresis.enter
+        enters = recent.sum(1, keepdim=True) >= self.hysteresis.enter
         leaves = before & (calm >= self.hysteresis.leave)
         older = torch.where(state["gap"] > 0, state["gap"] + 1, 0.0)
         return {
@@ -149,8 +149,13 @@ class Filter(nn.Module):
             "gap": torch.where(refused, older, 1.0),
             "step": state["step"] + 1,
             # What was refused before the agent acts again does not count against it.
-            "recent": torch.where(leaves[:, None], 0.0, recent),
+            "recent": torch.where(leaves, 0.0, recent),
             "calm": calm,
             # Not `where`, which onnxruntime has not for truth values.
             "refusing": ((before & ~leaves) | (~before & enters)).float(),
         }
+
+
+def filled(rows: Tensor, state: State) -> Tensor:
+    """Return rows whose entries that are not finite are those of the last trusted observation in a state."""
+    return torch.where(is_finite(rows), rows, state["observation"])

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from acclimate.errors import ConfigError
 from acclimate.guard.filter import Filter
 from acclimate.guard.layout import Layout
+from acclimate.guard.packing import Packing
 from acclimate.guard.reasons import INNER
 from acclimate.guard.release import Release
 from acclimate.guard.tiers import State
@@ -50,6 +51,11 @@ class Guard:
         """Return the state of rows that begin: the filter's, and the action that left last."""
         last = {name: value.expand(rows, -1).clone() for name, value in self.release.beginning().items()}
         return {**self.filter.initial(rows), **last}
+
+    @property
+    def packing(self) -> Packing:
+        """How that state is a row of numbers."""
+        return Packing({**self.filter.beginning(), **self.release.beginning()})
 
     def check(self, agent: HasSpaces, policy: str) -> None:
         """Check that it is the guard of an agent.

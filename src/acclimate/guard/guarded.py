@@ -16,8 +16,8 @@ from acclimate.errors import ConfigError
 from acclimate.evaluation.players import Mask, stacked
 from acclimate.guard.guard import Guard
 from acclimate.guard.inside import Inside, fingerprint
-from acclimate.guard.layout import Rows
-from acclimate.guard.reasons import Reason, codes
+from acclimate.guard.layout import Layout, Rows
+from acclimate.guard.reasons import SEVERE, Reason, codes
 from acclimate.guard.running import Running
 from acclimate.guard.tiers import State
 
@@ -74,11 +74,11 @@ class Guarded:
         if (guard.release.fallback == "other") != (other is not None):
             needs = "needs the agent or function that acts then" if other is None else "takes no other agent"
             raise ConfigError(f"a guard whose fallback is `{guard.release.fallback}` {needs}")
-        self.agent, self.guard, self._other = agent, guard, other
+        self.agent, self.guard, self.other = agent, guard, other
         self._layout = guard.layout
         inside = Inside(agent) if guard.filter.reads_policy else None
         self._running = Running(guard.filter, self._layout, inside)
-        self._severe = [reason in Reason.NOT_FINITE | Reason.BOUNDS for reason in guard.filter.reasons]
+        self._severe = [reason in SEVERE for reason in guard.filter.reasons]
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -117,7 +117,7 @@ class Guarded:
         clean, flags, scores, after = self._running.step(rows, memory.guard, starts)
         masks = None if action_masks is None else np.reshape(action_masks, (len(rows), -1))
         options: dict[str, Any] = {} if masks is None else {"action_masks": masks}
-        seen = self._shown(batch, clean, flags.any(1))
+        seen = shown(self._layout, batch, clean, flags.any(1))
         actions, agent = self.agent.predict(seen, memory.agent, starts, deterministic, **options)
         elsewhere, other = self._elsewhere(batch, clean, flags, memory, starts)
         proposed, refusing = _numbers(actions), after["refusing"]
@@ -127,29 +127,20 @@ class Guarded:
             allowed = permitted(self.guard.action_space, taken.numpy(), masks)
             taken = torch.where(torch.from_numpy(allowed)[:, None], taken, proposed)
         made = _actions(taken.numpy(), self.guard.action_space)
-        decision = Decision(codes(self.reasons, flags), flags, scores, refusing.numpy() > 0, mended.numpy())
+        decision = Decision(codes(self.reasons, flags), flags, scores, refusing.numpy()[:, 0] > 0, mended.numpy())
         return made[0] if single else made, decision, Memory({**after, "action": taken}, agent, other)
-
-    def _shown(self, batch: Any, clean: Rows, refused: NDArray[np.bool_]) -> Any:
-        """Return a batch in which the rows that are refused are the trusted ones."""
-        if not refused.any():
-            return batch
-        trusted = self._layout.observations(clean[refused])
-        if isinstance(batch, dict):
-            return {key: _filled(batch[key], refused, part) for key, part in trusted.items()}
-        return _filled(batch, refused, trusted)
 
     def _elsewhere(
         self, batch: Any, clean: Rows, flags: NDArray[np.bool_], memory: Memory, starts: NDArray[np.bool_]
     ) -> tuple[Tensor | None, Any]:
         """Return what the other agent or controller does, and what it remembers."""
-        if self._other is None:
+        if self.other is None:
             return None, None
-        shown = self._shown(batch, clean, flags[:, self._severe].any(1))
-        if isinstance(self._other, Agent):
-            actions, state = self._other.predict(shown, memory.other, starts, deterministic=True)
+        seen = shown(self._layout, batch, clean, flags[:, self._severe].any(1))
+        if isinstance(self.other, Agent):
+            actions, state = self.other.predict(seen, memory.other, starts, deterministic=True)
             return _numbers(actions), state
-        return _numbers(self._other(shown)), None
+        return _numbers(self.other(seen)), None
 
 
 class GuardedPlayer:
@@ -178,6 +169,16 @@ class GuardedPlayer:
             stacked(observations), memory, starts, action_masks=told
         )
         return actions
+
+
+def shown(layout: Layout, batch: Any, clean: Rows, refused: NDArray[np.bool_]) -> Any:
+    """Return a batch of observations in which the rows that are refused, (rows,), are those of `clean`."""
+    if not refused.any():
+        return batch
+    trusted = layout.observations(clean[refused])
+    if isinstance(batch, dict):
+        return {key: _filled(batch[key], refused, part) for key, part in trusted.items()}
+    return _filled(batch, refused, trusted)
 
 
 def permitted(space: spaces.Space, actions: Rows, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,16 +40,23 @@ class Inside:
     @torch.no_grad()
     def __call__(self, observations: Any) -> tuple[Tensor, Tensor]:
         """Return what the last layer reads and puts out for raw observations, (rows, units) and (rows, outputs)."""
-        agent, seen = self._agent, []
+        agent = self._agent
         scaled = observations if agent.normalizer is None else agent.normalizer.normalize_obs(observations)
-        handle = self._head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+        seen = Batch(tensors(agent.model.policy, scaled))
+        latent, out = self.read(lambda: self._net.apply(self._net.module, seen))
+        return latent.cpu(), out.cpu()
+
+    def read(self, run: Callable[[], Any]) -> tuple[Tensor, Tensor]:
+        """Return the same while the policy is run in any way; a trace goes through it."""
+        found: list[tuple[Tensor, Tensor]] = []
+        handle = self._head.register_forward_hook(lambda _, inputs, output: found.append((inputs[0], output)))
         try:
             with still(tuple(self._net.module.modules())):
-                self._net.apply(self._net.module, Batch(tensors(agent.model.policy, scaled)))
+                run()
         finally:
             handle.remove()
-        latent, out = seen[0]
-        return latent.float().cpu(), out.float().cpu()
+        latent, out = found[0]
+        return latent.float(), out.float()
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -44,7 +44,7 @@ class Statistics(Tier):
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure the most unusual of them, once the window is full."""
         window = torch.cat([memory["window"][:, 1:], seen.z.clamp(-NEAR, NEAR)[:, None]], 1)
-        score = ((moments(window) - self.mean) * self.gain).abs().amax(1).clamp(max=MOST)
+        score = ((moments(window) - self.mean) * self.gain).abs().amax(1, keepdim=True).clamp(max=MOST)
         return torch.where(seen.step + 1 >= self.window, score, 0.0), {"window": window}
 
 
@@ -77,4 +77,4 @@ class Sequence(Tier):
         z = seen.z.clamp(-NEAR, NEAR)
         sums = memory["sums"] + torch.cat([z, -z], 1) - self.ALLOWANCE
         sums = torch.minimum(sums.clamp(min=0.0), 1.5 * limit + NEAR)
-        return sums.amax(1), {"sums": sums}
+        return sums.amax(1, keepdim=True), {"sums": sums}

@@ -40,6 +40,8 @@ class Reason(enum.IntFlag):
 
 
 DEFAULT = (Reason.NOT_FINITE, Reason.BOUNDS, Reason.RATE, Reason.MAHALANOBIS)
+SEVERE = Reason.NOT_FINITE | Reason.BOUNDS
+"""What is shown to no other agent or controller either."""
 INNER = Reason.LATENT | Reason.UNCERTAINTY
 """What is learnt from the inside of the policy, and holds for no other one."""
 

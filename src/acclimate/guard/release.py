@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
+from acclimate.guard.features import is_finite
 
 FALLBACKS = ("hold", "safe", "other")
 """The last action, the safe one, or what another agent or a user's controller does."""
@@ -37,7 +38,7 @@ class Release(nn.Module):
         super().__init__()
         for name, value in (("low", low), ("high", high), ("safe", safe), ("step", step)):
             self.register_buffer(name, value)
-        self.fallback = fallback
+        self.fallback, self.slowed = fallback, bool(torch.isfinite(step).any())
 
     @classmethod
     def of(cls, space: spaces.Space, *, safe: Any = None, fallback: str = "hold", rate: float | None = None) -> Release:
@@ -74,15 +75,16 @@ class Release(nn.Module):
 
         Args:
             proposed: what the policy does on the filtered observations.
-            refusing: (rows,), 1 where the fallback has to act.
+            refusing: (rows, 1), 1 where the fallback has to act.
             last: the actions that left last.
             other: what the other agent or controller does; needed where that is the fallback.
         """
-        stand_in = {"hold": last, "safe": self.safe.expand_as(last), "other": last if other is None else other}
-        chosen = torch.where(refusing[:, None] > 0, stand_in[self.fallback], proposed)
-        whole = torch.where(torch.isfinite(chosen), chosen, last)
-        slow = torch.minimum(torch.maximum(whole, last - self.step), last + self.step)
-        taken = torch.minimum(torch.maximum(slow, self.low), self.high)
+        stand_in = {"hold": last, "safe": self.safe, "other": last if other is None else other}
+        chosen = torch.where(refusing > 0, stand_in[self.fallback], proposed)
+        whole = torch.where(is_finite(chosen), chosen, last)
+        if self.slowed:
+            whole = torch.minimum(torch.maximum(whole, last - self.step), last + self.step)
+        taken = torch.minimum(torch.maximum(whole, self.low), self.high)
         return taken, (taken != chosen).any(1)
 
 

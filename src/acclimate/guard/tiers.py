@@ -31,9 +31,9 @@ class Seen(NamedTuple):
     trusted: Tensor
     """(rows, features) of the observation that was last trusted."""
     gap: Tensor
-    """(rows,), steps since then; 0 where the episode has none yet."""
+    """(rows, 1), steps since then; 0 where the episode has none yet."""
     step: Tensor
-    """(rows,), steps of the episode before this one."""
+    """(rows, 1), steps of the episode before this one."""
     latent: Tensor | None
     """(rows, units) that the policy's last layer reads."""
 
@@ -48,7 +48,7 @@ class Tier(nn.Module):
         return {}
 
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
-        """Return the score of each row, (rows,), and what is remembered after it."""
+        """Return the score of each row, (rows, 1), and what is remembered after it."""
         raise NotImplementedError
 
 
@@ -59,7 +59,7 @@ class NotFinite(Tier):
 
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Count them."""
-        return (~seen.finite).float().sum(1), memory
+        return (~seen.finite).float().sum(1, keepdim=True), memory
 
 
 class Bounds(Tier):
@@ -79,7 +79,7 @@ class Bounds(Tier):
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure it."""
         beyond = torch.maximum(self.low - seen.row, seen.row - self.high)
-        return (beyond / self.width).clamp(0.0, MOST).amax(1), memory
+        return (beyond / self.width).clamp(0.0, MOST).amax(1, keepdim=True), memory
 
 
 class Rate(Tier):
@@ -95,7 +95,7 @@ class Rate(Tier):
 
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure it; where nothing was trusted before, nothing changed."""
-        change = ((seen.z - seen.trusted).abs() * self.slowness).amax(1)
+        change = ((seen.z - seen.trusted).abs() * self.slowness).amax(1, keepdim=True)
         return torch.where(seen.gap > 0, change / seen.gap.clamp(min=1.0), 0.0).clamp(max=MOST), memory
 
 
@@ -112,7 +112,9 @@ class Distance(Tier):
 
     def length(self, vector: Tensor) -> Tensor:
         """Return the distance of each row."""
-        return ((vector - self.mean).clamp(-FAR, FAR) @ self.whiten).square().sum(1).sqrt().clamp(max=MOST)
+        return (
+            ((vector - self.mean).clamp(-FAR, FAR) @ self.whiten).square().sum(1, keepdim=True).sqrt().clamp(max=MOST)
+        )
 
 
 class Mahalanobis(Distance):
@@ -150,7 +152,7 @@ class Nearest(Tier):
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure it by differences: the shorter way by products loses the small distances in 32 bits."""
         squares = (seen.z[:, None] - self.references[None]).square().sum(2)
-        return squares.topk(self.NEIGHBOURS, 1, largest=False).values[:, -1].sqrt().clamp(max=MOST), memory
+        return squares.topk(self.NEIGHBOURS, 1, largest=False).values[:, -1:].sqrt().clamp(max=MOST), memory
 
 
 class Uncertainty(Tier):
@@ -185,7 +187,7 @@ class Uncertainty(Tier):
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure the spread over the networks, averaged over the outputs."""
         out = torch.matmul(self.hidden(seen.z), self.heads)
-        spread = (out - out.mean(0, keepdim=True)).square().mean(0).mean(1).sqrt()
+        spread = (out - out.mean(0, keepdim=True)).square().mean(0).mean(1, keepdim=True).sqrt()
         return spread.clamp(max=MOST), memory
 
 

@@ -43,7 +43,7 @@ def test_a_row_begins_anew_where_it_is_reset_and_the_others_go_on() -> None:
     _, _, _, state = made(both, state, torch.tensor([True, True]))
     clean, _, _, state = made(torch.tensor([BAD, BAD]), state, torch.tensor([False, True]))
     assert clean.tolist() == [GOOD, [0, 0]]
-    assert state["step"].tolist() == [2, 1]
+    assert state["step"].tolist() == [[2], [1]]
 
 
 def law(refused: list[bool], rule: Hysteresis) -> list[bool]:

@@ -26,7 +26,9 @@ def test_whatever_comes_what_leaves_is_within_the_bounds(
 ) -> None:
     release = Release.of(WIDE, fallback=fallback, rate=0.2)
     last = release.safe.expand(3, -1)
-    taken, mended = release(torch.from_numpy(proposed), torch.tensor(refusing).float(), last, torch.from_numpy(other))
+    taken, mended = release(
+        torch.from_numpy(proposed), torch.tensor(refusing)[:, None].float(), last, torch.from_numpy(other)
+    )
     out = taken.numpy().astype(np.float64)
     assert ((out >= WIDE.low) & (out <= WIDE.high)).all()
     assert ((taken - last).abs() <= release.step + 1e-6).all()
@@ -48,7 +50,7 @@ def test_bounds_in_32_bits_lie_inside_those_of_64() -> None:
 def test_where_it_is_refusing_the_fallback_acts(fallback: str, wanted: list[float]) -> None:
     release = Release.of(WIDE, fallback=fallback, safe=[0.0, 0.25])
     proposed, last = torch.tensor([[0.01, 0.3], [0.01, 0.11]]), torch.tensor([[-0.5, 0.2]] * 2)
-    taken, _ = release(proposed, torch.tensor([1.0, 0.0]), last, torch.tensor([[0.05, 0.15]] * 2))
+    taken, _ = release(proposed, torch.tensor([[1.0], [0.0]]), last, torch.tensor([[0.05, 0.15]] * 2))
     np.testing.assert_allclose(taken.numpy(), [wanted, [0.01, 0.11]], atol=1e-6)
 
 

@@ -69,6 +69,47 @@ class History:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reasoned:
+    """A reason for which the guard in the file refuses an observation, in the order of its flags and scores."""
+
+    name: str
+    code: int
+    """A bit, the same in every file."""
+    limit: float
+    """A score above it raises the flag."""
+    raised: int
+    """How often it was, by file and agent alike, when the file was held to the agent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarding:
+    """The guard in the file. Its state is `guard_in` and `guard_out`; zeros and `episode_start` begin it."""
+
+    reasons: tuple[Reasoned, ...]
+    fallback: str
+    """What acts where it refuses for long: `hold` the last action, the `safe` one, or `other`."""
+    other: Literal["inside", "input"] | None
+    """Where the other agent is: in the file, or a controller whose actions are the input `other`."""
+    safe: tuple[float, ...]
+    """The safe action, flat; it also stands for the last one where an episode begins."""
+    largest_step: tuple[float, ...] | None
+    """Of an action, by number; None where it may change by any."""
+    enter: int
+    among: int
+    """So many steps of so many have to be refused before the fallback acts."""
+    leave: int
+    """So many clean ones in a row before the agent acts again."""
+    task: str
+    """Where it was calibrated."""
+    episodes: int
+    alarms: float
+    """The share of clean episodes that may have a false alarm."""
+    seed: int
+    parity: Parity
+    """Of the whole file with faults in what it sees, beside that of the policy on what it is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """All that who runs the file has to know."""
 
@@ -87,6 +128,7 @@ class Contract:
     versions: Mapping[str, str]
     parity: Parity | None = None
     """None for a file of weights alone."""
+    guard: Guarding | None = None
     format: Literal["acclimate-policy"] = "acclimate-policy"
     version: Literal[1] = 1
     deterministic: Literal[True] = field(default=True)

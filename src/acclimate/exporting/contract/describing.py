@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from acclimate.agents.agent import Agent
-from acclimate.exporting.contract.contract import Contract, History, Scaling
+from acclimate.exporting.contract.contract import Contract, Guarding, History, Parity, Reasoned, Scaling
 from acclimate.exporting.contract.run import tuning_of
 from acclimate.exporting.contract.worlds import facts
 from acclimate.exporting.graph.module import Graph
 from acclimate.files.spaces import to_json
+from acclimate.guard.guarded import Guarded
+from acclimate.guard.reasons import Reason
 from acclimate.tasks.task import Task
 
 LISTED = 4096
@@ -42,6 +46,33 @@ def contract_of(agent: Agent, graph: Graph, task: Task | None) -> Contract:
         world=None if task is None else facts(task),
         history=_history(agent),
         versions=_versions(),
+    )
+
+
+def guarding(guarded: Guarded, parity: Parity, raised: Mapping[Reason, int]) -> Guarding:
+    """Return what a contract tells of a guard.
+
+    Args:
+        guarded: the agent behind it.
+        parity: how closely the graph does what it does.
+        raised: how often each flag was raised meanwhile.
+    """
+    guard, release = guarded.guard, guarded.guard.release
+    limits = zip(guard.filter.reasons, guard.filter.limits.tolist(), strict=True)
+    return Guarding(
+        reasons=tuple(
+            Reasoned(name=reason.word, code=int(reason), limit=limit, raised=raised[reason]) for reason, limit in limits
+        ),
+        fallback=release.fallback,
+        other=None if guarded.other is None else "inside" if isinstance(guarded.other, Agent) else "input",
+        safe=tuple(release.safe.tolist()),
+        largest_step=tuple(release.step.tolist()) if release.slowed else None,
+        **dataclasses.asdict(guard.filter.hysteresis),
+        task=guard.calibration.task,
+        episodes=guard.calibration.episodes,
+        alarms=guard.calibration.alarms,
+        seed=guard.calibration.seed,
+        parity=parity,
     )
 
 

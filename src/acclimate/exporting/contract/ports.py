@@ -15,6 +15,8 @@ BATCH = "batch"
 OBSERVATION, ACTION = "obs", "actions"
 HIDDEN, CELL, STARTS, MASKS = "h_in", "c_in", "episode_start", "action_masks"
 HIDDEN_OUT, CELL_OUT = "h_out", "c_out"
+GUARD, GUARD_OUT, OTHER = "guard_in", "guard_out", "other"
+FLAGS, SCORES, FALLBACK, MENDED = "flags", "scores", "fallback", "mended"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Ports:
         return any(port.name == HIDDEN for port in self.inputs)
 
     @property
+    def guarded(self) -> bool:
+        """Whether a guard is in it, whose state goes from call to call."""
+        return any(port.name == GUARD for port in self.inputs)
+
+    @property
     def masked(self) -> bool:
         """Whether it is told which actions are allowed."""
         return any(port.name == MASKS for port in self.inputs)
@@ -93,6 +100,24 @@ def ports_of(
     if masked:
         inputs.append(Port(MASKS, "bool", (BATCH, choices(action_space))))
     return Ports(tuple(inputs), tuple(outputs))
+
+
+def guarded_ports(policy: Ports, *, state: int, tiers: int, controlled: bool) -> Ports:
+    """Return the inputs and outputs of a policy behind its guard.
+
+    Args:
+        policy: those of the policy alone.
+        state: how many numbers the guard remembers.
+        tiers: how many reasons it has to refuse an observation.
+        controlled: whether the caller says what the fallback does.
+    """
+    (action,) = policy.outputs[:1]
+    own = [Port(STARTS, "bool", (BATCH,))] if not policy.remembers else []
+    own += [Port(GUARD, "float32", (BATCH, state))]
+    own += [Port(OTHER, action.dtype, action.shape)] if controlled else []
+    told = [Port(FLAGS, "bool", (BATCH, tiers)), Port(SCORES, "float32", (BATCH, tiers))]
+    told += [Port(name, "bool", (BATCH,)) for name in (FALLBACK, MENDED)]
+    return Ports((*policy.inputs, *own), (*policy.outputs, *told, Port(GUARD_OUT, "float32", (BATCH, state))))
 
 
 def parts(space: spaces.Space) -> Iterator[tuple[str, spaces.Space]]:

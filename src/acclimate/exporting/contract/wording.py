@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from acclimate.exporting.contract.contract import Contract, Parity
+from acclimate.exporting.contract.contract import Contract, Guarding, Parity
 from acclimate.exporting.contract.worlds import World
 
 
@@ -18,6 +18,7 @@ def render(contract: Contract) -> str:
     lines += _row("normalised", ", ".join(scaling.input for scaling in contract.normalization))
     lines += _row("actions", "squashed, stretched and clipped" if contract.squashed else "clipped to their bounds")
     lines += [] if contract.world is None else list(_world(contract.world))
+    lines += [] if contract.guard is None else list(_guard(contract.guard))
     lines += _row("made of", history.source)
     lines += _row("sha256", history.sha256)
     lines += _row("run", history.run and f"{history.run.get('name')}, {history.run.get('task')}")
@@ -31,6 +32,15 @@ def _world(world: World) -> Iterator[str]:
     yield from _row("rate", world.rate_hz and f"{world.rate_hz:g} Hz")
     yield from _row("observed", ", ".join(world.observation_names or ()))
     yield from _row("joints", ", ".join(world.joint_names or ()))
+
+
+def _guard(guard: Guarding) -> Iterator[str]:
+    yield from _row("guard", ", ".join(f"{reason.name} above {reason.limit:.4g}" for reason in guard.reasons))
+    yield from _row("fallback", f"{guard.fallback}, after {guard.enter} refused of {guard.among} steps")
+    yield from _row(
+        "calibrated", f"{guard.episodes} episodes of {guard.task}, false alarms in {guard.alarms:g} of them"
+    )
+    yield from _row("guard parity", _parity(guard.parity))
 
 
 def _parity(held: Parity) -> str:

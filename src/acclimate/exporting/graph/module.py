@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Graph(nn.Module):
     """Decides as `Agent.predict(..., deterministic=True)` does.
 
     Attributes:
+        agent: The copy that it decides by.
         ports: What `forward` takes and returns, in this order.
     """
 
@@ -66,7 +68,7 @@ class Graph(nn.Module):
             MisfitError: The policy is of a kind that cannot be written as a graph.
         """
         super().__init__()
-        own = Agent.of(agent.parts(), agent.normalizer)
+        self.agent = own = Agent.of(agent.parts(), agent.normalizer)
         policy = own.model.policy
         policy.set_training_mode(False)
         self.policy, self.choice = policy.requires_grad_(False), choice_of(policy)
@@ -97,15 +99,15 @@ class Graph(nn.Module):
     def scores(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return what is chosen by, (batch, scores), and the next state."""
         given = dict(zip((port.name for port in self.ports.inputs), inputs, strict=True))
-        seen = self._seen(given)
+        seen = self.seen(given)
         if not self.ports.remembers:
             return (scores(self.policy, seen, given.get(MASKS)),)
         *_, hidden, cell, starts = inputs
         found, state = remembering_scores(self.policy, seen, (hidden, cell), starts)
         return found, *state
 
-    def _seen(self, given: dict[str, Tensor]) -> Any:
-        """Return the observations as the policy reads them."""
+    def seen(self, given: Mapping[str, Tensor]) -> Any:
+        """Return raw observations, by the names of their inputs, as the policy reads them."""
         seen = {}
         for name, part in parts(self.policy.observation_space):
             raw = given[name]

@@ -95,7 +95,7 @@ def _compared(
                 f"the graph's actions are of shape {found[ACTION].shape}, not {expected.shape}, on {where}"
             )
         if isinstance(agent.action_space, spaces.Box):
-            scale = _scale(agent.action_space, expected)
+            scale = scale_of(agent.action_space, expected)
             yield judged(
                 np.abs(found[ACTION].astype(np.float64) - expected) / scale,
                 lambda asked=asked, scale=scale: moves(agent, whole(rows), asked, rng) / scale,
@@ -109,7 +109,7 @@ def _compared(
                 yield judged(np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs)), lambda: 0.0, where)
 
 
-def _scale(space: spaces.Box, expected: Array) -> Array:
+def scale_of(space: spaces.Box, expected: Array) -> Array:
     """Return half the width of an action's bounds; where they are far, its own size."""
     half = (space.high.astype(np.float64) - space.low) / 2
     return np.where(half < FAR, np.maximum(half, 1e-12), np.maximum(1.0, np.abs(expected)))

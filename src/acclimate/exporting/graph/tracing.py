@@ -14,6 +14,7 @@ from torch import Tensor
 from acclimate.errors import ExportError, MisfitError
 from acclimate.exporting.contract.ports import BATCH, Port
 from acclimate.exporting.extras import needed
+from acclimate.exporting.graph.guarding import GuardedGraph
 from acclimate.exporting.graph.module import Graph
 
 LARGEST = 1 << 30
@@ -21,7 +22,7 @@ LARGEST = 1 << 30
 _FAILS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, IndexError, KeyError)
 
 
-def traced(graph: Graph) -> Any:
+def traced(graph: Graph | GuardedGraph) -> Any:
     """Return the `onnx.ModelProto` of a graph, whose inputs and outputs have the names of its ports.
 
     Raises:
@@ -71,7 +72,7 @@ def examples(inputs: tuple[Port, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.zeros(port.sized(rows), dtype=getattr(torch, port.dtype)) for port in inputs)
 
 
-def _same_ports(model: Any, graph: Graph) -> None:
+def _same_ports(model: Any, graph: Graph | GuardedGraph) -> None:
     """Refuse a graph that does not read each of its inputs."""
     read = {name for node in model.graph.node for name in node.input}
     names = [port.name for port in graph.ports.inputs]

@@ -4,20 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.errors import ConfigError, SpaceMismatchError, shown
 from acclimate.exporting.contract.contract import Contract
-from acclimate.exporting.contract.ports import BATCH, CELL, HIDDEN, MASKS, OBSERVATION, STARTS, Port
+from acclimate.exporting.contract.ports import (
+    ACTION,
+    BATCH,
+    CELL,
+    CELL_OUT,
+    FALLBACK,
+    FLAGS,
+    GUARD,
+    GUARD_OUT,
+    HIDDEN,
+    HIDDEN_OUT,
+    MASKS,
+    MENDED,
+    OBSERVATION,
+    OTHER,
+    SCORES,
+    STARTS,
+    Port,
+)  # fmt: skip
 from acclimate.exporting.policy import reading
 from acclimate.exporting.policy.sessions import session_of
 from acclimate.tasks.task import Task
 
 Array = NDArray[Any]
-State = tuple[Array, Array]
+State = tuple[Array, ...]
+"""What goes from call to call, each with an axis of rows: hidden and cell state of an LSTM, and the guard's numbers."""
+_CARRIED = {HIDDEN: HIDDEN_OUT, CELL: CELL_OUT, GUARD: GUARD_OUT}
+
+
+class Decided(NamedTuple):
+    """What a policy does and, behind a guard, why; a row for each observation of a batch."""
+
+    actions: Array
+    state: State | None
+    """For the next call; None where nothing is remembered."""
+    flags: NDArray[np.bool_] | None = None
+    """(rows, reasons), raised by what was seen; the contract names the reasons. None without a guard, as below."""
+    scores: NDArray[np.float32] | None = None
+    """(rows, reasons)."""
+    fallback: NDArray[np.bool_] | None = None
+    """(rows,), where the fallback acted."""
+    mended: NDArray[np.bool_] | None = None
+    """(rows,), where an action was not finite, out of its bounds or too fast."""
 
 
 class Policy:
@@ -41,11 +77,11 @@ class Policy:
         deterministic: bool = True,
         action_masks: Array | None = None,
     ) -> tuple[Array, State | None]:
-        """Return actions for raw observations, and the state of a recurrent policy.
+        """Return actions for raw observations, and the state of a policy that remembers or has a guard.
 
         Args:
             obs: One observation or a batch, as the environment gives them; of a Dict space a dict.
-            state: What the last call returned, for a recurrent policy.
+            state: What the last call returned; without it all rows begin an episode.
             episode_start: Which of the batch begin an episode, (batch,).
             deterministic: The file holds nothing else.
             action_masks: Which actions are allowed, for a masked policy; all of them by default.
@@ -56,17 +92,40 @@ class Policy:
         """
         if not deterministic:
             raise ConfigError("an exported policy holds the likeliest action alone; leave `deterministic` at True")
+        found = self.decide(obs, state, episode_start, action_masks=action_masks)
+        return found.actions, found.state
+
+    def decide(
+        self,
+        obs: Any,
+        state: State | None = None,
+        episode_start: Array | None = None,
+        *,
+        action_masks: Array | None = None,
+        other: Array | None = None,
+    ) -> Decided:
+        """Return actions and what the guard says, as `predict` does.
+
+        Args:
+            obs: as `predict`.
+            state: as `predict`.
+            episode_start: as `predict`.
+            action_masks: as `predict`.
+            other: what a controller does now, for a guard whose fallback that is.
+
+        Raises:
+            SpaceMismatchError: as `predict`.
+            ConfigError: as `predict`.
+        """
         feeds, single = self._observed(obs)
         rows = len(next(iter(feeds.values())))
-        if self._ports.remembers:
-            feeds |= self._remembered(state, episode_start, rows)
-        if self._ports.masked:
-            feeds[MASKS] = self._allowed(action_masks, rows)
-        elif action_masks is not None:
-            raise ConfigError(f"a {self.contract.algorithm} policy takes no `action_masks`; leave them out")
-        out = self._session.run(None, feeds)
-        actions = out[0][0] if single else out[0]
-        return actions, ((out[1], out[2]) if self._ports.remembers else state)
+        feeds |= self._carried(state, episode_start, rows)
+        for name, given, missing in ((MASKS, action_masks, True), (OTHER, other, None)):
+            feeds |= self._given(name, given, missing, rows)
+        out = dict(zip((port.name for port in self._ports.outputs), self._session.run(None, feeds), strict=True))
+        after = tuple(out[end] for begin, end in _CARRIED.items() if begin in feeds)
+        actions = out[ACTION][0] if single else out[ACTION]
+        return Decided(actions, after or None, *(out.get(name) for name in (FLAGS, SCORES, FALLBACK, MENDED)))
 
     def check(self, task: Task) -> None:
         """Raise a `SpaceMismatchError` that names each difference, unless the task is what the policy expects."""
@@ -90,25 +149,38 @@ class Policy:
             raise SpaceMismatchError(f"the parts of the observation have {sorted(counts)} rows; give as many of each")
         return {name: batch for name, (batch, _) in rows.items()}, all(single for _, single in rows.values())
 
-    def _remembered(self, state: State | None, starts: Array | None, rows: int) -> dict[str, Array]:
-        hidden, cell, begins = self._ports.inputs[-3:]
-        if state is None:
-            state = np.zeros(hidden.sized(rows), np.float32), np.zeros(cell.sized(rows), np.float32)
-        begun = np.zeros(rows, bool) if starts is None else np.asarray(starts, bool).reshape(-1)
-        found = {HIDDEN: np.asarray(state[0], np.float32), CELL: np.asarray(state[1], np.float32), STARTS: begun}
-        for port in (hidden, cell, begins):
-            if found[port.name].shape != port.sized(rows):
-                raise ConfigError(f"`{port.name}` has the shape {found[port.name].shape}, not {port.sized(rows)}")
+    def _carried(self, state: State | None, starts: Array | None, rows: int) -> dict[str, Array]:
+        """Return the state and where episodes begin, where the policy has them."""
+        ports = {port.name: port for port in self._ports.inputs}
+        names = [name for name in _CARRIED if name in ports]
+        if not names:
+            return {}
+        if state is not None and len(state) != len(names):
+            raise ConfigError(f"the state has {len(state)} parts, not {len(names)}; give what the last call returned")
+        if starts is None:
+            starts = np.full(rows, state is None)
+        values = [np.zeros(ports[name].sized(rows)) for name in names] if state is None else state
+        found = {name: np.asarray(value, np.float32) for name, value in zip(names, values, strict=True)}
+        found[STARTS] = np.asarray(starts, bool).reshape(-1)
+        for name, value in found.items():
+            if value.shape != ports[name].sized(rows):
+                raise ConfigError(f"`{name}` has the shape {value.shape}, not {ports[name].sized(rows)}")
         return found
 
-    def _allowed(self, masks: Array | None, rows: int) -> Array:
-        wanted = next(port for port in self._ports.inputs if port.name == MASKS).sized(rows)
-        if masks is None:
-            return np.ones(wanted, bool)
-        found = np.asarray(masks, bool)
+    def _given(self, name: str, given: Array | None, missing: Any, rows: int) -> dict[str, Array]:
+        """Return an input that the caller gives, `missing` where it is not there; None is none."""
+        port = next((port for port in self._ports.inputs if port.name == name), None)
+        if port is None:
+            if given is not None:
+                raise ConfigError(f"a {self.contract.algorithm} policy takes no `{name}`; leave them out")
+            return {}
+        wanted = port.sized(rows)
+        if given is None and missing is None:
+            raise ConfigError(f"this policy's guard needs `{name}`, the actions of the controller; give them")
+        found = np.full(wanted, missing) if given is None else np.asarray(given)
         if found.size != np.prod(wanted):
-            raise ConfigError(f"`{MASKS}` has the shape {found.shape}, not {wanted}")
-        return found.reshape(wanted)
+            raise ConfigError(f"`{name}` has the shape {found.shape}, not {wanted}")
+        return {name: found.reshape(wanted).astype(port.dtype)}
 
 
 def load_policy(path: str | Path, *, task: Task | None = None) -> Policy:

@@ -20,10 +20,10 @@ MOST_NUMBERS = 1 << 26
 """Of any value that is computed on the way, for one row."""
 _NAMES = """
 Abs Add And ArgMax AveragePool BatchNormalization Cast Celu Clip Concat Constant Conv Div Elu Equal Erf
-Exp Flatten Gather Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish Identity LSTM
-LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Min Mish Mul Neg Not Or
-PRelu Pow Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Selu Sigmoid Sign Slice Softmax Softplus
-Softsign Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
+Exp Expand Flatten Gather GatherElements Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish
+Identity LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Min Mish Mul Neg Not Or
+PRelu Pow Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Selu Sigmoid Sign Slice Softmax Softplus
+Softsign Split Sqrt Squeeze Sub Sum Tanh TopK Transpose Unsqueeze Where
 """
 OPERATORS = frozenset(_NAMES.split())
 """What a policy is computed with: no loops, no branches, no functions of the file's own."""
