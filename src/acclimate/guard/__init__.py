@@ -4,8 +4,8 @@ from acclimate.guard.filter import Hysteresis
 from acclimate.guard.fitting import fit
 from acclimate.guard.guard import Guard
 from acclimate.guard.guarded import Decision, Guarded, GuardedPlayer, Memory
-from acclimate.guard.reasons import Reason
 from acclimate.guard.saved import load, save
+from acclimate.guard.tiers.reasons import Reason
 
 __all__ = [
     "Decision",

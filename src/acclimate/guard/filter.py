@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from acclimate.errors import ConfigError
 from acclimate.guard.features import Features, Standard, is_finite
 from acclimate.guard.layout import Layout
-from acclimate.guard.reasons import Reason
-from acclimate.guard.tiers import Seen, State, Tier
+from acclimate.guard.tiers.reasons import Reason
+from acclimate.guard.tiers.tier import Inner, Seen, State, Tier
+from acclimate.guard.tiers.voting import Dropped
+
+NOTHING = Inner()
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ class Filter(nn.Module):
         """Whether it has to be given what the policy's last layer reads."""
         return Reason.LATENT in self.reasons
 
+    @property
+    def masks(self) -> Tensor | None:
+        """With which hidden units left out the policy has to be asked, (masks, hidden units); None where it has not."""
+        return next((tier.masks for tier in self.tiers if isinstance(tier, Dropped)), None)
+
     def beginning(self) -> State:
         """Return the state where an episode begins, of one row without the axis of rows; all of it 32-bit floats."""
         state = {
@@ -103,7 +111,7 @@ class Filter(nn.Module):
         return filled(rows, self.begun(state, reset))
 
     def forward(
-        self, rows: Tensor, state: State, reset: Tensor, latent: Tensor | None = None
+        self, rows: Tensor, state: State, reset: Tensor, inner: Inner = NOTHING
     ) -> tuple[Tensor, Tensor, Tensor, State]:
         """Filter one step.
 
@@ -111,20 +119,20 @@ class Filter(nn.Module):
             rows: (rows, entries), observations as `Layout.rows` has them.
             state: what the last call returned, or `initial`.
             reset: (rows,) of bool, which begin an episode.
-            latent: (rows, units), what the policy's last layer makes of `usable`, where the filter `reads_policy`.
+            inner: what the policy makes of `usable`, where the filter `reads_policy` or has `masks`.
 
         Returns:
             The rows to act on, always finite: refused ones as they were last trusted. Flags, (rows, tiers) of bool.
             Scores, (rows, tiers). The next state, whose `refusing`, (rows, 1), is 1 where the fallback has to act.
         """
-        return self.step(rows, self.begun(state, reset), latent)
+        return self.step(rows, self.begun(state, reset), inner)
 
-    def step(self, rows: Tensor, state: State, latent: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, State]:
+    def step(self, rows: Tensor, state: State, inner: Inner = NOTHING) -> tuple[Tensor, Tensor, Tensor, State]:
         """Filter one step in which no row begins anew, or where the caller has seen to that; as `forward`."""
         finite = is_finite(rows)
         row = torch.where(finite, rows, state["observation"])
         z, trusted = (self.standard(self.features(each)) for each in (row, state["observation"]))
-        seen = Seen(finite, row, z, trusted, state["gap"], state["step"], latent)
+        seen = Seen(finite, row, z, trusted, state["gap"], state["step"], inner)
         scores, after = [], {}
         for place, tier in enumerate(self.tiers):
             score, kept = tier(seen, {name: state[name] for name in tier.memory()}, self.limits[place])  # type: ignore[operator]

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
 from acclimate.evaluation.evaluate import play
 from acclimate.evaluation.players import AgentPlayer, isolated
 from acclimate.evaluation.seeds import GUARD_SEED, check_seed
+from acclimate.guard.dropping import dropout_of, masks_of
 from acclimate.guard.features import Features
 from acclimate.guard.filter import Filter, Hysteresis
 from acclimate.guard.guard import Calibration, Guard
@@ -22,9 +24,9 @@ from acclimate.guard.inside import Inside, fingerprint
 from acclimate.guard.layout import Layout, Rows
 from acclimate.guard.learning import Clean, learn
 from acclimate.guard.playing import Look, Noting
-from acclimate.guard.reasons import DEFAULT, INNER, Reason, learned, reasons
 from acclimate.guard.release import Release
 from acclimate.guard.running import Running, Scoring
+from acclimate.guard.tiers.reasons import DEFAULT, INNER, Reason, learned, reasons
 from acclimate.statistics.conformal import conformal_quantile, needed
 from acclimate.tasks.spaces import SpaceWarning, check_spaces
 from acclimate.tasks.task import Task
@@ -81,11 +83,17 @@ def fit(
     release = Release.of(task.action_space, safe=safe, fallback=fallback, rate=action_rate)
     inside = Inside(agent) if any(reason in INNER for reason in chosen) else None
     clean = _watched(episode, inside, episodes // 2)
-    filter_ = learn(clean, episode.layout, chosen, window, hysteresis or Hysteresis())
+    filter_ = learn(clean, episode.layout, chosen, window, hysteresis or Hysteresis(), _masks(agent, inside))
     scores = episode.play(Scoring(Running(filter_, episode.layout, inside)), episodes // 2, episodes)
     _calibrate(filter_, scores, alarms)
-    calibration = Calibration(task.describe(), episodes, alarms, seed, fingerprint(agent.model.policy))
-    return Guard(task.observation_space, task.action_space, filter_, release, calibration)
+    about = Calibration(task.describe(), episodes, alarms, seed, fingerprint(agent.model.policy))
+    return Guard(task.observation_space, task.action_space, filter_, release, about)
+
+
+def _masks(agent: Agent, inside: Inside | None) -> Tensor | None:
+    """Return which hidden units are left out to ask the policy again, if it was trained so."""
+    p = dropout_of(agent, inside.nets) if inside is not None and inside.units else None
+    return None if p is None or inside is None else masks_of(inside.units, p)
 
 
 class _Episodes:

@@ -10,9 +10,9 @@ from acclimate.errors import ConfigError
 from acclimate.guard.filter import Filter
 from acclimate.guard.layout import Layout
 from acclimate.guard.packing import Packing
-from acclimate.guard.reasons import INNER
 from acclimate.guard.release import Release
-from acclimate.guard.tiers import State
+from acclimate.guard.tiers.reasons import INNER
+from acclimate.guard.tiers.tier import State
 from acclimate.tasks.spaces import HasSpaces, mismatches
 
 

@@ -17,9 +17,9 @@ from acclimate.evaluation.players import Mask, stacked
 from acclimate.guard.guard import Guard
 from acclimate.guard.inside import Inside, fingerprint
 from acclimate.guard.layout import Layout, Rows
-from acclimate.guard.reasons import SEVERE, Reason, codes
 from acclimate.guard.running import Running
-from acclimate.guard.tiers import State
+from acclimate.guard.tiers.reasons import SEVERE, Reason, codes
+from acclimate.guard.tiers.tier import State
 
 Controller = Callable[[Any], Any]
 """From a batch of observations to a batch of actions."""
@@ -76,7 +76,7 @@ class Guarded:
             raise ConfigError(f"a guard whose fallback is `{guard.release.fallback}` {needs}")
         self.agent, self.guard, self.other = agent, guard, other
         self._layout = guard.layout
-        inside = Inside(agent) if guard.filter.reads_policy else None
+        inside = Inside.of(agent, guard.filter)
         self._running = Running(guard.filter, self._layout, inside)
         self._severe = [reason in SEVERE for reason in guard.filter.reasons]
 

@@ -11,15 +11,22 @@ from torch import Tensor, nn
 
 from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
+from acclimate.guard.filter import Filter
+from acclimate.guard.tiers.tier import Inner
 from acclimate.nets.experience import Batch
+from acclimate.nets.masks import outlets
 from acclimate.nets.modes import still
+from acclimate.nets.net import Net
 from acclimate.sb3.networks import find
 from acclimate.sb3.policies.intake import tensors
 from acclimate.sb3.policies.recurrent import remembers
 
+Run = Callable[[Any], Any]
+"""Runs the policy on observations as it reads them."""
+
 
 class Inside:
-    """The last layer of the network that decides."""
+    """The network that decides, as its last layer reads it, and as it votes while hidden units are left out."""
 
     def __init__(self, agent: Agent) -> None:
         """Find it.
@@ -34,29 +41,103 @@ class Inside:
                 "agent depends on what it remembers; leave them out"
             )
         self._agent = agent
-        self._net = next(net for net in find(agent.model) if net.decides)
-        self._head = self._net.module.get_submodule(self._net.heads[0])
+        nets = find(agent.model)
+        self.net = next(net for net in nets if net.decides)
+        self.nets = (*(net for net in nets if net.role == "trunk"), self.net)
+        """Those that an action goes through."""
+        self._head = self.net.module.get_submodule(self.net.heads[0])
+        self._hidden = {outlet: width for net in self.nets for outlet, width in hidden(net).items()}
+
+    @classmethod
+    def of(cls, agent: Agent, filter_: Filter) -> Inside | None:
+        """Return it where a filter reads it."""
+        return cls(agent) if filter_.reads_policy or filter_.masks is not None else None
+
+    @property
+    def units(self) -> int:
+        """How many hidden units there are."""
+        return sum(self._hidden.values())
 
     @torch.no_grad()
     def __call__(self, observations: Any) -> tuple[Tensor, Tensor]:
         """Return what the last layer reads and puts out for raw observations, (rows, units) and (rows, outputs)."""
+        return self.read(self.asked, self.scaled(observations))
+
+    def scaled(self, observations: Any) -> Any:
+        """Return raw observations as the policy reads them."""
         agent = self._agent
         scaled = observations if agent.normalizer is None else agent.normalizer.normalize_obs(observations)
-        seen = Batch(tensors(agent.model.policy, scaled))
-        latent, out = self.read(lambda: self._net.apply(self._net.module, seen))
-        return latent.cpu(), out.cpu()
+        return tensors(agent.model.policy, scaled)
 
-    def read(self, run: Callable[[], Any]) -> tuple[Tensor, Tensor]:
-        """Return the same while the policy is run in any way; a trace goes through it."""
+    def asked(self, seen: Any) -> Any:
+        """Run the network on observations as the policy reads them."""
+        return self.net.apply(self.net.module, Batch(seen))
+
+    def inner(self, filter_: Filter, run: Run, seen: Any) -> Inner:
+        """Return what a filter reads of the policy.
+
+        Args:
+            filter_: tells what it is.
+            run: runs the policy on such observations in any way; a trace goes through it.
+            seen: observations as the policy reads them.
+        """
+        latent = self.read(run, seen)[0] if filter_.reads_policy else None
+        return Inner(latent, None if filter_.masks is None else self.votes(filter_.masks, run, seen))
+
+    def read(self, run: Run, seen: Any) -> tuple[Tensor, Tensor]:
+        """Return what the last layer reads and puts out, on the CPU."""
         found: list[tuple[Tensor, Tensor]] = []
         handle = self._head.register_forward_hook(lambda _, inputs, output: found.append((inputs[0], output)))
         try:
-            with still(tuple(self._net.module.modules())):
-                run()
+            with still(tuple(self.net.module.modules())):
+                run(seen)
         finally:
             handle.remove()
         latent, out = found[0]
-        return latent.float(), out.float()
+        return latent.float().cpu(), out.float().cpu()
+
+    def votes(self, masks: Tensor, run: Run, seen: Any) -> Tensor:
+        """Return what the last layer puts out under each mask, (masks, rows, outputs)."""
+        handles, begin = [], 0
+        for outlet, width in self._hidden.items():
+            handles.append(outlet.register_forward_hook(_leaving_out(masks[:, begin : begin + width])))
+            begin += width
+        try:
+            _, out = self.read(run, _repeated(seen, len(masks)))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return out.reshape(len(masks), -1, *out.shape[1:])
+
+
+def hidden(net: Net) -> dict[nn.Module, int]:
+    """Return what hidden units come out of in a network, and how many do."""
+    found = {}
+    made = outlets(net)
+    for layer in net.layers():
+        for outlet in (*layer.outlets[:1], layer.module):
+            if not layer.head and outlet in made:
+                width = layer.module.out_features if isinstance(layer.module, nn.Linear) else layer.module.out_channels
+                found.setdefault(outlet, int(width))  # type: ignore[arg-type]
+                break
+    return found
+
+
+def _leaving_out(masks: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    """Return a hook that multiplies units, (masks * rows, units, ...), by the mask of their rows."""
+
+    def hook(_: nn.Module, __: Any, units: Tensor) -> Tensor:
+        shaped = masks.reshape(len(masks), 1, -1, *(1 for _ in units.shape[2:])).to(units.device)
+        return (units.reshape(len(masks), -1, *units.shape[1:]) * shaped).reshape(-1, *units.shape[1:])
+
+    return hook
+
+
+def _repeated(seen: Any, times: int) -> Any:
+    """Return observations one batch after another."""
+    if isinstance(seen, dict):
+        return {key: _repeated(value, times) for key, value in seen.items()}
+    return seen.repeat(times, *(1 for _ in seen.shape[1:]))
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -14,12 +14,13 @@ from torch import Tensor
 from acclimate.errors import ConfigError
 from acclimate.guard.features import FAR, Standard
 from acclimate.guard.filter import Filter, Hysteresis
-from acclimate.guard.lasting import NEAR, Statistics, moments
-from acclimate.guard.lasting import Sequence as Cusum
 from acclimate.guard.layout import Layout, Rows
-from acclimate.guard.reasons import Reason
 from acclimate.guard.shrinkage import whitening
-from acclimate.guard.tiers import Bounds, Latent, Mahalanobis, Nearest, NotFinite, Rate, Tier, Uncertainty
+from acclimate.guard.tiers.lasting import NEAR, Statistics, moments
+from acclimate.guard.tiers.lasting import Sequence as Cusum
+from acclimate.guard.tiers.reasons import Reason
+from acclimate.guard.tiers.tier import Bounds, Latent, Mahalanobis, Nearest, NotFinite, Rate, Tier
+from acclimate.guard.tiers.voting import Dropped, Ensemble
 
 MARGIN = 0.1
 """What is allowed beyond what was seen, in widths of its range, where the space declares no bound."""
@@ -57,9 +58,17 @@ class Lesson:
     z: list[Rows]
     layout: Layout
     window: int
+    masks: Tensor | None
 
 
-def learn(clean: Clean, layout: Layout, tiers: Sequence[Reason], window: int, hysteresis: Hysteresis) -> Filter:
+def learn(
+    clean: Clean,
+    layout: Layout,
+    tiers: Sequence[Reason],
+    window: int,
+    hysteresis: Hysteresis,
+    masks: Tensor | None = None,
+) -> Filter:
     """Return a filter without limits.
 
     Args:
@@ -68,9 +77,10 @@ def learn(clean: Clean, layout: Layout, tiers: Sequence[Reason], window: int, hy
         tiers: which.
         window: steps of the tier `statistics`.
         hysteresis: when the fallback acts.
+        masks: which hidden units the tier `uncertainty` leaves out, of a policy that was trained with dropout.
     """
     standard = Standard.of(torch.from_numpy(np.concatenate(clean.features)))
-    lesson = Lesson(clean, clean.standardised(standard), layout, window)
+    lesson = Lesson(clean, clean.standardised(standard), layout, window, masks)
     return Filter(layout, standard, [_LESSONS[reason](lesson) for reason in tiers], _neutral(clean, layout), hysteresis)
 
 
@@ -135,7 +145,15 @@ def _sequence(lesson: Lesson) -> Cusum:
     return Cusum(lesson.z[0].shape[1])
 
 
-def _uncertainty(lesson: Lesson) -> Uncertainty:
+def _uncertainty(lesson: Lesson) -> Tier:
+    """Ask the policy itself where it was trained with dropout, else small networks that imitate it."""
+    if lesson.masks is None:
+        return _ensemble(lesson)
+    outputs = np.concatenate(lesson.clean.outputs).astype(np.float64)
+    return Dropped(lesson.masks, torch.from_numpy(_inverse(outputs.std(0))))
+
+
+def _ensemble(lesson: Lesson) -> Ensemble:
     """Fit each network to episodes drawn with replacement, by ridge regression on what the policy puts out."""
     random, features = np.random.default_rng(0), lesson.z[0].shape[1]
     outputs = np.concatenate(lesson.clean.outputs).astype(np.float64)
@@ -143,7 +161,7 @@ def _uncertainty(lesson: Lesson) -> Uncertainty:
     first = random.normal(size=(NETWORKS, features, HIDDEN)) / np.sqrt(features)
     shift = random.normal(size=(NETWORKS, 1, HIDDEN))
     blank = np.zeros((NETWORKS, HIDDEN, outputs.shape[1]))
-    made = Uncertainty(*(torch.from_numpy(each.astype(np.float32)) for each in (first, shift, blank)))
+    made = Ensemble(*(torch.from_numpy(each.astype(np.float32)) for each in (first, shift, blank)))
     for network in range(NETWORKS):
         drawn = random.integers(len(lesson.z), size=len(lesson.z))
         z = _some(np.concatenate([lesson.z[i] for i in drawn]), MOST_STEPS)

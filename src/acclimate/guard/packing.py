@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acclimate.guard.tiers import State
+from acclimate.guard.tiers.tier import State
 
 
 class Packing:

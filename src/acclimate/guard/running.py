@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acclimate.guard.filter import Filter
+from acclimate.guard.filter import NOTHING, Filter
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Layout, Rows
-from acclimate.guard.tiers import State
+from acclimate.guard.tiers.tier import State
 
 Filtered = tuple[Rows, NDArray[np.bool_], Rows, State]
 """Rows to act on, flags, scores, and the next state."""
@@ -19,17 +19,18 @@ class Running:
     """Gives a filter what it reads of the policy."""
 
     def __init__(self, filter_: Filter, layout: Layout, inside: Inside | None) -> None:
-        """Hold them; `inside` is needed where the filter reads the policy."""
+        """Hold them; `inside` is what `Inside.of` gives."""
         self.filter, self._layout, self._inside = filter_, layout, inside
 
     @torch.no_grad()
     def step(self, rows: Rows, state: State, starts: NDArray[np.bool_]) -> Filtered:
         """Filter one step of a batch."""
-        seen, reset, latent = torch.from_numpy(rows), torch.from_numpy(np.asarray(starts, bool)), None
-        if self._inside is not None and self.filter.reads_policy:
+        seen, reset = torch.from_numpy(rows), torch.from_numpy(np.asarray(starts, bool))
+        inner, inside = NOTHING, self._inside
+        if inside is not None:
             usable = self.filter.usable(seen, state, reset).numpy()
-            latent, _ = self._inside(self._layout.observations(usable))
-        clean, flags, scores, after = self.filter(seen, state, reset, latent)
+            inner = inside.inner(self.filter, inside.asked, inside.scaled(self._layout.observations(usable)))
+        clean, flags, scores, after = self.filter(seen, state, reset, inner)
         return clean.numpy(), flags.numpy(), scores.numpy(), after
 
 

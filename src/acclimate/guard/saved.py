@@ -22,13 +22,13 @@ from acclimate.files import bounded
 from acclimate.files import spaces as described
 from acclimate.files.atomic import write_atomic
 from acclimate.files.plain import read_json
-from acclimate.guard import lasting, tiers
 from acclimate.guard.features import Features, Standard
 from acclimate.guard.filter import Filter, Hysteresis
 from acclimate.guard.guard import Calibration, Guard
 from acclimate.guard.layout import Layout
-from acclimate.guard.reasons import Reason, reasons
 from acclimate.guard.release import FALLBACKS, Release, limits
+from acclimate.guard.tiers import lasting, tier, voting
+from acclimate.guard.tiers.reasons import Reason, reasons
 
 FORMAT, VERSION = "acclimate-guard", 1
 MOST_BYTES = 256 * 2**20
@@ -55,21 +55,23 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "uncertainty/first": ("networks", "features", "hidden"),
     "uncertainty/shift": ("networks", "one", "hidden"),
     "uncertainty/heads": ("networks", "hidden", "outputs"),
+    "dropout/masks": ("masks", "inner"),
+    "dropout/gain": ("outputs",),
     "safe": ("numbers",),
     "step": ("numbers",),
 }
 """Every tensor of a file with its axes; an axis of one name is as long everywhere."""
 
-KINDS: Mapping[Reason, Callable[..., tiers.Tier]] = {
-    Reason.NOT_FINITE: tiers.NotFinite,
-    Reason.BOUNDS: tiers.Bounds,
-    Reason.RATE: tiers.Rate,
-    Reason.MAHALANOBIS: tiers.Mahalanobis,
-    Reason.LATENT: tiers.Latent,
-    Reason.KNN: tiers.Nearest,
+KINDS: Mapping[Reason, Callable[..., tier.Tier]] = {
+    Reason.NOT_FINITE: tier.NotFinite,
+    Reason.BOUNDS: tier.Bounds,
+    Reason.RATE: tier.Rate,
+    Reason.MAHALANOBIS: tier.Mahalanobis,
+    Reason.LATENT: tier.Latent,
+    Reason.KNN: tier.Nearest,
     Reason.STATISTICS: lasting.Statistics,
     Reason.SEQUENCE: lasting.Sequence,
-    Reason.UNCERTAINTY: tiers.Uncertainty,
+    Reason.UNCERTAINTY: voting.Ensemble,
 }
 
 
@@ -80,11 +82,11 @@ def save(guard: Guard, path: str | os.PathLike[str]) -> Path:
         ConfigError: The place cannot be written.
     """
     found: list[tuple[str, nn.Module]] = [("standard", guard.filter.standard)]
-    found += [(tier.reason.word, tier) for tier in guard.filter.tiers]  # type: ignore[operator, union-attr]
+    found += [(_prefix(each.reason, isinstance(each, voting.Dropped)), each) for each in guard.filter.tiers]  # type: ignore[arg-type]
     tensors = {f"{name}/{key}": value for name, module in found for key, value in module.state_dict().items()}
     tensors |= {"neutral": guard.filter.neutral, "limits": guard.filter.limits}
     tensors |= {"safe": guard.release.safe, "step": guard.release.step}
-    windows = [tier.window for tier in guard.filter.tiers if isinstance(tier, lasting.Statistics)]
+    windows = [each.window for each in guard.filter.tiers if isinstance(each, lasting.Statistics)]
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -136,7 +138,9 @@ def _guard(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Guard:
         Reason.STATISTICS: {"window": max(window, 2)},
         Reason.SEQUENCE: {"features": len(Features(layout))},
     }
-    made = [KINDS[reason](**_of(reason.word, tensors), **plain.get(reason, {})) for reason in found]
+    dropped = "dropout/masks" in tensors
+    parts = {reason: _of(_prefix(reason, dropped), tensors) for reason in found}
+    made = [_kind(reason, dropped)(**held, **plain.get(reason, {})) for reason, held in parts.items()]
     whole = Filter(
         layout,
         Standard(**_of("standard", tensors)),
@@ -155,13 +159,22 @@ def _guard(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Guard:
     return Guard(observations, actions, whole, release, calibration)
 
 
+def _prefix(reason: Reason, dropped: bool) -> str:
+    """Return the name of a tier's tensors; those of `uncertainty` tell which of the two it is."""
+    return "dropout" if reason is Reason.UNCERTAINTY and dropped else reason.word
+
+
+def _kind(reason: Reason, dropped: bool) -> Callable[..., tier.Tier]:
+    return voting.Dropped if reason is Reason.UNCERTAINTY and dropped else KINDS[reason]
+
+
 def _of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.split("/")[1]: value for name, value in tensors.items() if name.startswith(f"{prefix}/")}
 
 
 def _check(tensors: Mapping[str, Tensor], found: tuple[Reason, ...], layout: Layout, actions: spaces.Space) -> None:
     """Check that these are the tensors of such a guard: all of them, no others, in their shapes, with sound numbers."""
-    words = {"standard", *(reason.word for reason in found)}
+    words = {"standard", *(_prefix(reason, "dropout/masks" in tensors) for reason in found)}
     wanted = {name: axes for name, axes in SHAPES.items() if "/" not in name or name.split("/")[0] in words}
     if tensors.keys() != wanted.keys():
         odd = min(tensors.keys() ^ wanted.keys())
@@ -182,7 +195,7 @@ def _check(tensors: Mapping[str, Tensor], found: tuple[Reason, ...], layout: Lay
             or (name == "limits" and tensor.lt(0).any())
         ):
             raise ValueError(f"{name} holds a number that no guard has")
-    if sizes.get("references", tiers.Nearest.NEIGHBOURS) < tiers.Nearest.NEIGHBOURS:
+    if sizes.get("references", tier.Nearest.NEIGHBOURS) < tier.Nearest.NEIGHBOURS:
         raise ValueError("it has too few references")
 
 

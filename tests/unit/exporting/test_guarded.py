@@ -118,6 +118,17 @@ def test_every_tier(everything: Path) -> None:
     assert (raised > 0).all()
 
 
+def test_a_policy_that_was_trained_with_dropout(tmp_path: Path) -> None:
+    """The masks are in the file, so that it is as unsure as the agent is here."""
+    agent = ac.load(made.restless(world.agent().model.__class__("MlpPolicy", world.Wander(), n_steps=8)))
+    agent.model.policy.mlp_extractor.policy_net.append(torch.nn.Dropout(0.2))
+    guard = fit(agent, world.task(), episodes=20, alarms=0.5, tiers=["uncertainty", "latent"])
+    policy = ac.load_policy(ac.export(agent, tmp_path / "policy", guard=guard, task=world.task()))
+    rng = np.random.default_rng(0)
+    steps = episodes(guard, world.wandered(100).numpy()[:, 0], 40, 7, rng)
+    assert (run_beside(policy, Guarded(agent, guard), steps, rng) > 0).all()
+
+
 def test_2000_hostile_observations_never_reach_the_policy(everything: Path) -> None:
     """A policy that sees what is no number puts out none, which would have to be mended."""
     policy, space, state, refused = ac.load_policy(everything), world.task().action_space, None, 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from acclimate.errors import ConfigError
 from acclimate.guard.filter import Filter, Hysteresis
 from acclimate.guard.inside import Inside
-from acclimate.guard.tiers import State
+from acclimate.guard.tiers.tier import Inner, State
 from tests.unit.guard.world import agent, fitted, plain, wandered
 
 GOOD, BAD = [0.0, 0.5], [0.0, 2.0]
@@ -86,7 +86,7 @@ def played(made: Filter, steps: torch.Tensor, resets: torch.Tensor) -> tuple[tor
     state, flags, scores, inside = made.initial(steps.shape[1]), [], [], Inside(agent())
     for rows, reset in zip(steps, resets, strict=True):
         latent, _ = inside(made.usable(rows, state, reset).numpy())
-        _, flag, score, state = made(rows, state, reset, latent)
+        _, flag, score, state = made(rows, state, reset, Inner(latent))
         flags.append(flag)
         scores.append(score)
     return torch.stack(flags), torch.stack(scores), state
@@ -130,7 +130,7 @@ def test_the_call_changes_nothing_that_it_was_given() -> None:
     made, rows = fitted().filter, wandered(1, 2)[0]
     state = made.initial(2)
     before = {name: value.clone() for name, value in state.items()}
-    made(rows, state, torch.tensor([False, True]), Inside(agent())(rows.numpy())[0])
+    made(rows, state, torch.tensor([False, True]), Inner(Inside(agent())(rows.numpy())[0]))
     assert all(torch.equal(before[name], state[name]) for name in before)
 
 

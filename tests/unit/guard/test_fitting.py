@@ -11,7 +11,7 @@ import torch
 from acclimate.errors import ConfigError
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded
-from acclimate.guard.reasons import Reason
+from acclimate.guard.tiers.reasons import Reason
 from acclimate.guard.trials.measuring import measure
 from tests import tiny
 from tests.unit.guard.world import ALL, agent, fitted, random_world, task

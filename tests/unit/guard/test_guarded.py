@@ -12,7 +12,7 @@ from acclimate.errors import ConfigError, GuardRefusal
 from acclimate.evaluation.evaluate import evaluate, play
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded, GuardedPlayer, permitted
-from acclimate.guard.reasons import Reason
+from acclimate.guard.tiers.reasons import Reason
 from acclimate.guard.trials.faults import Faulty, Sensors
 from tests.unit.guard.world import agent, fitted, random_world, task
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from acclimate.guard.filter import Filter
-from acclimate.guard.lasting import moments
-from acclimate.guard.reasons import DEFAULT, Reason, codes, reasons
 from acclimate.guard.shrinkage import shrunk_covariance, whitening
+from acclimate.guard.tiers.lasting import moments
+from acclimate.guard.tiers.reasons import DEFAULT, Reason, codes, reasons
 from tests.unit.guard.test_filter import played
 from tests.unit.guard.world import fitted, plain, wandered
 

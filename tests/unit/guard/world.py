@@ -17,7 +17,7 @@ from acclimate.guard.filter import Filter, Hysteresis
 from acclimate.guard.fitting import fit
 from acclimate.guard.guard import Guard
 from acclimate.guard.layout import Layout
-from acclimate.guard.tiers import Bounds, NotFinite
+from acclimate.guard.tiers.tier import Bounds, NotFinite
 from acclimate.shifts.masks import choices
 from acclimate.tasks.task import Task
 from tests import tiny

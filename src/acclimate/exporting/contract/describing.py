@@ -16,7 +16,7 @@ from acclimate.exporting.contract.worlds import facts
 from acclimate.exporting.graph.module import Graph
 from acclimate.files.spaces import to_json
 from acclimate.guard.guarded import Guarded
-from acclimate.guard.reasons import Reason
+from acclimate.guard.tiers.reasons import Reason
 from acclimate.tasks.task import Task
 
 LISTED = 4096

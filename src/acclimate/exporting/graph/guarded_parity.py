@@ -34,7 +34,7 @@ from acclimate.exporting.graph.rounding import moves
 from acclimate.exporting.graph.samples import Rows, arranged, masks, part_of, whole
 from acclimate.exporting.graph.tripping import episodes, near
 from acclimate.guard.guarded import Decision, Guarded, Memory, shown
-from acclimate.guard.reasons import Reason
+from acclimate.guard.tiers.reasons import Reason
 
 Array = NDArray[Any]
 

@@ -14,11 +14,12 @@ from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
 from acclimate.exporting.contract.ports import GUARD, MASKS, OBSERVATION, OTHER, STARTS, Ports, guarded_ports
 from acclimate.exporting.graph.module import Graph
-from acclimate.guard.filter import filled
+from acclimate.guard.filter import NOTHING, filled
 from acclimate.guard.guarded import Guarded
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Layout, Part
-from acclimate.guard.reasons import SEVERE
+from acclimate.guard.tiers.reasons import SEVERE
+from acclimate.guard.tiers.tier import Inner
 from acclimate.sb3.policies.mode import scores as scores_of
 
 
@@ -45,7 +46,7 @@ class GuardedGraph(nn.Module):
         super().__init__()
         guard, self.bare = guarded.guard, Graph(guarded.agent, channels_last=channels_last)
         self.filter, self.release = copy.deepcopy(guard.filter), copy.deepcopy(guard.release)
-        self.inside = Inside(self.bare.agent) if guard.filter.reads_policy else None
+        self.inside = Inside.of(self.bare.agent, guard.filter)
         self.other = _other(guarded, channels_last)
         self._parts = {_name(part): part for part in guard.layout.parts}
         self._numbers, self._packing = len(guard.release.safe), guard.packing
@@ -67,8 +68,8 @@ class GuardedGraph(nn.Module):
         rows = torch.cat(flat, 1) if len(flat) > 1 else flat[0]
         # Begun anew in one piece: by itself each part of a state would be an operator more.
         state = self._packing.unpack(torch.where(given[STARTS][:, None], self.beginning, given[GUARD]))
-        latent = None if self.inside is None else self._latent(filled(rows, state))
-        clean, flags, scores, after = self.filter.step(rows, state, latent)
+        inner = NOTHING if self.inside is None else self._inner(filled(rows, state))
+        clean, flags, scores, after = self.filter.step(rows, state, inner)
         shown = {**given, **self._shown(raw, clean, flags.any(1, keepdim=True))}
         actions, *memory = self.bare(*(shown[port.name] for port in self.bare.ports.inputs))
         proposed = actions.float() if actions.dim() == 2 else actions.reshape(-1, self._numbers).float()
@@ -80,11 +81,11 @@ class GuardedGraph(nn.Module):
         told = (flags, scores, after["refusing"].reshape(-1) > 0, mended)
         return (made, *memory, *told, self._packing.pack({**after, "action": taken}))
 
-    def _latent(self, rows: Tensor) -> Tensor:
-        """Return what the policy's last layer makes of rows."""
-        seen = {name: self._part(part, rows) for name, part in self._parts.items()}
-        policy, inside = self.bare.policy, self.inside
-        return inside.read(lambda: scores_of(policy, self.bare.seen(seen)))[0]  # type: ignore[union-attr]
+    def _inner(self, rows: Tensor) -> Inner:
+        """Return what the filter reads of the policy on rows."""
+        seen = self.bare.seen({name: self._part(part, rows) for name, part in self._parts.items()})
+        policy = self.bare.policy
+        return self.inside.inner(self.filter, lambda given: scores_of(policy, given), seen)  # type: ignore[union-attr]
 
     def _part(self, part: Part, rows: Tensor) -> Tensor:
         """Return a part of rows in the type and shape of its input."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acclimate.guard.guard import Guard
 from acclimate.guard.layout import Rows
-from acclimate.guard.reasons import Reason
+from acclimate.guard.tiers.reasons import Reason
 
 BIAS = 6.0
 """Deviations by which some rows stay off, so that statistics and sums of them move."""

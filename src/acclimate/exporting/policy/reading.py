@@ -23,7 +23,7 @@ Abs Add And ArgMax AveragePool BatchNormalization Cast Celu Clip Concat Constant
 Exp Expand Flatten Gather GatherElements Gelu Gemm GlobalAveragePool Greater GreaterOrEqual HardSigmoid HardSwish
 Identity LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Min Mish Mul Neg Not Or
 PRelu Pow Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum Relu Reshape Selu Sigmoid Sign Slice Softmax Softplus
-Softsign Split Sqrt Squeeze Sub Sum Tanh TopK Transpose Unsqueeze Where
+Softsign Split Sqrt Squeeze Sub Sum Tanh Tile TopK Transpose Unsqueeze Where
 """
 OPERATORS = frozenset(_NAMES.split())
 """What a policy is computed with: no loops, no branches, no functions of the file's own."""

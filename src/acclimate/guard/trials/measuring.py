@@ -17,8 +17,8 @@ from acclimate.guard.guarded import Guarded, GuardedPlayer
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Rows
 from acclimate.guard.playing import Noting
-from acclimate.guard.reasons import Reason
 from acclimate.guard.running import Running, Scoring
+from acclimate.guard.tiers.reasons import Reason
 from acclimate.guard.trials.faults import FAULTS, Faulty, Sensors, Unharmed, change_of
 from acclimate.statistics.detection import auroc, rate_at
 from acclimate.statistics.estimates import Estimate
@@ -79,7 +79,7 @@ class Bench:
         self.seed, self._n_envs = check_seed(seed, "seed"), n_envs
         guard = guarded.guard
         self.layout, self.sensors = guard.layout, Sensors(guard)
-        self._inside = Inside(guarded.agent) if guard.filter.reads_policy else None
+        self._inside = Inside.of(guarded.agent, guard.filter)
 
     def play(self, player: Player, episodes: int) -> Evaluation:
         """Let a player play the first episodes."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from acclimate.guard.reasons import Reason
-from acclimate.guard.tiers import MOST, Seen, State, Tier
+from acclimate.guard.tiers.reasons import Reason
+from acclimate.guard.tiers.tier import MOST, Seen, State, Tier
 
 NEAR = 10.0
 """Deviations that a single step counts for at most, so that a spike does not fill a window."""

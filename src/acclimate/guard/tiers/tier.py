@@ -12,11 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.guard.features import FAR
-from acclimate.guard.reasons import Reason
+from acclimate.guard.tiers.reasons import Reason
 
 State = dict[str, Tensor]
 MOST = 1e9
 """The largest score."""
+
+
+class Inner(NamedTuple):
+    """What a filter reads from within the policy, where one of its tiers does."""
+
+    latent: Tensor | None = None
+    """(rows, units) that the last layer reads."""
+    votes: Tensor | None = None
+    """(masks, rows, outputs) of the last layer, with some hidden units left out."""
 
 
 class Seen(NamedTuple):
@@ -34,8 +43,8 @@ class Seen(NamedTuple):
     """(rows, 1), steps since then; 0 where the episode has none yet."""
     step: Tensor
     """(rows, 1), steps of the episode before this one."""
-    latent: Tensor | None
-    """(rows, units) that the policy's last layer reads."""
+    inner: Inner
+    """From within the policy."""
 
 
 class Tier(nn.Module):
@@ -134,7 +143,7 @@ class Latent(Distance):
 
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure it."""
-        return self.length(given(seen.latent)), memory
+        return self.length(given(seen.inner.latent, "latent")), memory
 
 
 class Nearest(Tier):
@@ -155,44 +164,8 @@ class Nearest(Tier):
         return squares.topk(self.NEIGHBOURS, 1, largest=False).values[:, -1:].sqrt().clamp(max=MOST), memory
 
 
-class Uncertainty(Tier):
-    """How far small networks disagree that imitate the policy, in deviations of what it puts out.
-
-    Each has a random first layer and is fitted to other clean episodes, so that they agree where those have been and
-    nowhere else. Source: Lakshminarayanan et al. 2017 (arXiv:1612.01474); Sedlmeier et al. 2020 (arXiv:2001.00496) saw
-    such ensembles do better than dropout for agents.
-    """
-
-    reason = Reason.UNCERTAINTY
-    first: Tensor
-    shift: Tensor
-    heads: Tensor
-
-    def __init__(self, first: Tensor, shift: Tensor, heads: Tensor) -> None:
-        """Hold the weights.
-
-        Args:
-            first: (networks, features, hidden).
-            shift: (networks, 1, hidden).
-            heads: (networks, hidden, outputs).
-        """
-        super().__init__()
-        for name, value in (("first", first), ("shift", shift), ("heads", heads)):
-            self.register_buffer(name, value)
-
-    def hidden(self, z: Tensor) -> Tensor:
-        """Return what the first layers make of features, (networks, rows, hidden)."""
-        return torch.relu(torch.matmul(z[None], self.first) + self.shift)
-
-    def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
-        """Measure the spread over the networks, averaged over the outputs."""
-        out = torch.matmul(self.hidden(seen.z), self.heads)
-        spread = (out - out.mean(0, keepdim=True)).square().mean(0).mean(1, keepdim=True).sqrt()
-        return spread.clamp(max=MOST), memory
-
-
-def given(latent: Tensor | None) -> Tensor:
-    """Return the latent; a guard that reads it is never called without (`Filter.reads_policy`)."""
-    if latent is None:
-        raise ValueError("this guard reads the policy's last hidden layer; give `latent`")
-    return latent
+def given(inner: Tensor | None, name: str) -> Tensor:
+    """Return what was read from within the policy; a guard that needs it is never called without (`Inside.of`)."""
+    if inner is None:
+        raise ValueError(f"this guard reads the inside of the policy; give `{name}`")
+    return inner

@@ -1,0 +1,1 @@
+"""What a guard looks for: one kind of strangeness each."""
