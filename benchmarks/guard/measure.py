@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
-from acclimate.agents.home import home
-from acclimate.agents.load import load
 from acclimate.evaluation.seeds import GUARD_SEED
 from acclimate.guard.features import Features
 from acclimate.guard.fitting import fit
@@ -26,7 +24,7 @@ from acclimate.statistics.proportions import exact_proportion
 from acclimate.tasks.task import Task
 from benchmarks.guard.baselines import ECOD, KNN
 from benchmarks.guard.cases import ALARMS, CLEAN, FAULTY, FIT, N_ENVS, TIERS, Case
-from benchmarks.guard.hostile import hostile
+from benchmarks.guard.hostile import hostile, hostile_file
 
 Steps = list[NDArray[Any]]
 
@@ -48,8 +46,7 @@ class Watching:
 def run(case: Case, zoo: Path) -> dict[str, Any]:
     """Return all figures of a case."""
     began = time.process_time()
-    agent = load(zoo / case.zip)
-    task = home(agent).task
+    agent, task = case.tuned(zoo)
     guards = {name: fit(agent, task, episodes=FIT, alarms=ALARMS, tiers=t, n_envs=N_ENVS) for name, t in TIERS.items()}
     benches = {name: Bench(Guarded(agent, guard), task, n_envs=N_ENVS) for name, guard in guards.items()}
     found = Figures(agent, task, benches)
@@ -61,7 +58,11 @@ def run(case: Case, zoo: Path) -> dict[str, Any]:
         "clean_return": found.alone,
         "guarded_return": found.kept(None, CLEAN),
         "faults": {fault: found.fault(fault) for fault in FAULTS},
-        "hostile": hostile(Guarded(agent, guards["default"])),
+        "hostile": {
+            "torch": hostile(Guarded(agent, guards["default"])),
+            "onnx": hostile_file(Guarded(agent, guards["default"]), task),
+        },
+        "uncertainty": type(guards["all"].filter.tiers[-1]).__name__.lower(),
     }
     return {**result, "cpu_seconds": round(time.process_time() - began, 1)}
 

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.guard.cases import ALARMS, CASES, CLEAN, FAULTY, FIT
 from benchmarks.page import put
 
+KINDS = {"dropped": "the policy with units left out", "ensemble": "an ensemble that imitates the policy"}
 DETECTORS = ("default", "all", "ECOD", "KNN")
 
 
@@ -31,18 +32,27 @@ def mean(values: list[float] | None) -> str:
     return "-" if values is None else f"{np.mean(values):,.0f}"
 
 
+def fate(found: dict[str, int]) -> str:
+    """Return what became of hostile observations."""
+    return (
+        f"of {found['observations']:,} {found['refused']:,} were refused, {found['reached_broken']} reached the policy "
+        f"with a number that is not finite, {found['outside']} led to an action out of its bounds"
+    )
+
+
 def section(result: dict[str, Any]) -> list[str]:
     """Return the part of one case."""
     alarms, hostile = result["false_alarms"], result["hostile"]
     said = ", ".join(f"{name} {share(alarms[name])}" for name in DETECTORS)
-    kept, fate = result["guarded_return"], [hostile[each] for each in ("refused", "reached_broken", "outside")]
+    kept = result["guarded_return"]
     lines = [
         f"### Guard of {result['case']}",
         "",
         f"Clean episodes with a false alarm: {said}. Clean return {mean(result['clean_return'])}, guarded "
-        f"{mean(kept['default'])} (default) and {mean(kept['all'])} (all). Of {hostile['observations']:,} hostile "
-        f"observations {fate[0]:,} were refused, {fate[1]} reached the policy with a number that is not finite, and "
-        f"{fate[2]} led to an action out of its bounds. {result['cpu_seconds']:.0f} s of CPU.",
+        f"{mean(kept['default'])} (default) and {mean(kept['all'])} (all). `uncertainty` is "
+        f"{KINDS[result['uncertainty']]}. Hostile observations: {fate(hostile['torch'])} with torch; "
+        f"{fate(hostile['onnx'])} in the exported file, whose flags differ in {hostile['onnx']['other_flags']:,}. "
+        f"{result['cpu_seconds']:.0f} s of CPU.",
         "",
         f"| fault | {' | '.join(DETECTORS)} | return | guarded, default | guarded, all |",
         f"|---|{'---|' * len(DETECTORS)}--:|--:|--:|",

@@ -176,8 +176,9 @@ def test_zeros_and_a_start_begin_it(everything: Path) -> None:
     policy, seen = ac.load_policy(everything), world.wandered(1)[0].numpy()
     size = policy.contract.ports.inputs[-1].shape[1]
     begun = policy.decide(seen, (np.zeros((1, size), np.float32),), np.array([True]))
-    for one, other in zip(begun, policy.decide(seen), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for asked in ({}, {"episode_start": np.array([False])}):  # without a state there is nothing to go on with
+        for one, other in zip(begun, policy.decide(seen, **asked), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_the_contract_tells_what_was_calibrated(everything: Path) -> None:

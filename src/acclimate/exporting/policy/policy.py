@@ -157,8 +157,8 @@ class Policy:
             return {}
         if state is not None and len(state) != len(names):
             raise ConfigError(f"the state has {len(state)} parts, not {len(names)}; give what the last call returned")
-        if starts is None:
-            starts = np.full(rows, state is None)
+        # Without a state there is nothing that could go on, whatever the caller says of it.
+        starts = np.full(rows, state is None) if starts is None or state is None else starts
         values = [np.zeros(ports[name].sized(rows)) for name in names] if state is None else state
         found = {name: np.asarray(value, np.float32) for name, value in zip(names, values, strict=True)}
         found[STARTS] = np.asarray(starts, bool).reshape(-1)
