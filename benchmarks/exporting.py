@@ -1,10 +1,11 @@
-"""Export every agent of the zoo as ONNX: parity, size, and what one decision takes beside SB3's own `predict`.
+"""Export every agent of the zoo as ONNX, alone and behind its guard: parity, size, and what one decision takes.
 
     ACCLIMATE_ZOO=zoo python -m benchmarks.exporting       # all of them, then the table in docs/benchmarks.md
     ACCLIMATE_ZOO=zoo python -m benchmarks.exporting --no-table
 
-Both sides of a decision get the same raw observation: ONNX Runtime the graph, SB3 its `predict` behind what
-`VecNormalize` computes. Each round times both, one right after the other.
+All sides of a decision get the same raw observation: ONNX Runtime the graph, and the graph with the default tiers of a
+guard; SB3 its `predict` behind what `VecNormalize` computes. Each round times all, one after the other. Guards are
+calibrated in the agent's own world where that is installed, else on observations drawn from its space.
 """
 
 from __future__ import annotations
@@ -19,21 +20,31 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gymnasium as gym
 import numpy as np
 import onnxruntime
 import torch
+from gymnasium import spaces
 
 import acclimate as ac
+from acclimate.config import to_dict
 from acclimate.errors import AcclimateError
+from acclimate.exporting.contract.ports import GUARD, STARTS
+from acclimate.exporting.graph.module import Graph
 from acclimate.exporting.graph.samples import drawn, whole
 from acclimate.exporting.graph.writing import onnx_of
 from acclimate.exporting.policy.sessions import session_of
 from acclimate.files.atomic import write_atomic
+from acclimate.guard.fitting import fit
+from acclimate.guard.guard import Guard
+from acclimate.guard.guarded import Guarded
+from acclimate.shifts.masks import choices
 from benchmarks.page import put
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results" / "exporting" / "zoo.json"
 ZOO = Path(os.environ.get("ACCLIMATE_ZOO", ROOT.parent / "zoo"))
+EPISODES, ALARMS = 40, 0.3
 CALLS, WARM = 500, 50
 """Of each side in a round, and before the first."""
 
@@ -48,6 +59,46 @@ def task_of(agent: ac.Agent) -> ac.Task | None:
     return task
 
 
+def guard_of(agent: ac.Agent, task: ac.Task | None) -> Guard:
+    """Return a guard with the default tiers; what it costs does not depend on how well it knows the world."""
+    return fit(agent, task or ac.Task(lambda: Drawn(agent)), episodes=EPISODES, alarms=ALARMS)
+
+
+class Drawn(gym.Env):
+    """Shows observations from the agent's space, for an agent whose environment is not installed."""
+
+    def __init__(self, agent: ac.Agent) -> None:
+        graph = Graph(agent)
+        self._rows = drawn(agent, graph.ports, 256, seed=2)
+        self.action_space, self._step = agent.action_space, 0
+        shown = agent.observation_space
+        self.observation_space = turned(shown) if graph.turned else shown
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode of 32 observations."""
+        super().reset(seed=seed)
+        self._left = 32
+        return self._next(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Show the next one."""
+        self._left -= 1
+        return self._next(), 0.0, False, self._left == 0, {}
+
+    def action_masks(self) -> Any:
+        """Allow everything, for an agent that asks."""
+        return np.ones(choices(self.action_space), bool)
+
+    def _next(self) -> Any:
+        place = int(self.np_random.integers(256))
+        return whole({name: values[place] for name, values in self._rows.items()})
+
+
+def turned(space: spaces.Space) -> spaces.Box:
+    """Return a space of images with the channels last, as environments give them."""
+    return spaces.Box(*(np.moveaxis(bound, 0, -1) for bound in (space.low, space.high)), dtype=space.dtype)  # type: ignore[attr-defined]
+
+
 def p50(decide: Callable[[], Any]) -> float:
     """Return the median of the microseconds of one decision."""
     times = []
@@ -58,14 +109,25 @@ def p50(decide: Callable[[], Any]) -> float:
     return float(np.median(times)) * 1e6
 
 
-def latency(agent: ac.Agent, data: bytes, rows: Mapping[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Return the microseconds of a decision in each round, of both."""
-    session, one = session_of(data), {name: values[:1] for name, values in rows.items()}
+def latency(
+    agent: ac.Agent, data: bytes, guarded: bytes, rows: Mapping[str, Any], rounds: int
+) -> dict[str, list[float]]:
+    """Return the microseconds of a decision in each round, of all sides."""
+    session, behind = session_of(data), session_of(guarded)
+    one = {name: values[:1] for name, values in rows.items()}
+    begun = {port.name: port for port in behind.get_inputs()}
+    more = {
+        GUARD: np.zeros((1, begun[GUARD].shape[1]), np.float32),
+        STARTS: np.ones(1, bool),
+        **{port.name: empty(port) for port in session.get_inputs() if port.name not in one},
+    }
     raw = whole({name: values[0] for name, values in rows.items()})
+    plain = {**one, **{port.name: more[port.name] for port in session.get_inputs() if port.name not in one}}
     scale = (lambda obs: obs) if agent.normalizer is None else agent.normalizer.normalize_obs
     sides: dict[str, Callable[[], Any]] = {
         "sb3": lambda: agent.model.predict(scale(raw), deterministic=True),
-        "onnx": lambda: session.run(None, one),
+        "onnx": lambda: session.run(None, plain),
+        "guarded": lambda: behind.run(None, {**one, **more}),
     }
     for decide in sides.values():
         for _ in range(WARM):
@@ -77,12 +139,20 @@ def latency(agent: ac.Agent, data: bytes, rows: Mapping[str, Any], rounds: int) 
     return found
 
 
+def empty(port: Any) -> Any:
+    """Return zeros for a memory, and masks that allow everything."""
+    kind = bool if port.type == "tensor(bool)" else np.float32
+    return np.full([1 if isinstance(size, str) else size for size in port.shape], kind is bool, kind)
+
+
 def row(path: Path, rounds: int) -> dict[str, Any]:
     """Return what one agent's export gives."""
     agent = ac.load(path)
     name = str(path.relative_to(ZOO).with_suffix(""))
     try:
-        data, contract = onnx_of(agent, task=task_of(agent))
+        task = task_of(agent)
+        data, contract = onnx_of(agent, task=task)
+        guarded, whole_contract = onnx_of(agent, task=task, guarded=Guarded(agent, guard_of(agent, task)))
     except AcclimateError as error:
         return {"agent": name, "exported": False, "reason": str(error)}
     held = contract.parity
@@ -95,21 +165,27 @@ def row(path: Path, rounds: int) -> dict[str, Any]:
         "rounded": held.rounded,
         "ties": held.ties,
         "observations": dict(held.observations),
+        "guard": to_dict(whole_contract.guard),
         "bytes": len(data),
-        **latency(agent, data, drawn(agent, contract.ports, 2, seed=1), rounds),
+        **latency(agent, data, guarded, drawn(agent, contract.ports, 2, seed=1), rounds),
     }
 
 
 def line(found: Mapping[str, Any]) -> str:
     """Return a row of the table."""
     if not found["exported"]:
-        return f"| {found['agent']} | no: {found['reason']} | | | | | |"
+        return f"| {found['agent']} | no: {found['reason']} |{' |' * 9}"
     ratios = np.array(found["sb3"]) / np.array(found["onnx"])
     held = " + ".join(f"{count} {kind}" for kind, count in found["observations"].items())
     error = f"{found['error']:.1e}" if found["error"] else "0"
-    sb3, onnx = (f"{np.median(found[side]):.1f}" for side in ("sb3", "onnx"))
-    ratio = f"{np.median(ratios):.1f} [{ratios.min():.1f}, {ratios.max():.1f}]"
-    return f"| {found['agent']} | {held} | {error} | {found['bytes'] / 1000:.1f} | {sb3} | {onnx} | {ratio} |"
+    behind = np.array(found["sb3"]) / np.array(found["guarded"])
+    times = [f"{np.median(found[side]):.1f}" for side in ("sb3", "onnx", "guarded")]
+    ratio, guarded = (f"{np.median(each):.1f} [{each.min():.1f}, {each.max():.1f}]" for each in (ratios, behind))
+    guard = found["guard"]
+    flags = ", ".join(f"{reason['name']} {reason['raised']}" for reason in guard["reasons"])
+    size = f"{found['bytes'] / 1000:.1f}"
+    cells = [found["agent"], held, error, size, *times, ratio, guarded, flags, str(guard["parity"]["ties"])]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -120,8 +196,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     lines = [
-        "| agent | observations | largest error | kB | SB3, us | ONNX, us | times as fast |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        "| agent | observations | largest error | kB | SB3, us | ONNX, us | guarded, us | times as fast | guarded | "
+        "flags raised alike | at their limits |",
+        f"|---|---|{'--:|' * 7}---|--:|",
     ]
     rows = []
     for path in sorted(ZOO.rglob("*.zip")):

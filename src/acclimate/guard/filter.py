@@ -140,13 +140,14 @@ class Filter(nn.Module):
             after |= kept
         measured = torch.cat(scores, 1)
         flags = ~(measured <= self.limits)  # a score that were no number would be refused too
-        refused = flags.any(1, keepdim=True)
-        clean = torch.where(refused, state["observation"], row)
-        return clean, flags, measured, {**after, **self._went_on(state, refused, clean)}
+        count = flags.float().amax(1, keepdim=True)
+        clean = torch.where(count > 0, state["observation"], row)
+        return clean, flags, measured, {**after, **self._went_on(state, count, clean)}
 
-    def _went_on(self, state: State, refused: Tensor, clean: Tensor) -> State:
+    def _went_on(self, state: State, count: Tensor, clean: Tensor) -> State:
         """Return the part of the next state that every guard has."""
-        recent = torch.cat([state["recent"][:, 1:], refused.float()], 1)
+        refused = count > 0
+        recent = torch.cat([state["recent"][:, 1:], count], 1)
         calm = torch.where(refused, 0.0, state["calm"] + 1)
         before = state["refusing"] > 0
         enters = recent.sum(1, keepdim=True) >= self.hysteresis.enter

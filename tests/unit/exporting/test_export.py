@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -18,9 +19,11 @@ from gymnasium import spaces
 import acclimate as ac
 from acclimate.exporting.card import card_of
 from acclimate.exporting.contract.contract import KEY, Contract
-from acclimate.exporting.contract.describing import robot_keys
+from acclimate.exporting.contract.describing import contract_of, robot_keys
 from acclimate.exporting.contract.run import Tuning, tuning_of
+from acclimate.exporting.contract.wording import render
 from acclimate.exporting.contract.worlds import facts
+from acclimate.exporting.graph.module import Graph
 from acclimate.methods.residual import Residual
 from tests import tiny, world
 from tests.unit.exporting import made
@@ -65,11 +68,41 @@ def test_what_a_contract_tells(cheetah: Path) -> None:
     assert contract.world is not None
     assert contract.world.name == "HalfCheetah-v5"
     assert contract.world.rate_hz == 20.0  # frames of 0.01 s, five of them a step
+    assert contract.world.observation_units == ("m", *["rad"] * 7, "m/s", "m/s", *["rad/s"] * 7)  # the torso slides
+    assert "observed:     qpos[0] (m), qpos[1] (rad)" in render(contract)
     assert contract.parity is not None
     assert contract.parity.observations == {"drawn": 264, "seen": 264}
     assert contract.parity.batches == (1, 7, 256)
     assert contract.versions["onnx"] == onnx.__version__
     assert contract.spaces().action_space == gym.make("HalfCheetah-v5").action_space
+
+
+def test_units_of_a_free_body_and_none_where_nothing_tells() -> None:
+    found = facts(ac.Task("Ant-v5")).observation_units or ()
+    assert found[:6] == ("m", "1", "1", "1", "1", "rad")  # height, a quaternion, joints
+    assert found[13:20] == ("m/s", "m/s", "m/s", "rad/s", "rad/s", "rad/s", "rad/s")
+    assert set(found[27:]) == {""}
+    assert facts(ac.Task("CartPole-v1")).observation_units is None
+
+
+def test_stacked_observations_are_told_and_compared() -> None:
+    stacked = ac.Task(lambda: gym.wrappers.FrameStackObservation(Robot(), 3))
+    told = facts(stacked)
+    assert told.frames == 3
+    agent = agent_of(gym.wrappers.FrameStackObservation(Robot(), 3))
+    contract = dataclasses.replace(contract_of(agent, Graph(agent), stacked), parity=None)
+    assert "3 observations in a row make up one" in render(contract)
+
+    class Flat(gym.ObservationWrapper):
+        def observation(self, observation: Any) -> Any:
+            return np.stack([observation] * 3)
+
+    other = Flat(Robot())
+    other.observation_space = agent.observation_space
+    contract.check(ac.Task(lambda: other), "here")  # which tells of no frames
+    once = dataclasses.replace(contract, world=dataclasses.replace(told, frames=4))
+    with pytest.raises(ac.SpaceMismatchError, match="`frames`: the file expects 4, the environment gives 3"):
+        once.check(stacked, "here")
 
 
 def test_normalisation_is_told() -> None:

@@ -21,6 +21,8 @@ from acclimate.tasks.task import Task
 KEY = "acclimate.contract"
 """Under which a file's metadata hold it."""
 BESIDE = "contract.json"
+COMPARED = ("rate_hz", "observation_names", "observation_units", "joint_names", "frames")
+"""What of its world a task must not differ in, where both tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +168,9 @@ class Contract:
             raise SpaceMismatchError(f"{where}: {task.describe()}: {'; '.join(found)}. Export it for this task (--env)")
 
     def _differences(self, now: World) -> Iterator[str]:
-        for name in () if self.world is None else ("rate_hz", "observation_names", "joint_names"):
+        for name in (
+            () if self.world is None else ("rate_hz", "observation_names", "observation_units", "joint_names", "frames")
+        ):
             ours, theirs = getattr(self.world, name), getattr(now, name)
             if ours is not None and theirs is not None and ours != theirs:
                 yield f"`{name}`: the file expects {_words(ours)}, the environment gives {_words(theirs)}"

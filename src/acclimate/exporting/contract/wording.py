@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from acclimate.exporting.contract.contract import Contract, Guarding, Parity
@@ -30,7 +31,10 @@ def render(contract: Contract) -> str:
 def _world(world: World) -> Iterator[str]:
     yield from _row("task", world.name)
     yield from _row("rate", world.rate_hz and f"{world.rate_hz:g} Hz")
-    yield from _row("observed", ", ".join(world.observation_names or ()))
+    names, units = world.observation_names or (), world.observation_units or ()
+    told = [f"{name} ({unit})" if unit else name for name, unit in zip_longest(names, units, fillvalue="")]
+    yield from _row("observed", ", ".join(told))
+    yield from _row("frames", world.frames and f"{world.frames} observations in a row make up one, oldest first")
     yield from _row("joints", ", ".join(world.joint_names or ()))
 
 

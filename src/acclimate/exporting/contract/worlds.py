@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.wrappers import FrameStackObservation
 
 from acclimate.config import to_dict
 from acclimate.errors import ConfigError
+from acclimate.exporting.contract.units import units
 from acclimate.tasks.task import Task
 
 
@@ -25,8 +27,12 @@ class World:
     """How often a second it wants an action."""
     observation_names: tuple[str, ...] | None = None
     """Of the entries of an observation that is a vector, in order."""
+    observation_units: tuple[str, ...] | None = None
+    """Of the same entries, as MuJoCo has them; an empty one is not known."""
     joint_names: tuple[str, ...] | None = None
     """Of the joints that the entries of an action move, in order."""
+    frames: int | None = None
+    """How many observations in a row make up one, where the task stacks them; its oldest comes first."""
 
 
 def facts(task: Task) -> World:
@@ -45,8 +51,10 @@ def facts(task: Task) -> World:
             name=task.describe(),
             config=config,
             rate_hz=_rate(env),
-            observation_names=_observed(env),
+            observation_names=(names := _observed(env)),
+            observation_units=None if names is None else units(env, names),
             joint_names=_joints(env),
+            frames=_frames(env),
         )
     finally:
         env.close()
@@ -77,3 +85,13 @@ def _joints(env: gym.Env) -> tuple[str, ...] | None:
     if model is None or kinds is None or env.action_space.shape != (len(kinds),) or any(kinds != 0):
         return None
     return tuple(str(model.joint(int(joint)).name) for joint, _ in model.actuator_trnid)
+
+
+def _frames(env: gym.Env) -> int | None:
+    """Return how many observations Gymnasium's wrapper puts together."""
+    inner = env
+    while isinstance(inner, gym.Wrapper):
+        if isinstance(inner, FrameStackObservation):
+            return int(inner.stack_size)
+        inner = inner.env
+    return None

@@ -70,7 +70,11 @@ class GuardedGraph(nn.Module):
         state = self._packing.unpack(torch.where(given[STARTS][:, None], self.beginning, given[GUARD]))
         inner = NOTHING if self.inside is None else self._inner(filled(rows, state))
         clean, flags, scores, after = self.filter.step(rows, state, inner)
-        shown = {**given, **self._shown(raw, clean, flags.any(1, keepdim=True))}
+        # Rows of 32 bits are what came, but for those that are refused; of other types they are a copy with less in it.
+        alike = all(part.space.dtype == np.float32 and raw[name].dim() == 2 for name, part in self._parts.items())
+        refused = flags.float().amax(1, keepdim=True) > 0
+        seen = {n: self._part(p, clean) for n, p in self._parts.items()} if alike else self._shown(raw, clean, refused)
+        shown = {**given, **seen}
         actions, *memory = self.bare(*(shown[port.name] for port in self.bare.ports.inputs))
         proposed = actions.float() if actions.dim() == 2 else actions.reshape(-1, self._numbers).float()
         elsewhere = self._elsewhere(given, raw, clean, flags)

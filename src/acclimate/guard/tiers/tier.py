@@ -113,17 +113,20 @@ class Distance(Tier):
 
     mean: Tensor
     whiten: Tensor
+    shift: Tensor
 
     def __init__(self, mean: Tensor, whiten: Tensor) -> None:
+        """Hold the mean, (entries,), and the whitening matrix, (entries, entries)."""
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("whiten", whiten)
+        self.register_buffer("shift", -mean @ whiten, persistent=False)
 
     def length(self, vector: Tensor) -> Tensor:
-        """Return the distance of each row."""
-        return (
-            ((vector - self.mean).clamp(-FAR, FAR) @ self.whiten).square().sum(1, keepdim=True).sqrt().clamp(max=MOST)
-        )
+        """Return the distance of each row of numbers within `FAR`."""
+        # In one operator: the mean is taken away after the product.
+        white = torch.addmm(self.shift, vector, self.whiten)
+        return white.square().sum(1, keepdim=True).sqrt().clamp(max=MOST)
 
 
 class Mahalanobis(Distance):
@@ -143,7 +146,7 @@ class Latent(Distance):
 
     def forward(self, seen: Seen, memory: State, limit: Tensor) -> tuple[Tensor, State]:
         """Measure it."""
-        return self.length(given(seen.inner.latent, "latent")), memory
+        return self.length(given(seen.inner.latent, "latent").clamp(-FAR, FAR)), memory
 
 
 class Nearest(Tier):
