@@ -1,7 +1,6 @@
 """How what a network puts out changes where its observations do: a number for each row, larger where more is changed.
 
-In each, `before` is what it put out on the observations as they were, `after` what it puts out on others. Gradients go
-through `after` alone, if `before` was computed without any.
+In each, `before` is what it puts out on the observations as they are, `after` what it puts out on others.
 """
 
 from __future__ import annotations
