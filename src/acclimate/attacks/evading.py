@@ -19,14 +19,17 @@ from acclimate.guard.tiers import State
 Changes = dict[str, torch.Tensor]
 """How each part of a batch of observations is moved, as the network reads it, by key."""
 SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
-"""Of the way from the true observation to the worst, as far as the guard lets it."""
+"""Of the way from the true observation to the worst."""
+BACK = (1.0, 0.75, 0.5)
+"""Of the change of the step before: as it was, and on the way back to the truth."""
 
 
 class Evading:
     """Shows at each step the most harmful candidate that raises no flag, and the truth where all of them do.
 
-    Candidates are the worst neighbour and points on the way to it, and the change of the step before, which the guard
-    sees as slowly as the truth moves. The guard's state is followed along what is shown.
+    Candidates are the worst neighbour and points on the way to it, and the change of the step before, with which what
+    is shown moves no faster than the truth. The guard's state is followed along what is shown. It looks no further
+    than the step at hand, so that after a bold one even the truth may be refused.
     """
 
     def __init__(self, attacker: Attacker, guarded: Guarded) -> None:
@@ -34,7 +37,7 @@ class Evading:
         inside = Inside(guarded.agent) if guard.filter.reads_policy else None
         self._layout, self._running = guard.layout, Running(guard.filter, guard.layout, inside)
         self._state: State | None = None
-        self._last: Changes | None = None
+        self._last: Changes = {}
 
     def __call__(self, raw: Any, starts: NDArray[np.bool_], masks: Mask = None) -> Any:
         """Return what the agent is shown in the place of a batch of observations."""
@@ -43,10 +46,10 @@ class Evading:
             self._state = self._running.filter.initial(len(truth))
         *_, worst = self._attacker.neighbours(moment)
         whole = self._changes(moment, worst)
-        candidates = [{key: share * change for key, change in whole.items()} for share in SHARES]
+        candidates = [*_shares(whole, SHARES), *_shares(self._last, BACK)]
         best, most = truth, torch.full((len(truth),), -torch.inf)
         kept = {key: torch.zeros_like(change) for key, change in whole.items()}
-        for changes in (*candidates, *([] if self._last is None else [self._last])):
+        for changes in candidates:
             rows, harm = self._tried(moment, changes)
             _, flags, _, _ = self._running.step(rows, self._state, starts)
             better = torch.from_numpy(~flags.any(1)) & (harm > most)
@@ -72,6 +75,10 @@ class Evading:
         observations = {**seen, **moved} if isinstance(seen, dict) else moved[""]
         rows = self._layout.rows(self._attacker.shown(moment, observations))
         return rows, self._attacker.harm(moment, observations).cpu()
+
+
+def _shares(changes: Changes, shares: tuple[float, ...]) -> list[Changes]:
+    return [{key: share * change for key, change in changes.items()} for share in shares] if changes else []
 
 
 def _wide(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
