@@ -16,7 +16,7 @@ from acclimate.config import POSITIONAL, from_dict, parse_spec
 from acclimate.errors import ConfigError, shown, suggest
 from acclimate.evaluation.players import Mask
 from acclimate.nets.experience import Batch
-from acclimate.nets.neighbours import climb
+from acclimate.nets.near.neighbours import climb
 from acclimate.nets.seeding import generator
 
 ATTACKS = {

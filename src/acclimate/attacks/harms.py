@@ -8,9 +8,9 @@ from torch import Tensor
 
 from acclimate.errors import ConfigError
 from acclimate.nets.experience import Batch
+from acclimate.nets.near.reactions import action_change, distance, overtaken
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues, Drawn, Gaussian, Outputs, Point
-from acclimate.nets.reactions import action_change, distance, overtaken
 
 Harm = Callable[[Outputs], Tensor]
 """From what the policy puts out on moved observations to a number for each row, (rows,)."""

@@ -12,7 +12,7 @@ from acclimate.errors import ConfigError
 from acclimate.evaluation.players import Mask
 from acclimate.nets.experience import Batch
 from acclimate.nets.modes import still
-from acclimate.nets.neighbours import units
+from acclimate.nets.near.neighbours import units
 from acclimate.nets.outputs import Outputs
 from acclimate.sb3.networks import find
 from acclimate.sb3.policies.intake import tensors
@@ -59,7 +59,7 @@ class Sight:
     def shown(self, raw: Any, before: Any, after: Any) -> Any:
         """Return the raw observations that are read as `after` where `raw` is read as `before`.
 
-        What did not move stays to the bit; whole numbers move by whole ones, never further than they were to.
+        Parts that have no neighbours stay as they are; whole numbers move by whole ones, and no further.
         """
         if not isinstance(raw, dict):
             return self._moved("", raw, before, after)
@@ -74,7 +74,7 @@ class Sight:
             change = np.moveaxis(change, 1, -1)
         change = change * self._width(key)
         if old.dtype.kind == "f":
-            return np.where(change == 0.0, old, old + change).astype(old.dtype)
+            return (old + change).astype(old.dtype)
         room = np.iinfo(old.dtype)
         return (old.astype(np.int64) + np.trunc(change).astype(np.int64)).clip(room.min, room.max).astype(old.dtype)
 

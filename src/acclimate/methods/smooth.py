@@ -10,10 +10,10 @@ from torch import Tensor
 
 from acclimate.errors import ConfigError, SurgeryError, naming
 from acclimate.nets.experience import Batch
-from acclimate.nets.neighbours import climb, floating, units
+from acclimate.nets.near.neighbours import climb, floating, units
+from acclimate.nets.near.reactions import distance, overtaken
 from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues, Outputs
-from acclimate.nets.reactions import distance, overtaken
 from acclimate.nets.seeding import generator
 from acclimate.nets.select import Select
 from acclimate.schedule import Schedule, at, span

@@ -12,9 +12,9 @@ from gymnasium import spaces
 from torch import distributions as td
 
 from acclimate.errors import SurgeryError
-from acclimate.nets.neighbours import climb, floating, units
+from acclimate.nets.near.neighbours import climb, floating, units
+from acclimate.nets.near.reactions import action_change, distance, overtaken
 from acclimate.nets.outputs import ActionValues, Bernoulli, Categorical, Gaussian, Point
-from acclimate.nets.reactions import action_change, distance, overtaken
 from acclimate.nets.seeding import generator
 
 SLOPE = torch.tensor([2.0, -0.5, 0.0])
