@@ -85,7 +85,7 @@ class Smooth(Method):
         """
         with naming(self.name, net.role):
             if not net.puts_out_policy:
-                raise SurgeryError("a critic puts out no policy to compare; choose the `actor`, or a Q-network")
+                raise SurgeryError("nothing tells that it puts out a policy; choose the `actor`, or a Q-network")
             found = None if net.intake is None else units(net.intake.observation_space)
         return {"seed": context.seed, "units": found}
 

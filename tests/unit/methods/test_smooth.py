@@ -18,6 +18,7 @@ from acclimate.nets.net import Net
 from acclimate.nets.outputs import ActionValues, Categorical, Gaussian
 from acclimate.schedule import Linear
 from acclimate.seam.seam import Seam
+from acclimate.tuning.attach import attach
 from acclimate.tuning.context import Context
 from acclimate.tuning.method import Signals
 from tests.cases import agent, batch
@@ -163,6 +164,21 @@ def test_images_move_by_shares_of_the_range_of_pixels() -> None:
     assert float(max(each.max() for each in read)) <= 1.0
 
 
+def test_in_a_loop_of_ones_own_it_moves_floating_observations() -> None:
+    q = torch.nn.Linear(3, 2)
+    with torch.no_grad():
+        q.weight.copy_(WEIGHTS)
+        q.bias.zero_()
+    tuner = attach(
+        Smooth(weight=1.0, radius=0.1, margin=20.0), {"q": q}, optimizer=torch.optim.SGD(q.parameters(), 0.1)
+    )
+    seen = torch.zeros(4, 3)
+    assert float(tuner.penalty(Batch(seen))) == pytest.approx(20.0 + 0.1 * (1.0 + 5.0 + 1.5))
+    table = attach(Smooth(), {"q": torch.nn.Embedding(5, 2)})
+    with pytest.raises(SurgeryError, match="without floating numbers"):
+        table.penalty(Batch(torch.zeros(4, dtype=torch.int64)))
+
+
 def of(observation: spaces.Space) -> PPO:
     world = DummyVecEnv([lambda: World(observation, spaces.Discrete(2))])
     policy = "MultiInputPolicy" if isinstance(observation, spaces.Dict) else "MlpPolicy"
@@ -185,7 +201,7 @@ def test_what_has_no_neighbours_is_refused_before_training(space: spaces.Space) 
 
 
 def test_where_it_does_not_apply() -> None:
-    with pytest.raises(SurgeryError, match="`smooth` on `critic`: a critic puts out no policy"):
+    with pytest.raises(SurgeryError, match="`smooth` on `critic`: nothing tells that it puts out a policy"):
         Seam(agent("sac-mlp"), Smooth(on="critic"))
     with pytest.raises(ConfigError, match=r"smooth\.on is `actor:mu`"):
         Smooth(on="actor:mu")
