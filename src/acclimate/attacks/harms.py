@@ -37,7 +37,7 @@ def least_value(net: Net, seen: Batch, before: Outputs) -> Harm:
         ConfigError: Its critic rates no actions.
     """
     if isinstance(before, ActionValues):
-        return lambda after: -(after.softmax(1.0).logits.softmax(-1) * before.values).sum(-1)  # type: ignore[union-attr]
+        return lambda after: -(after.values.softmax(-1) * before.values).sum(-1)  # type: ignore[union-attr]
     rates = net.rates
     if rates is None:
         raise ConfigError(
