@@ -45,7 +45,7 @@ def attacked(
         evade: Keep below the guard's limits, as one who knows it does; else the guard sees the attack as it is.
         episodes: As `evaluate`.
         seed: As `evaluate`.
-        n_envs: As `evaluate`; the gradients of all are computed together.
+        n_envs: As `evaluate`; the gradients of all are computed together, and another number draws other beginnings.
 
     Raises:
         ConfigError: The agent cannot be attacked so, or the guard is another agent's.
