@@ -70,7 +70,7 @@ def write_table() -> None:
     """Write the section."""
     head = [
         f"Mean returns of {EPISODES} episodes, the same for all; fine-tuned is at home, for {STEPS:,} steps. The "
-        "strongest attack is the one with the least mean, with Student's 95 % interval over seeds of training (before: "
+        "strongest attack is the one with the least mean, with Student's 95 % interval over seeds of training (of one: "
         "over episodes).",
         "",
     ]
