@@ -39,7 +39,7 @@ def refusals(radius: float, *, evade: bool, tiers: tuple[str, ...] = TIERS) -> i
     return player.refused
 
 
-@pytest.mark.parametrize("tiers", [TIERS, ("latent", "sequence", "knn")])
+@pytest.mark.parametrize("tiers", [TIERS, pytest.param(("latent", "sequence", "knn"), marks=pytest.mark.nightly)])
 def test_it_raises_no_flag_that_the_truth_does_not(tiers: tuple[str, ...]) -> None:
     honest, naive = (refusals(radius, evade=False, tiers=tiers) for radius in (0.0, 3.0))
     assert naive > honest + 100
