@@ -56,6 +56,7 @@ from acclimate.methods.redo import ReDo
 from acclimate.methods.residual import Residual
 from acclimate.methods.shrink_perturb import ShrinkPerturb
 from acclimate.methods.side import Side
+from acclimate.methods.smooth import Smooth
 from acclimate.methods.surgical import Surgical
 from acclimate.methods.unfreeze import Unfreeze
 from acclimate.methods.warmup import Warmup
@@ -145,6 +146,8 @@ METHODS: dict[str, Method] = {
     "redo/all": ReDo(tau=0.5, saturated=0.3, every=3, on="*"),
     "l2-init": L2Init(weight=Linear(0.1, 0.0)),
     "l2-init/all": L2Init(on="*"),
+    "smooth": Smooth(weight=Linear(1.0, 0.5), radius=0.2, steps=2),
+    "smooth/growing": Smooth(weight=2.0, radius=Linear(0.0, 0.2), margin=0.5),
 }
 
 FREEZES = {

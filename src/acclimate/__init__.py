@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from acclimate.methods.residual import Residual
     from acclimate.methods.shrink_perturb import ShrinkPerturb
     from acclimate.methods.side import Side
+    from acclimate.methods.smooth import Smooth
     from acclimate.methods.surgical import Surgical
     from acclimate.methods.unfreeze import Unfreeze
     from acclimate.methods.warmup import Warmup
@@ -198,6 +199,7 @@ __all__ = [
     "ShrinkPerturb",
     "Side",
     "SideEngine",
+    "Smooth",
     "SourceError",
     "SpaceMismatchError",
     "Speed",

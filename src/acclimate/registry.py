@@ -155,6 +155,7 @@ METHODS = Registry(
         "shrink-perturb": "acclimate.methods.shrink_perturb:ShrinkPerturb",
         "redo": "acclimate.methods.redo:ReDo",
         "l2-init": "acclimate.methods.l2_init:L2Init",
+        "smooth": "acclimate.methods.smooth:Smooth",
     },
     entry_points="acclimate.methods",
 )

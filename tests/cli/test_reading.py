@@ -16,6 +16,8 @@ from stable_baselines3.common.monitor import Monitor
 
 import acclimate as ac
 from acclimate import shifts
+from acclimate.attacks.attack import Attack
+from acclimate.attacks.playing import attacked
 from acclimate.catalogue import FAMILIES, families, fields
 from acclimate.methods.l2sp import L2SP
 from acclimate.registry import METHODS
@@ -42,6 +44,24 @@ def test_evaluate_is_what_python_gives(call: Call, agent: Path) -> None:
     line = call("evaluate", agent, *flags).stdout
     assert f"mean return {facts['mean']:.1f} [{facts['ci95'][0]:.1f}" in line
     assert "seeds 3 to 7" in line
+
+
+def test_evaluate_under_an_attack_is_what_python_gives(call: Call, agent: Path) -> None:
+    flags = ("--eval-episodes", 4, "--attack", "pgd:radius=0.3,steps=4")
+    facts = json.loads(call("evaluate", agent, *flags, "--json").stdout)
+    expected = attacked(ac.load(agent), ac.Task("CartPole-v1"), Attack("pgd", 0.3, 4), episodes=4)
+    assert facts["returns"] == expected.returns.tolist()
+    assert facts["attack"] == {"name": "pgd", "radius": 0.3, "steps": 4}
+    assert "CartPole-v1 under pgd within 0.3: mean return" in call("evaluate", agent, *flags).stdout
+    for text, said in (
+        ("pdg", "Did you mean `pgd`"),
+        ("pgd=-1", "attack.radius is -1"),
+        ("critic", "only rates states"),
+    ):
+        refused = call("evaluate", agent, "--attack", text)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    assert "--stochastic" in call("evaluate", agent, "--attack", "pgd", "--stochastic").stderr
 
 
 def test_evaluate_says_that_it_is_of_whole_games(call: Call, tmp_path: Path) -> None:

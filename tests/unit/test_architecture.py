@@ -30,6 +30,7 @@ ORDER = [
     "agents",
     "evaluation",
     "guard",
+    "attacks",
     "reports",
     "exporting",
     "planning",

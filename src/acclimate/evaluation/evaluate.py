@@ -8,7 +8,7 @@ the agent's observation normaliser stays as it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -189,6 +189,7 @@ def evaluate(
     n_envs: int = 8,
     deterministic: bool = True,
     record: Transitions | None = None,
+    behind: Callable[[Player], Player] | None = None,
 ) -> Evaluation:
     """Play an agent on a task.
 
@@ -201,6 +202,7 @@ def evaluate(
         deterministic: Take the mode of the policy. Otherwise actions are sampled, repeatably for the same
             `n_envs`; the global random states of torch and numpy are left as they were.
         record: Gets every step, where the steps are to be learnt from.
+        behind: Returns who plays in the agent's place, such as one that shows it something else.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -212,7 +214,8 @@ def evaluate(
         warnings.simplefilter("ignore", SpaceWarning)  # bounds that differ are told where an agent meets its task
         check_spaces(agent, task)
     with isolated(agent, seed):
-        return play(AgentPlayer(agent, deterministic), task, episodes, seed, n_envs, deterministic, record)
+        player = AgentPlayer(agent, deterministic)
+        return play(behind(player) if behind else player, task, episodes, seed, n_envs, deterministic, record)
 
 
 def evaluate_random(task: Task, *, episodes: int = 50, seed: int = FINAL_SEED, n_envs: int = 8) -> Evaluation:

@@ -32,6 +32,7 @@ OBJECTIONS: dict[str, tuple[str, ...]] = {
     "adds to the actor's loss": (
         *("l2sp", "l2sp/decoupled", "kl", "kl/reverse", "kl/source", "kl/target", "bc", "l2", "l2/decoupled"),
         *("ewc", "mas", "features", "features/all", "l2-init/all", "prior-replay", "prior-replay/all"),
+        *("smooth", "smooth/growing"),
     ),
     "edits the actor's gradients": (
         *("hold", "channel-rates", "channel-rates/protect", "fisher-channels", "fisher-channels/layer"),

@@ -163,6 +163,7 @@ class Late(L2):
     [
         ("ppo-mlp", Late(), {}, "a penalty that depends on the `progress` of the run"),
         ("sac-mlp", METHODS["kl/source"], {}, "a penalty that depends on the `updates` of the run"),
+        ("ppo-mlp", METHODS["smooth"], {}, "a penalty that depends on the `updates` of the run"),
         ("sac-mlp", METHODS["jump-start"], {}, "a method that decides what is done"),
         ("sac-mlp", METHODS["hold"], {}, "`hold`, which acts around each step"),
         ("ppo-mlp", METHODS["l2sp/decoupled"], {}, "`l2sp`, which acts around each step"),

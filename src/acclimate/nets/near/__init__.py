@@ -1,0 +1,1 @@
+"""Observations near those that were made, and what a network makes of them."""
