@@ -14,7 +14,7 @@ from acclimate.guard.guarded import Guarded
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Rows
 from acclimate.guard.running import Running
-from acclimate.guard.tiers import State
+from acclimate.guard.tiers.tier import State
 
 Changes = dict[str, torch.Tensor]
 """How each part of a batch of observations is moved, as the network reads it, by key."""
@@ -34,7 +34,7 @@ class Evading:
 
     def __init__(self, attacker: Attacker, guarded: Guarded) -> None:
         self._attacker, guard = attacker, guarded.guard
-        inside = Inside(guarded.agent) if guard.filter.reads_policy else None
+        inside = Inside.of(guarded.agent, guard.filter)
         self._layout, self._running = guard.layout, Running(guard.filter, guard.layout, inside)
         self._state: State | None = None
         self._last: Changes = {}
