@@ -14,6 +14,7 @@ from acclimate.formats.sb3 import belonging
 from acclimate.formats.sb3.belonging import Belonging
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer
+from acclimate.tasks.spaces import HasSpaces
 
 
 def load(
@@ -23,21 +24,24 @@ def load(
     device: str | torch.device = "cpu",
     trust: bool = False,
     revision: str | None = None,
+    world: HasSpaces | None = None,
 ) -> Agent:
     """Return the pretrained agent that `source` holds; nothing in a file is executed.
 
     Args:
         source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder (its ``bundle/``, else its zip), a
             folder that holds one zip, ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model,
-            which is copied.
+            which is copied; what CleanRL or rsl_rl saved, with its `world`.
         normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer`
             gives them; None says that it needs none.
         device: Where its networks live.
         trust: Open the file with SB3's own loader, which runs whatever code the file holds. Only for files
             whose origin you know.
         revision: The branch, tag or commit of a Hub repository.
+        world: A `Task`, say, whose spaces are those of an agent of another framework: its file tells none.
 
     Raises:
+        SpaceMismatchError: Its networks are of other spaces.
         UnsafeFileError: The file asks for something that a safe reader must not do.
         SourceError: It cannot be read, or needs a normaliser that is not there.
 
@@ -46,7 +50,7 @@ def load(
         Traceback (most recent call last):
         acclimate.errors.SourceError: no-such-agent.zip: no such file; check the path.
     """
-    found = readers.read(source, trust=trust, revision=revision)
+    found = readers.read(source, trust=trust, revision=revision, world=world)
     chosen, parts = _chosen(normalizer, found), found.parts
     if chosen is None:
         return Agent.of(parts, None, device)

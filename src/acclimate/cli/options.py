@@ -127,6 +127,7 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
             device=flags["device"],
             trust=flags["trust"],
             revision=flags["revision"],
+            world=world_of(flags),
         )
 
     kind = flags["normalizer"]
@@ -140,6 +141,17 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
     if agent.normalizer is None:
         agent.normalizer = Normalizer.identity(agent.observation_space)
     return agent
+
+
+def world_of(flags: Mapping[str, Any]) -> Task | None:
+    """Return the environment that the flags name, for a file that tells no spaces; None where they name none."""
+    env = flags.get("env") or flags.get("against")
+    if not env:
+        return None
+    from acclimate.tasks.task import Task
+
+    kwargs = mapping(flags["env_kwargs"], "--env-kwargs")
+    return Task(named(env), env_kwargs=kwargs, wrappers=build_wrappers(flags["wrappers"]))
 
 
 def make_task(flags: Mapping[str, Any], agent: Agent) -> Task:

@@ -71,6 +71,7 @@ _SB3 = "an agent is the zip that SB3's `model.save` writes"
 _COPY = "build its networks in an SB3 model, copy the weights into them and give the zip of that `model.save`"
 _THEN_SAVE = "and give the zip of that `model.save`, or the model itself to `acclimate.load`"
 _LOOP = "load it in the code that wrote it, and tune it in that training loop with `acclimate.attach`"
+_WORLD = "it tells no spaces: name its environment, by --env or `load(..., world=Task(...))`"
 _AGAIN = "copy or download it again"
 _FETCH = "download the file itself (hf://org/repo does for an agent on the Hub)"
 # The number that torch pickled first, before 1.6.
@@ -153,20 +154,22 @@ _OF_SB3 = (
         says("state_dict", "data", "observation_space"),
     ),
 )
+CLEANRL = Kind(
+    "the state dict of an agent of CleanRL",
+    _WORLD,
+    either(
+        lambda file: file.path.suffix == ".cleanrl_model",
+        says_some("actor_mean.", "actor_logstd", "q_network.", "network.0.", "fc_mu.", "fc_mean."),
+    ),
+)
+RSL_RL = Kind(
+    "a checkpoint of rsl_rl",
+    _WORLD,
+    either(says("model_state_dict", "optimizer_state_dict", "iter"), says("actor_state_dict", "iter")),
+)
 _OF_TORCH = (
-    Kind(
-        "the state dict of an agent of CleanRL",
-        _LOOP,
-        either(
-            lambda file: file.path.suffix == ".cleanrl_model",
-            says_some("actor_mean.", "actor_logstd", "q_network.", "network.0."),
-        ),
-    ),
-    Kind(
-        "a checkpoint of rsl_rl",
-        _LOOP,
-        either(says("model_state_dict", "optimizer_state_dict", "iter"), says("actor_state_dict", "iter")),
-    ),
+    CLEANRL,
+    RSL_RL,
     Kind(
         "a state dict of an SB3 policy, as a zip's `policy.pth`",
         f"put it into an SB3 model of its algorithm (`model.policy.load_state_dict(torch.load(FILE))`) {_THEN_SAVE}",

@@ -11,12 +11,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.errors import SourceError
 from acclimate.formats import bundle, hub, kinds
+from acclimate.formats.foreign import assembling, foreign
 from acclimate.formats.sb3 import belonging, live, trusted
 from acclimate.formats.sb3 import read as sb3
 from acclimate.formats.sb3.belonging import Belonging
 from acclimate.sb3.blueprint import Blueprint
 from acclimate.sb3.normalizer import Normalizer
-from acclimate.sb3.parts import Parts
+from acclimate.sb3.parts import Origin, Parts
+from acclimate.tasks.spaces import HasSpaces
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,28 @@ class Found:
     """Reads what lies beside the agent: only where it is wanted, as a broken one must not stop who gives another."""
 
 
-def read(source: str | Path | BaseAlgorithm, *, trust: bool = False, revision: str | None = None) -> Found:
+def read(
+    source: str | Path | BaseAlgorithm,
+    *,
+    trust: bool = False,
+    revision: str | None = None,
+    world: HasSpaces | None = None,
+) -> Found:
     """Return what is at a source, by the first reader that takes it.
 
     Args:
         source: a live model, an address or a path.
         trust: whether SB3's own loader may run what a zip holds.
         revision: of a repository on the Hub.
+        world: what an agent of another framework sees and does, where its file tells no spaces.
 
     Raises:
+        SpaceMismatchError: Its networks are of other spaces than the world's.
         UnsafeFileError: A file asks for something that a safe reader must not do.
         SourceError: It cannot be read.
     """
+    if world is not None and (foreign := _foreign(source, world)) is not None:
+        return foreign
     return next(found for reader in READERS if (found := reader(source, trust, revision)) is not None)
 
 
@@ -75,6 +87,22 @@ def _bundle(source: Any, trust: bool, revision: str | None) -> Found | None:
     if folder is None:
         return None
     parts, normalizer = bundle.read(folder)
+    return Found(parts, lambda: None if normalizer is None else Belonging(normalizer))
+
+
+def _foreign(source: Any, world: HasSpaces) -> Found | None:
+    """Return an agent of another framework, None where the source is something else."""
+    if isinstance(source, BaseAlgorithm) or str(source).startswith("hf://"):
+        return None
+    path = Path(source).expanduser()
+    if not path.is_file():
+        return None
+    held = foreign.read(path)
+    if held is None:
+        return None
+    found, sha256 = held
+    parts = assembling.parts(found, world.observation_space, world.action_space, Origin(str(path), sha256))
+    normalizer = assembling.normalizer(found)
     return Found(parts, lambda: None if normalizer is None else Belonging(normalizer))
 
 

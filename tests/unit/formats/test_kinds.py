@@ -35,6 +35,7 @@ from tests import tiny
 AGAIN = "copy or download it again"
 FETCH = "download the file itself"
 IN_LOOP = "tune it in that training loop with `acclimate.attach`"
+NAMED = "it tells no spaces: name its environment, by --env"
 COPIED = "copy the weights into them"
 
 
@@ -217,19 +218,19 @@ FILES: dict[str, tuple[Make, str, str]] = {
     "CleanRL's PPO": (
         lambda at, model, good: torched(at / "ppo.pt", Agent().state_dict()),
         "the state dict of an agent of CleanRL",
-        IN_LOOP,
+        NAMED,
     ),
     "CleanRL's DQN": (
         lambda at, model, good: torched(at / "dqn.pth", Agent("network").state_dict()),
         "the state dict of an agent of CleanRL",
-        IN_LOOP,
+        NAMED,
     ),
     "CleanRL by its ending": (
         lambda at, model, good: torched(at / "sac.cleanrl_model", ({"fc1.weight": torch.zeros(1)},)),
         "the state dict of an agent of CleanRL",
-        IN_LOOP,
+        NAMED,
     ),
-    "rsl_rl": (lambda at, model, good: torched(at / "model_3.pt", RSL), "a checkpoint of rsl_rl", IN_LOOP),
+    "rsl_rl": (lambda at, model, good: torched(at / "model_3.pt", RSL), "a checkpoint of rsl_rl", NAMED),
     "state dict": (
         lambda at, model, good: torched(at / "net.pt", nn.Linear(3, 2).state_dict()),
         "a file of torch's, such as weights alone",

@@ -1,0 +1,46 @@
+"""What a file from elsewhere holds: networks as layers, and what is known of how they act and were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from acclimate.formats.foreign.layers import Array, Stack
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scaling:
+    """How observations were scaled: clip((raw - mean) / (deviation + epsilon))."""
+
+    mean: Array
+    deviation: Array
+    epsilon: float = 0.0
+    clip: float = float("inf")
+    count: float = 1.0
+    """How many observations it has seen."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Foreign:
+    """Networks of an agent that no SB3 file holds."""
+
+    kind: str
+    """What it is called in a message: `CleanRL's PPO`."""
+    algorithm: str
+    """Which of ours goes on with it: `ppo`, `dqn`, `td3`, `ddpg` or `sac`."""
+    actor: Stack
+    """From observations to what actions are chosen by; of `dqn` the values of actions."""
+    critics: tuple[Stack, ...] = ()
+    """From observations to a value, or from observations and actions in [-1, 1]; none where the file has none."""
+    shared: Stack = ()
+    """What both read first: convolutions, and dense layers above them."""
+    log_std: Array | None = None
+    """(actions,), of a Gaussian; None where it is not known."""
+    scaling: Scaling | None = None
+    bounds: tuple[Array, Array] | None = None
+    """Lowest and highest action, where the file tells them."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of SB3's algorithm that the file, or its framework's default, tells."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What was not carried over, and why."""
