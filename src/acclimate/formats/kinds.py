@@ -167,6 +167,7 @@ RSL_RL = Kind(
     _WORLD,
     either(says("model_state_dict", "optimizer_state_dict", "iter"), says("actor_state_dict", "iter")),
 )
+ONNX = Kind("a network of ONNX", _WORLD, looks.is_onnx)
 _OF_TORCH = (
     CLEANRL,
     RSL_RL,
@@ -204,7 +205,7 @@ _OF_OTHERS = (
         "of your own use `acclimate.attach`",
         looks.is_safetensors,
     ),
-    Kind("a network of ONNX, which acts and cannot be trained", "give the agent it was made of", looks.is_onnx),
+    ONNX,
     Kind("arrays of NumPy", _SB3, either(begins(b"\x93NUMPY"), holds_ending(".npy"))),
     PICKLE,
     Kind("a zip with a zip in it ({names})", "unpack it, and name the zip in it", holds_ending(".zip")),

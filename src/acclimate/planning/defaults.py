@@ -17,6 +17,8 @@ from acclimate.sb3.vocabulary import OFF_POLICY, VALUE_BASED
 
 NOISE = 0.1
 """Std of the noise on the action of TD3 and DDPG, in units of an action in [-1, 1]; rl_zoo3's usual one."""
+FRESH_CRITIC = 20_480
+"""Steps, at most a fifth of the run, in which a critic that was newly drawn learns before its actor follows it."""
 KEPT_SKILL = 0.9
 """At this retained share and above, the shift is easy: there is more to lose than to gain."""
 EXPLORING_STD = math.exp(-1.5)
@@ -123,8 +125,8 @@ def tie(recipe: Recipe, *, home: bool) -> tuple[float, str]:
     return 0.0, "none; `warm_start.tie=1` or the method `bc` keeps more of what it can do at home"
 
 
-def critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:
-    """Decide for how many steps the actor waits for its critic."""
+def critic_warmup(recipe: Recipe, algorithm: str, *, fresh: bool) -> tuple[int, str]:
+    """Decide for how many steps the actor waits for its critic, which is `fresh` where the agent had none."""
     wanted = recipe.warm_start.critic_warmup
     if wanted != "auto":
         if wanted and algorithm in VALUE_BASED:
@@ -133,6 +135,8 @@ def critic_warmup(recipe: Recipe, algorithm: str) -> tuple[int, str]:
                 "critic: leave it out."
             )
         return int(wanted), "asked for"
+    if fresh:
+        return min(FRESH_CRITIC, recipe.steps // 5), "its critic is newly drawn: the actor waits until it has learnt"
     return 0, "actor and critic learn from the first step on"
 
 

@@ -109,7 +109,7 @@ def make_plan(agent: Agent, recipe: Recipe, situation: Situation, *, home: bool)
         temperature=temperature,
         tie=decide("tie to the prior", _tie(agent, recipe, home=home)),
         prior_steps=decide("steps by the prior", defaults.prior_fill(recipe, algorithm, steps), shown=replays),
-        critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm)),
+        critic_warmup=decide("critic warm-up", defaults.critic_warmup(recipe, algorithm, fresh=agent.origin.fresh)),
         averaging=decide("averaging of weights", defaults.averaging(recipe)),
         choices=tuple(choices),
     )
@@ -169,7 +169,7 @@ def _continued(agent: Agent, algorithm: str, recipe: Recipe, steps: int, n_envs:
     if recipe.n_envs is None:
         n_envs = max(1, min(n_envs, steps // length))
     std = None if isinstance(wanted.std, str) else float(wanted.std)
-    held, _ = defaults.critic_warmup(recipe, algorithm)
+    held, _ = defaults.critic_warmup(recipe, algorithm, fresh=False)
     return Plan(
         algorithm=algorithm,
         steps=whole_rollouts(steps, n_envs, length),

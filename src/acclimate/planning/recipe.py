@@ -54,7 +54,8 @@ class WarmStart:
     """Weight of a tie to what the pretrained agent does in stored states of its own world (the method `bc`); 0 is
     none, as is `auto`. Higher keeps more of the return at home, and adapts less where both worlds disagree."""
     critic_warmup: int | Literal["auto"] = "auto"
-    """Environment steps in which only the critic learns, 0 for `auto`. They count as training steps."""
+    """Environment steps in which only the critic learns; `auto` is 0, and some where the critic is newly drawn. They
+    count as training steps."""
     prior_steps: int | Literal["auto"] = "auto"
     """Steps by the prior that fill an off-policy buffer before the first update, 0 for `auto`. Never random actions."""
     epsilon: float | Literal["auto"] = "auto"

@@ -40,6 +40,8 @@ class Origin:
     """In how many environments, where its file tells."""
     unread: tuple[tuple[str, str], ...] = ()
     """Fields that were not read, each with the reason."""
+    fresh: bool = False
+    """Whether its critic was newly drawn, as its file holds none."""
     normalized: bool | None = None
     """Whether its file says that it was trained in SB3's ``VecNormalize``; None if it does not tell."""
     normalizer: str | None = None

@@ -252,7 +252,7 @@ FILES: dict[str, tuple[Make, str, str]] = {
     "ONNX": (
         lambda at, model, good: written(at / "policy.onnx", b"\x08\x07\x12\x07pytorch\x1a\x042.13:\x10graph"),
         "a network of ONNX",
-        "give the agent it was made of",
+        NAMED,
     ),
     ".keras": (
         lambda at, model, good: zipped(at / "m.keras", metadata_0json="{}", config_0json="{}", model_0weights_0h5=b""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -55,7 +56,8 @@ def parts(found: Foreign, observed: gym.Space, acting: gym.Space, origin: Origin
     model.policy.load_state_dict(state)
     fresh = sorted({name.split(".")[0] for name in state if name not in weights})
     notes = [*found.notes, *(() if not fresh else [("weights", f"{', '.join(fresh)}: not in the file, newly drawn")])]
-    known = Origin(**{**vars(origin), "unread": (*origin.unread, *notes)})
+    bare = not found.critics and found.algorithm != "dqn"
+    known = replace(origin, unread=(*origin.unread, *notes), fresh=bare)
     return parts_of(model, blueprint, origin=known)
 
 
