@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from acclimate.evaluation.evaluate import Evaluation, evaluate
     from acclimate.exporting.export import export
     from acclimate.exporting.policy.policy import Policy, load_policy
+    from acclimate.formats.foreign.plain import Spec
     from acclimate.methods.batchnorm import BatchNorm
     from acclimate.methods.bc import BC
     from acclimate.methods.bitfit import BitFit
@@ -202,6 +203,7 @@ __all__ = [
     "Smooth",
     "SourceError",
     "SpaceMismatchError",
+    "Spec",
     "Speed",
     "Study",
     "SurgeryError",
@@ -241,6 +243,7 @@ _EXPORTS = {
     "studies.comparing": "Comparison compare",
     "studies.study": "Case Row Study",
     "agents.load": "load",
+    "formats.foreign.plain": "Spec",
     "agents.home": "home",
     "tuning.method": "Method chain",
     "planning.recipe": "EvaluationPlan Recipe WarmStart",

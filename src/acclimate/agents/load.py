@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from acclimate.agents.agent import Agent
 from acclimate.formats import readers
+from acclimate.formats.foreign.plain import Spec
 from acclimate.formats.sb3 import belonging
 from acclimate.formats.sb3.belonging import Belonging
 from acclimate.sb3.blueprint import Blueprint
@@ -25,13 +26,14 @@ def load(
     trust: bool = False,
     revision: str | None = None,
     world: HasSpaces | None = None,
+    spec: Spec | str | Path | None = None,
 ) -> Agent:
     """Return the pretrained agent that `source` holds; nothing in a file is executed.
 
     Args:
         source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder (its ``bundle/``, else its zip), a
             folder that holds one zip, ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model,
-            which is copied; what CleanRL or rsl_rl saved, with its `world`.
+            which is copied; with its `world` what CleanRL or rsl_rl saved, networks of ONNX, weights with a `spec`.
         normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer`
             gives them; None says that it needs none.
         device: Where its networks live.
@@ -39,6 +41,7 @@ def load(
             whose origin you know.
         revision: The branch, tag or commit of a Hub repository.
         world: A `Task`, say, whose spaces are those of an agent of another framework: its file tells none.
+        spec: Which layers of a file of weights are which, or the YAML file that says so.
 
     Raises:
         SpaceMismatchError: Its networks are of other spaces.
@@ -50,7 +53,8 @@ def load(
         Traceback (most recent call last):
         acclimate.errors.SourceError: no-such-agent.zip: no such file; check the path.
     """
-    found = readers.read(source, trust=trust, revision=revision, world=world)
+    layers = Spec.load(spec) if isinstance(spec, (str, Path)) else spec
+    found = readers.read(source, trust=trust, revision=revision, world=world, spec=layers)
     chosen, parts = _chosen(normalizer, found), found.parts
     if chosen is None:
         return Agent.of(parts, None, device)

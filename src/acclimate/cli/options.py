@@ -56,6 +56,7 @@ LOADED = stack(
         help="Observation statistics: found beside the zip (auto), none, new ones, or a file of SB3's.",
     ),
     click.option("--trust", is_flag=True, help="Read the file with SB3's own loader, which executes code in it."),
+    click.option("--spec", metavar="FILE", help="YAML: which layers of a file of weights are which."),
     click.option("--revision", metavar="REV", help="Commit, tag or branch of an hf:// agent."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ... or auto."),
 )
@@ -128,6 +129,7 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
             trust=flags["trust"],
             revision=flags["revision"],
             world=world_of(flags),
+            spec=flags.get("spec"),
         )
 
     kind = flags["normalizer"]

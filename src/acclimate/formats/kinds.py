@@ -167,21 +167,32 @@ RSL_RL = Kind(
     _WORLD,
     either(says("model_state_dict", "optimizer_state_dict", "iter"), says("actor_state_dict", "iter")),
 )
+SB3_WEIGHTS = Kind(
+    "a state dict of an SB3 policy, as a zip's `policy.pth`",
+    f"put it into an SB3 model of its algorithm (`model.policy.load_state_dict(torch.load(FILE))`) {_THEN_SAVE}",
+    says_some(
+        *("mlp_extractor.", "action_net.", "q_net.q_net.", "quantile_net.quantile_net."),
+        *("actor.latent_pi.", "actor.mu.", "critic.qf0."),
+    ),
+)
+WEIGHTS = Kind(
+    "a file of torch's, such as weights alone",
+    f"say which layers are which (--spec, `load(..., spec=Spec(...))`), or {_LOOP}",
+    either(holds_ending("/data.pkl"), begins(_BEFORE_1_6)),
+)
+SAFETENSORS = Kind(
+    "a file of weights alone (safetensors)",
+    f"say which layers are which (--spec, `load(..., spec=Spec(...))`), or {_LOOP}",
+    looks.is_safetensors,
+)
 ONNX = Kind("a network of ONNX", _WORLD, looks.is_onnx)
 _OF_TORCH = (
     CLEANRL,
     RSL_RL,
-    Kind(
-        "a state dict of an SB3 policy, as a zip's `policy.pth`",
-        f"put it into an SB3 model of its algorithm (`model.policy.load_state_dict(torch.load(FILE))`) {_THEN_SAVE}",
-        says_some(
-            *("mlp_extractor.", "action_net.", "q_net.q_net.", "quantile_net.quantile_net."),
-            *("actor.latent_pi.", "actor.mu.", "critic.qf0."),
-        ),
-    ),
+    SB3_WEIGHTS,
     Kind("a network of TorchScript", _LOOP, holds_ending("/constants.pkl")),
     Kind("a network of torch, pickled as a whole", _LOOP, says_some("torch.nn.modules.")),
-    Kind("a file of torch's, such as weights alone", _LOOP, either(holds_ending("/data.pkl"), begins(_BEFORE_1_6))),
+    WEIGHTS,
 )
 _OF_OTHERS = (
     Kind(
@@ -199,12 +210,7 @@ _OF_OTHERS = (
             and (looks.is_safetensors(file) or file.path.name == "manifest.json")
         ),
     ),
-    Kind(
-        "a file of weights alone (safetensors)",
-        "load them into the network they are of: in an SB3 model give the zip of its `model.save`, in a training loop "
-        "of your own use `acclimate.attach`",
-        looks.is_safetensors,
-    ),
+    SAFETENSORS,
     ONNX,
     Kind("arrays of NumPy", _SB3, either(begins(b"\x93NUMPY"), holds_ending(".npy"))),
     PICKLE,

@@ -9,9 +9,10 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from acclimate.errors import SourceError
+from acclimate.errors import ConfigError, SourceError
 from acclimate.formats import bundle, hub, kinds
 from acclimate.formats.foreign import assembling, foreign
+from acclimate.formats.foreign.plain import Spec
 from acclimate.formats.sb3 import belonging, live, trusted
 from acclimate.formats.sb3 import read as sb3
 from acclimate.formats.sb3.belonging import Belonging
@@ -36,6 +37,7 @@ def read(
     trust: bool = False,
     revision: str | None = None,
     world: HasSpaces | None = None,
+    spec: Spec | None = None,
 ) -> Found:
     """Return what is at a source, by the first reader that takes it.
 
@@ -44,14 +46,18 @@ def read(
         trust: whether SB3's own loader may run what a zip holds.
         revision: of a repository on the Hub.
         world: what an agent of another framework sees and does, where its file tells no spaces.
+        spec: which layers of a file of weights are which.
 
     Raises:
+        ConfigError: There is a spec and no world.
         SpaceMismatchError: Its networks are of other spaces than the world's.
         UnsafeFileError: A file asks for something that a safe reader must not do.
         SourceError: It cannot be read.
     """
-    if world is not None and (foreign := _foreign(source, world)) is not None:
-        return foreign
+    if spec is not None and world is None:
+        raise ConfigError("a spec is for a file that tells no spaces; name its environment too (`world`, --env)")
+    if world is not None and (elsewhere := _foreign(source, world, spec)) is not None:
+        return elsewhere
     return next(found for reader in READERS if (found := reader(source, trust, revision)) is not None)
 
 
@@ -90,14 +96,14 @@ def _bundle(source: Any, trust: bool, revision: str | None) -> Found | None:
     return Found(parts, lambda: None if normalizer is None else Belonging(normalizer))
 
 
-def _foreign(source: Any, world: HasSpaces) -> Found | None:
+def _foreign(source: Any, world: HasSpaces, spec: Spec | None) -> Found | None:
     """Return an agent of another framework, None where the source is something else."""
     if isinstance(source, BaseAlgorithm) or str(source).startswith("hf://"):
         return None
     path = Path(source).expanduser()
     if not path.is_file():
         return None
-    held = foreign.read(path)
+    held = foreign.read(path, spec)
     if held is None:
         return None
     found, sha256 = held

@@ -6,29 +6,53 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import safetensors
+import safetensors.torch
+import torch
+
 from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.files import bounded, tensors
 from acclimate.files.glimpse import Glimpse
 from acclimate.formats import kinds
-from acclimate.formats.foreign import cleanrl, onnx, rsl_rl
+from acclimate.formats.foreign import cleanrl, onnx, plain, rsl_rl
 from acclimate.formats.foreign.network import Foreign
+from acclimate.formats.foreign.plain import Spec
 
 LARGEST = 1 << 30
 """Bytes of a file."""
 
 
-def read(path: Path) -> tuple[Foreign, str] | None:
+def read(path: Path, spec: Spec | None = None) -> tuple[Foreign, str] | None:
     """Return the networks of a file and its hash, None where it is of no framework that is read here.
+
+    Args:
+        path: of the file.
+        spec: which layers are which; a file of weights alone is read by it, whatever wrote it.
 
     Raises:
         UnsafeFileError: It wants more than tensors, or is too large.
-        SourceError: It is broken.
+        SourceError: It is broken, or no file of weights where a spec is given.
     """
     kind = kinds.of(Glimpse(path))
-    if kind not in READERS:
+    if spec is None and kind not in READERS:
         return None
     data = _bytes(path)
-    return READERS[kind](data, str(path)), hashlib.sha256(data).hexdigest()
+    sha256, where = hashlib.sha256(data).hexdigest(), str(path)
+    if spec is None:
+        return READERS[kind](data, where), sha256
+    return plain.read(_state(data, kind, where), spec, where), sha256
+
+
+def _state(data: bytes, kind: kinds.Kind, where: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file of weights."""
+    if kind is kinds.SAFETENSORS:
+        try:
+            return safetensors.torch.load(data)
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+            raise SourceError(f"{where}: broken tensors ({str(error)[:120]}); copy or download it again.") from error
+    if kind not in (kinds.WEIGHTS, kinds.CLEANRL, kinds.SB3_WEIGHTS):
+        raise SourceError(f"{where}: is {kind.name.format(start='', names='')}, no state dict that a spec speaks of")
+    return tensors.state_dict(tensors.read(data, where=where), where=where)
 
 
 def _bytes(path: Path) -> bytes:
