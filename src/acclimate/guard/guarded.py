@@ -124,7 +124,7 @@ class Guarded:
         seen = shown(self._layout, batch, clean, flags.any(1))
         actions, agent = self.agent.predict(seen, memory.agent, starts, deterministic, **options)
         elsewhere, other = self._elsewhere(batch, clean, flags, memory, starts)
-        proposed, refusing = _numbers(actions), after["refusing"]
+        proposed, refusing = self.guard.release.narrowed(torch.from_numpy(np.array(actions))), after["refusing"]
         last = torch.where(torch.from_numpy(starts)[:, None], self.guard.release.safe, memory.guard["action"])
         taken, mended = self.guard.release(proposed, refusing, last, elsewhere)
         if masks is not None:

@@ -76,7 +76,7 @@ class GuardedGraph(nn.Module):
         seen = {n: self._part(n, clean) for n in self._parts} if alike else self._shown(raw, clean, refused)
         shown = {**given, **seen}
         actions, *memory = self.bare(*(shown[port.name] for port in self.bare.ports.inputs))
-        proposed = actions.float() if actions.dim() == 2 else actions.reshape(-1, self._numbers).float()
+        proposed = self.release.narrowed(actions)
         elsewhere = self._elsewhere(given, raw, clean, flags)
         taken, mended = self.release(proposed, after["refusing"], state["action"], elsewhere)
         if self.bare.ports.masked:
