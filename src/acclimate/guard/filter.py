@@ -12,7 +12,7 @@ from acclimate.errors import ConfigError
 from acclimate.guard.features import Features, Standard, is_finite
 from acclimate.guard.layout import Layout
 from acclimate.guard.tiers.reasons import Reason
-from acclimate.guard.tiers.tier import Inner, Seen, State, Tier
+from acclimate.guard.tiers.tier import Inner, Latent, Seen, State, Tier
 from acclimate.guard.tiers.voting import Dropped
 
 NOTHING = Inner()
@@ -80,6 +80,17 @@ class Filter(nn.Module):
     def masks(self) -> Tensor | None:
         """With which hidden units left out the policy has to be asked, (masks, hidden units); None where it has not."""
         return next((tier.masks for tier in self.tiers if isinstance(tier, Dropped)), None)
+
+    @property
+    def reads(self) -> dict[str, int]:
+        """Sizes in the policy that it has learnt: what the last layer reads, hidden units, what it puts out."""
+        found = {}
+        for tier in self.tiers:
+            if isinstance(tier, Latent):
+                found["latent"] = len(tier.mean)
+            elif isinstance(tier, Dropped):
+                found |= {"hidden": tier.masks.shape[1], "outputs": len(tier.gain)}
+        return found
 
     def beginning(self) -> State:
         """Return the state where an episode begins, of one row without the axis of rows; all of it 32-bit floats."""

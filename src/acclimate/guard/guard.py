@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gymnasium import spaces
@@ -57,6 +58,11 @@ class Guard:
         """How that state is a row of numbers."""
         return Packing({**self.filter.beginning(), **self.release.beginning()})
 
+    def foreign(self, agent: HasSpaces) -> Iterator[str]:
+        """Yield what keeps an agent from seeing and doing what the guard lets through."""
+        yield from mismatches("observation", agent.observation_space, self.observation_space)
+        yield from mismatches("action", agent.action_space, self.action_space)
+
     def check(self, agent: HasSpaces, policy: str) -> None:
         """Check that it is the guard of an agent.
 
@@ -67,10 +73,7 @@ class Guard:
         Raises:
             ConfigError: The spaces are others, or it reads the inside of another policy.
         """
-        pairs = (("observation", self.observation_space), ("action", self.action_space))
-        ours = {"observation": agent.observation_space, "action": agent.action_space}
-        found = [why for name, theirs in pairs for why in mismatches(name, ours[name], theirs)]
-        if found:
+        if found := list(self.foreign(agent)):
             raise ConfigError(f"the guard is another agent's ({'; '.join(found)}); fit one to this agent")
         if any(reason in INNER for reason in self.filter.reasons) and policy != self.calibration.policy:
             raise ConfigError("the guard has learnt the inside of another policy; fit one to this agent")

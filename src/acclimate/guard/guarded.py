@@ -17,6 +17,7 @@ from acclimate.evaluation.players import Mask, stacked
 from acclimate.guard.guard import Guard
 from acclimate.guard.inside import Inside, fingerprint
 from acclimate.guard.layout import Layout, Rows
+from acclimate.guard.permitting import permitted
 from acclimate.guard.running import Running
 from acclimate.guard.tiers.reasons import SEVERE, Reason, codes
 from acclimate.guard.tiers.tier import State
@@ -68,9 +69,11 @@ class Guarded:
                 actions. It sees refused observations too where all of their numbers are finite and within bounds.
 
         Raises:
-            ConfigError: The guard is another agent's, or `other` is missing or not needed.
+            ConfigError: The guard is another agent's, or `other` is missing, not needed, or at home in other spaces.
         """
         guard.check(agent, fingerprint(agent.model.policy))
+        if isinstance(other, Agent) and (found := list(guard.foreign(other))):
+            raise ConfigError(f"the other agent cannot act here ({'; '.join(found)}); give one of the same spaces")
         if (guard.release.fallback == "other") != (other is not None):
             needs = "needs the agent or function that acts then" if other is None else "takes no other agent"
             raise ConfigError(f"a guard whose fallback is `{guard.release.fallback}` {needs}")
@@ -109,23 +112,24 @@ class Guarded:
 
         Raises:
             GuardRefusal: The observations are of another shape or kind.
+            ConfigError: Memory or starts are of another batch, or a controller gives no actions.
         """
         single = self._layout.single(observations)
         batch = _batch(observations) if single else observations
         rows = self._layout.rows(batch)
-        starts = np.zeros(len(rows), bool) if starts is None else np.asarray(starts, bool).reshape(len(rows))
+        starts = _starts(starts, memory, len(rows))
         clean, flags, scores, after = self._running.step(rows, memory.guard, starts)
-        masks = None if action_masks is None else np.reshape(action_masks, (len(rows), -1))
+        masks = None if action_masks is None else np.array(action_masks, bool).reshape(len(rows), -1)
         options: dict[str, Any] = {} if masks is None else {"action_masks": masks}
         seen = shown(self._layout, batch, clean, flags.any(1))
         actions, agent = self.agent.predict(seen, memory.agent, starts, deterministic, **options)
         elsewhere, other = self._elsewhere(batch, clean, flags, memory, starts)
-        proposed, refusing = _numbers(actions), after["refusing"]
+        proposed, refusing = self.guard.release.narrowed(torch.from_numpy(np.array(actions))), after["refusing"]
         last = torch.where(torch.from_numpy(starts)[:, None], self.guard.release.safe, memory.guard["action"])
         taken, mended = self.guard.release(proposed, refusing, last, elsewhere)
         if masks is not None:
-            allowed = permitted(self.guard.action_space, taken.numpy(), masks)
-            taken = torch.where(torch.from_numpy(allowed)[:, None], taken, proposed)
+            allowed = permitted(self.guard.action_space, taken, torch.from_numpy(masks))
+            taken = torch.where(allowed[:, None], taken, proposed)
         made = _actions(taken.numpy(), self.guard.action_space)
         decision = Decision(codes(self.reasons, flags), flags, scores, refusing.numpy()[:, 0] > 0, mended.numpy())
         return made[0] if single else made, decision, Memory({**after, "action": taken}, agent, other)
@@ -140,7 +144,7 @@ class Guarded:
         if isinstance(self.other, Agent):
             actions, state = self.other.predict(seen, memory.other, starts, deterministic=True)
             return _numbers(actions), state
-        return _numbers(self.other(seen)), None
+        return _controlled(self.other(seen), self.guard.action_space, len(clean)), None
 
 
 class GuardedPlayer:
@@ -181,21 +185,28 @@ def shown(layout: Layout, batch: Any, clean: Rows, refused: NDArray[np.bool_]) -
     return _filled(batch, refused, trusted)
 
 
-def permitted(space: spaces.Space, actions: Rows, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell of each action whether a mask allows it; masks are those of `acclimate.shifts.masks`.
+def _starts(starts: Any, memory: Memory, rows: int) -> NDArray[np.bool_]:
+    """Return which rows begin an episode, once memory and they are of as many as are seen."""
+    found = np.zeros(rows, bool) if starts is None else np.array(starts, bool).reshape(-1)
+    remembered = len(memory.guard["action"])
+    if {len(found), remembered} != {rows}:
+        raise ConfigError(
+            f"{rows} observations, a memory of {remembered} and {len(found)} starts: give as many of each; `initial("
+            f"{rows})` begins them"
+        )
+    return found
 
-    Example:
-        >>> permitted(spaces.Discrete(2), np.float32([[0], [1]]), np.array([[True, False], [True, False]])).tolist()
-        [True, False]
-    """
-    if isinstance(space, spaces.Discrete):
-        sizes, start = np.array([space.n]), np.array([space.start])
-    elif isinstance(space, spaces.MultiDiscrete):
-        sizes, start = space.nvec.ravel(), space.start.ravel()
-    else:
-        sizes, start = np.full(actions.shape[1], 2), np.zeros(actions.shape[1])
-    places = np.concatenate([[0], np.cumsum(sizes)[:-1]]) + actions.astype(int) - start.astype(int)
-    return np.take_along_axis(masks, places.astype(int), axis=1).all(1)
+
+def _controlled(actions: Any, space: spaces.Space, rows: int) -> Tensor:
+    """Return a controller's batch of actions as rows; one that is not finite is mended later."""
+    wanted = (rows, *(space.shape or ()))
+    try:
+        found = np.asarray(actions, np.float64)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the controller's actions are no numbers of shape {wanted}") from error
+    if found.shape != wanted:
+        raise ConfigError(f"the controller's actions are of shape {found.shape}; give a batch of them, {wanted}")
+    return _numbers(found)
 
 
 def _batch(observation: Any) -> Any:

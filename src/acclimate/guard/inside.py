@@ -50,8 +50,20 @@ class Inside:
 
     @classmethod
     def of(cls, agent: Agent, filter_: Filter) -> Inside | None:
-        """Return it where a filter reads it."""
-        return cls(agent) if filter_.reads_policy or filter_.masks is not None else None
+        """Return it where a filter reads it.
+
+        Raises:
+            ConfigError: The filter reads a network of other sizes.
+        """
+        if not filter_.reads_policy and filter_.masks is None:
+            return None
+        inside = cls(agent)
+        head = inside._head
+        known = {"latent": getattr(head, "in_features", None), "outputs": getattr(head, "out_features", None)}
+        known["hidden"] = inside.units
+        if any(known[name] not in (None, size) for name, size in filter_.reads.items()):
+            raise ConfigError("the guard has learnt the inside of a policy of other sizes; fit one to this agent")
+        return inside
 
     @property
     def units(self) -> int:

@@ -104,9 +104,13 @@ class Layout:
         return np.concatenate(low), np.concatenate(high)
 
     def single(self, observation: Any) -> bool:
-        """Tell whether this is one observation and no batch of them."""
+        """Tell whether this is one observation and no batch of them.
+
+        Raises:
+            GuardRefusal: A part of it is missing.
+        """
         part = self.parts[0]
-        return np.ndim(observation[part.key] if part.key else observation) == len(part.space.shape or ())
+        return np.ndim(_taken(observation, part)) == len(part.space.shape or ())
 
     @np.errstate(over="ignore")  # what is too large for 32 bits becomes infinite, and is refused as that
     def rows(self, observations: Any) -> Rows:
@@ -117,12 +121,11 @@ class Layout:
         """
         flat = []
         for part in self.parts:
+            found = _taken(observations, part)
             try:
-                found = observations[part.key] if part.key else observations
                 flat.append(np.asarray(found).astype(np.float32).reshape(len(found), part.size))
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                where = f"`{part.key}` of the observations" if part.key else "the observations"
-                raise GuardRefusal(f"{where} are no batch of {part.space}; give what the environment gives") from error
+            except (TypeError, ValueError) as error:
+                raise _alien(part) from error
         return np.concatenate(flat, axis=1)
 
     def observations(self, rows: Rows) -> Any:
@@ -137,6 +140,19 @@ class Layout:
             least, most = np.iinfo(kind).min, np.iinfo(kind).max
             return values.astype(np.float64).clip(least, most).astype(kind).reshape(shape)
         return values.reshape(shape).astype(kind)
+
+
+def _taken(observations: Any, part: Part) -> Any:
+    """Return what a part's space shows, of one observation or a batch."""
+    try:
+        return observations[part.key] if part.key else observations
+    except (KeyError, IndexError, TypeError) as error:
+        raise _alien(part) from error
+
+
+def _alien(part: Part) -> GuardRefusal:
+    where = f"`{part.key}` of the observations" if part.key else "the observations"
+    return GuardRefusal(f"{where} are no batch of {part.space}; give what the environment gives")
 
 
 def _parts(space: spaces.Space) -> Iterator[Part]:

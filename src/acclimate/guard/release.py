@@ -68,6 +68,11 @@ class Release(nn.Module):
         """Return the state where an episode begins, without the axis of rows."""
         return {"action": self.safe}
 
+    def narrowed(self, actions: Tensor) -> Tensor:
+        """Return a batch of a policy's own actions as rows; what is within bounds in 64 bits is so in 32 as well."""
+        rows = (actions if actions.dim() == 2 else actions.reshape(-1, len(self.low))).float()
+        return torch.minimum(torch.maximum(rows, self.low), self.high) if actions.dtype == torch.float64 else rows
+
     def forward(
         self, proposed: Tensor, refusing: Tensor, last: Tensor, other: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from gymnasium import spaces
 
 import acclimate as ac
-from acclimate.exporting.contract.contract import Contract
+from acclimate.exporting.contract.contract import KEY, Contract
 from acclimate.exporting.contract.wording import render
 from acclimate.exporting.graph import writing
 from acclimate.exporting.graph.guarding import GuardedGraph
@@ -22,6 +24,7 @@ from acclimate.exporting.graph.tripping import episodes
 from acclimate.exporting.graph.writing import onnx_of
 from acclimate.guard.fitting import fit
 from acclimate.guard.guarded import Guarded
+from acclimate.guard.release import Release
 from acclimate.guard.saved import save
 from tests import tiny
 from tests.unit.exporting import made
@@ -181,6 +184,39 @@ def test_zeros_and_a_start_begin_it(everything: Path) -> None:
             np.testing.assert_array_equal(one, other)
 
 
+def untold(guard: Any) -> None:
+    return None
+
+
+def one_reason_less(guard: Any) -> Any:
+    return {**guard, "reasons": guard["reasons"][1:]}
+
+
+def a_controller(guard: Any) -> Any:
+    return {**guard, "other": "input"}
+
+
+@pytest.mark.parametrize("told", [untold, one_reason_less, a_controller])
+def test_a_contract_that_lies_about_its_guard(told: Any, everything: Path, tmp_path: Path) -> None:
+    model = onnx.load_model_from_string(everything.read_bytes())
+    prop = next(each for each in model.metadata_props if each.key == KEY)
+    contract = json.loads(prop.value)
+    prop.value = json.dumps({**contract, "guard": told(contract["guard"])})
+    (tmp_path / "lies.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ac.SourceError, match="not those of its spaces and its guard"):
+        ac.load_policy(tmp_path / "lies.onnx")
+
+
+def test_a_step_that_is_bounded_in_one_number_alone(tmp_path: Path) -> None:
+    guard = world.fitted("bounds")
+    release = Release.of(guard.action_space, rate=0.5)
+    release.step[0] = torch.inf
+    path = ac.export(world.agent(), tmp_path / "policy", guard=dataclasses.replace(guard, release=release))
+    told = ac.load_policy(path).contract.guard
+    assert told is not None
+    assert told.largest_step == (None, 0.5)
+
+
 def test_the_contract_tells_what_was_calibrated(everything: Path) -> None:
     guard, contract = world.fitted(*world.ALL), ac.load_policy(everything).contract
     assert contract.guard is not None
@@ -251,6 +287,23 @@ def turned_guard() -> Any:
     shown = spaces.Box(0, 255, tuple(np.moveaxis(np.empty(agent.observation_space.shape), 0, -1).shape), np.uint8)
     arguments = {"observation_space": shown, "action_space": agent.action_space}
     return fit(agent, ac.Task(world.Sampled, env_kwargs=arguments), episodes=20, alarms=0.9)
+
+
+@pytest.mark.parametrize("kind", ["observations", "actions"])
+def test_numbers_of_64_bits(kind: str, tmp_path: Path) -> None:
+    """A guard of a world that shows doubles, before an agent of floats; and an agent whose actions are doubles."""
+    seen, acted = (np.float64, np.float32) if kind == "observations" else (np.float32, np.float64)
+    home, shown = (spaces.Box(-1, 1, (3,), each) for each in (np.float32, seen))
+    done = spaces.Box(-0.1, 0.1, (2,), acted)
+    agent = ac.load(made.restless(world.agent().model.__class__("MlpPolicy", tiny.World(home, done), n_steps=8)))
+    arguments = {"observation_space": shown, "action_space": done}
+    guard = fit(agent, ac.Task(world.Sampled, env_kwargs=arguments), episodes=20, alarms=0.9)
+    policy, rng = ac.load_policy(ac.export(agent, tmp_path / "policy", guard=guard)), np.random.default_rng(0)
+    clean = guard.layout.rows(tiny.observations(shown, 64))
+    run_beside(policy, Guarded(agent, guard), episodes(guard, clean, 20, 7, rng), rng)
+    found = policy.decide(tiny.observations(shown, 64))
+    assert (np.abs(found.actions) >= np.abs(done.high) * 0.999).any(), "no action is at its bounds"
+    assert not found.mended.any()
 
 
 def test_a_guard_from_its_file_goes_in_from_the_command_line(tmp_path: Path) -> None:

@@ -85,6 +85,16 @@ def test_what_it_does_not_take_is_named(
         ac.load_policy(written(name)).predict(**asked)
 
 
+def test_numbers_that_are_too_large(written: Callable[[str], Path]) -> None:
+    """Whole ones do not wrap around into others, and a double is infinite in 32 bits without a warning."""
+    image = np.full((36, 36, 3), 300)
+    with pytest.raises(ac.SpaceMismatchError, match="`obs` is 300 to 300, and uint8 ends before"):
+        ac.load_policy(written("ppo-cnn")).predict(image)
+    with pytest.raises(ac.SpaceMismatchError, match="`obs` is -1 to -1"):
+        ac.load_policy(written("ppo-cnn")).predict(image * 0 - 1)
+    ac.load_policy(written("ppo")).predict(np.full(3, 1e300))
+
+
 def test_neither_torch_nor_sb3_is_imported(written: Callable[[str], Path]) -> None:
     code = (
         "import sys, numpy, acclimate as ac; "
@@ -180,9 +190,26 @@ def lies(field: str, value: Any) -> Callable[[Any], None]:
     return contract(lambda data: json.dumps({**data, field: value}))
 
 
+def renamed(name: str) -> Callable[[Any], None]:
+    """Call an input or an output otherwise, in the graph and in its contract."""
+
+    def rename(model: Any) -> None:
+        for port in (*model.graph.input, *model.graph.output):
+            port.name = "x" if port.name == name else port.name
+        for node in model.graph.node:
+            node.input[:] = ["x" if each == name else each for each in node.input]
+            node.output[:] = ["x" if each == name else each for each in node.output]
+        contract(lambda data: json.dumps(data).replace(f'"{name}"', '"x"'))(model)
+
+    return rename
+
+
+LARGER = {"kind": "Box", "shape": [7], "dtype": "float32", "low": -1.0, "high": 1.0}
+
+
 def wider(data: Any) -> str:
-    data["inputs"][0]["shape"] = ["batch", 5]
-    return json.dumps(data)
+    data["inputs"][0]["shape"] = ["batch", 7]
+    return json.dumps({**data, "observation_space": LARGER})
 
 
 @pytest.mark.parametrize(
@@ -205,10 +232,13 @@ def wider(data: Any) -> str:
         (contract(lambda data: "{"), ac.SourceError, "its contract is broken"),
         (contract(lambda data: "[" * 100_000), ac.SourceError, "its contract is broken"),
         (contract(lambda data: "[]"), ac.SourceError, "its contract is broken"),
-        (contract(wider), ac.SourceError, r"its contract tells of `obs` float32 \(batch, 5\)"),
+        (contract(wider), ac.SourceError, r"its contract tells of `obs` float32 \(batch, 7\)"),
         (lies("version", 2), ac.SourceError, "its contract is broken"),
         (lies("inputs", 3), ac.SourceError, "its contract is broken"),
         (lies("observation_space", {"kind": "Box"}), ac.SourceError, "its contract is broken"),
+        *((renamed(name), ac.SourceError, "not those of its spaces") for name in ("obs", "actions")),
+        (lies("observation_space", LARGER), ac.SourceError, "not those of its spaces"),
+        (lies("action_space", LARGER), ac.SourceError, "not those of its spaces"),
         (lies("unheard_of", 1), ac.SourceError, "no field `unheard_of`"),
         (lambda model: model.graph.ClearField("output"), ac.SourceError, "graph"),
     ],

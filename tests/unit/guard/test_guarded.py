@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from acclimate.errors import ConfigError, GuardRefusal
 from acclimate.evaluation.evaluate import evaluate, play
 from acclimate.guard.fitting import fit
-from acclimate.guard.guarded import Guarded, GuardedPlayer, permitted
+from acclimate.guard.guarded import Guarded, GuardedPlayer
+from acclimate.guard.permitting import permitted
 from acclimate.guard.tiers.reasons import Reason
 from acclimate.guard.trials.faults import Faulty, Sensors
 from tests.unit.guard.world import agent, fitted, random_world, task
@@ -153,7 +155,7 @@ def test_a_masked_agent_stays_within_its_mask() -> None:
     ],
 )
 def test_masks_of_every_space(space: spaces.Space, actions: Any, mask: Any, wanted: list[bool]) -> None:
-    found = permitted(space, np.array(actions, np.float32), np.array(mask, bool))
+    found = permitted(space, torch.tensor(actions, dtype=torch.float32), torch.tensor(mask, dtype=torch.bool))
     assert found.tolist() == wanted
 
 
@@ -173,6 +175,39 @@ def test_a_fallback_and_who_acts_then_belong_together(fallback: str, other: Any)
     guard = fit(agent(), task(), episodes=20, alarms=0.5, fallback=fallback)
     with pytest.raises(ConfigError, match="fallback"):
         Guarded(agent(), guard, other)
+
+
+@pytest.mark.parametrize("name", ["dqn", "ppo-cnn"])
+def test_an_other_agent_of_other_spaces_is_refused(name: str) -> None:
+    """Its actions would be taken for others, spread over rows and numbers."""
+    guard = fit(agent(), task(), episodes=20, alarms=0.5, fallback="other")
+    with pytest.raises(ConfigError, match="the other agent cannot act here"):
+        Guarded(agent(), guard, random_world(name)[0])
+
+
+@pytest.mark.parametrize(
+    "says", [lambda _: np.array([0.5, 0.1]), lambda obs: np.zeros(len(obs)), lambda _: None, lambda _: [["a", "b"]]]
+)
+def test_a_controller_gives_a_batch_of_actions(says: Any) -> None:
+    guard = fit(agent(), task(), episodes=20, alarms=0.5, fallback="other")
+    guarded = Guarded(agent(), guard, says)
+    with pytest.raises(ConfigError, match=r"the controller's actions are .*\(1, 2\)"):
+        guarded.predict(np.zeros(3, np.float32), guarded.initial())
+
+
+@pytest.mark.parametrize(("rows", "starts"), [(1, None), (3, None), (2, [True]), (2, [True] * 3)])
+def test_memory_and_starts_are_of_as_many_as_are_seen(rows: int, starts: Any) -> None:
+    guarded = Guarded(agent(), fitted("bounds"))
+    with pytest.raises(ConfigError, match="give as many of each"):
+        guarded.predict(np.zeros((2, 3), np.float32), guarded.initial(rows), starts)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), {}, {"x": np.zeros(3)}, {"observation": np.zeros(3)}, None])
+def test_a_dict_that_is_none_is_refused(wrong: Any) -> None:
+    made, world = random_world("her")
+    guarded = Guarded(made, fit(made, world, episodes=10, alarms=0.9))
+    with pytest.raises(GuardRefusal, match="of the observations are no batch of Box"):
+        guarded.predict(wrong, guarded.initial())
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(4), np.zeros((2, 4)), "text", {"a": 1}])

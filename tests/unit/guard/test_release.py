@@ -44,6 +44,16 @@ def test_bounds_in_32_bits_lie_inside_those_of_64() -> None:
     assert np.float64(np.float32(0.1)) > 0.1, "else nothing is tried"
 
 
+def test_an_action_at_a_bound_of_64_bits_needs_no_mending() -> None:
+    """The nearest number of 32 bits lies outside."""
+    release, ends = Release.of(WIDE), np.stack([WIDE.low, WIDE.high])
+    taken, mended = release(release.narrowed(torch.from_numpy(ends)), torch.zeros(2, 1), release.safe.expand(2, -1))
+    np.testing.assert_allclose(taken.numpy(), ends, atol=1e-6)
+    assert not mended.any()
+    beyond = torch.from_numpy(ends.astype(np.float32) * 1.5)
+    assert release(release.narrowed(beyond), torch.zeros(2, 1), release.safe.expand(2, -1))[1].all()
+
+
 @pytest.mark.parametrize(
     ("fallback", "wanted"), [("hold", [-0.5, 0.2]), ("safe", [0.0, 0.25]), ("other", [0.05, 0.15])]
 )

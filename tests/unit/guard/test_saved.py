@@ -11,9 +11,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from acclimate.errors import SourceError
+import acclimate as ac
+from acclimate.errors import ConfigError, SourceError
+from acclimate.guard.fitting import fit
+from acclimate.guard.guarded import Guarded
 from acclimate.guard.saved import FORMAT, load, save
-from tests.unit.guard.world import ALL, fitted
+from tests.unit.guard.world import ALL, Wander, agent, fitted, random_world, task
 
 Change = Callable[[dict[str, Any], dict[str, torch.Tensor]], None]
 
@@ -107,6 +110,39 @@ def test_what_is_no_guard_is_refused_in_one_line(change: Change, file: Path, tmp
         load(put_together(header, tensors, tmp_path / "changed"))
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "changed") in str(caught.value)
+
+
+def test_a_choice_that_is_none_stands_for_no_observation(tmp_path: Path) -> None:
+    """A network would be asked for the ninth of four."""
+    made, world = random_world("a2c")
+    header, tensors = taken_apart(save(fit(made, world, episodes=10, alarms=0.9), tmp_path / "guard"))
+    load(put_together(header, tensors, tmp_path / "same"))
+    for wrong in (9.0, -1.0, 0.5):
+        tensors["neutral"] = torch.tensor([wrong])
+        with pytest.raises(SourceError, match="what stands for an observation is none"):
+            load(put_together(header, tensors, tmp_path / "changed"))
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        {"latent/mean": lambda value: value[:3], "latent/whiten": lambda value: value[:3, :3]},
+        {"dropout/masks": lambda value: value[:, :-1]},
+        {"dropout/gain": lambda value: value[:-1]},
+    ],
+    ids=["latent", "masks", "outputs"],
+)
+def test_the_inside_of_a_policy_of_other_sizes(narrower: dict[str, Any], tmp_path: Path) -> None:
+    """A file may say that it is of this policy, by its hash."""
+    inside = ac.load(agent().model.__class__("MlpPolicy", Wander(), n_steps=8, policy_kwargs={"net_arch": [8]}))
+    inside.model.policy.mlp_extractor.policy_net.append(torch.nn.Dropout(0.2))
+    made = fit(inside, task(), episodes=10, alarms=0.9, tiers=["latent", "uncertainty"])
+    header, tensors = taken_apart(save(made, tmp_path / "guard"))
+    Guarded(inside, load(put_together(header, tensors, tmp_path / "same")))
+    for name, change in narrower.items():
+        tensors[name] = change(tensors[name]).contiguous()
+    with pytest.raises(ConfigError, match="a policy of other sizes"):
+        Guarded(inside, load(put_together(header, tensors, tmp_path / "changed")))
 
 
 NO_LENGTH, SHORT = (2**63).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}"

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from gymnasium import spaces
 
 from acclimate.config import from_dict, to_dict
-from acclimate.errors import ConfigError, SourceError, SpaceMismatchError
-from acclimate.exporting.contract.ports import Port, Ports
+from acclimate.errors import ConfigError, MisfitError, SourceError, SpaceMismatchError
+from acclimate.exporting.contract.ports import GUARD, HIDDEN, MASKS, Port, Ports, guarded_ports, ports_of, turned
 from acclimate.exporting.contract.worlds import World, facts
 from acclimate.files.plain import read_json
 from acclimate.files.spaces import from_json
@@ -94,8 +94,8 @@ class Guarding:
     """Where the other agent is: in the file, or a controller whose actions are the input `other`."""
     safe: tuple[float, ...]
     """The safe action, flat; it also stands for the last one where an episode begins."""
-    largest_step: tuple[float, ...] | None
-    """Of an action, by number; None where it may change by any."""
+    largest_step: tuple[float | None, ...] | None
+    """Of an action, by number; None where it may change by any, and for a number that may."""
     enter: int
     among: int
     """So many steps of so many have to be refused before the fallback acts."""
@@ -167,10 +167,29 @@ class Contract:
         if found:
             raise SpaceMismatchError(f"{where}: {task.describe()}: {'; '.join(found)}. Export it for this task (--env)")
 
+    def _meant(self) -> Ports:
+        """Return the inputs and outputs of such a policy, in which only sizes of memories and states are taken as told.
+
+        Raises:
+            SourceError: The spaces are broken.
+            MisfitError: They are of a kind that no policy has.
+            ValueError: A memory or a state has no size.
+        """
+        given, space = {port.name: port for port in self.inputs}, self.spaces()
+        memory = None
+        if HIDDEN in given:
+            layers, units = _sizes(given[HIDDEN])
+            memory = layers, units
+        seen, done = space.observation_space, space.action_space
+        ports = ports_of(seen, done, turned=turned(seen, given), memory=memory, masked=MASKS in given)
+        if self.guard is None or GUARD not in given:
+            return ports
+        (state,) = _sizes(given[GUARD])
+        controlled = self.guard.other == "input"
+        return guarded_ports(ports, state=state, tiers=len(self.guard.reasons), controlled=controlled)
+
     def _differences(self, now: World) -> Iterator[str]:
-        for name in (
-            () if self.world is None else ("rate_hz", "observation_names", "observation_units", "joint_names", "frames")
-        ):
+        for name in () if self.world is None else COMPARED:
             ours, theirs = getattr(self.world, name), getattr(now, name)
             if ours is not None and theirs is not None and ours != theirs:
                 yield f"`{name}`: the file expects {_words(ours)}, the environment gives {_words(theirs)}"
@@ -188,8 +207,9 @@ class Contract:
         """
         try:
             found = from_dict(cls, read_json(text), path="contract")
-            found.spaces()
-        except (ConfigError, ValueError, SourceError) as error:
+            if found.ports != found._meant():
+                raise ConfigError("its inputs and outputs are not those of its spaces and its guard")
+        except (ConfigError, MisfitError, ValueError, SourceError) as error:
             raise SourceError(
                 f"{where}: its contract is broken ({str(error)[:200]}); export the agent again"
             ) from error
@@ -202,6 +222,11 @@ class Spaces:
 
     observation_space: spaces.Space
     action_space: spaces.Space
+
+
+def _sizes(port: Port) -> list[int]:
+    """Return the sizes of all axes but that of rows."""
+    return [size for size in port.shape if isinstance(size, int)]
 
 
 def _words(value: Any) -> str:

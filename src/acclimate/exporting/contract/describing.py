@@ -66,7 +66,7 @@ def guarding(guarded: Guarded, parity: Parity, raised: Mapping[Reason, int]) -> 
         fallback=release.fallback,
         other=None if guarded.other is None else "inside" if isinstance(guarded.other, Agent) else "input",
         safe=tuple(release.safe.tolist()),
-        largest_step=tuple(release.step.tolist()) if release.slowed else None,
+        largest_step=_steps(release.step.tolist()) if release.slowed else None,
         **dataclasses.asdict(guard.filter.hysteresis),
         task=guard.calibration.task,
         episodes=guard.calibration.episodes,
@@ -74,6 +74,10 @@ def guarding(guarded: Guarded, parity: Parity, raised: Mapping[Reason, int]) -> 
         seed=guard.calibration.seed,
         parity=parity,
     )
+
+
+def _steps(largest: list[float]) -> tuple[float | None, ...]:
+    return tuple(step if math.isfinite(step) else None for step in largest)
 
 
 def robot_keys(contract: Contract) -> dict[str, str]:

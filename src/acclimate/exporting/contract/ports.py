@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gymnasium import spaces
@@ -126,6 +126,12 @@ def parts(space: spaces.Space) -> Iterator[tuple[str, spaces.Space]]:
         yield from ((f"{OBSERVATION}.{key}", part) for key, part in space.spaces.items())
     else:
         yield OBSERVATION, space
+
+
+def turned(space: spaces.Space, given: Mapping[str, Port]) -> frozenset[str]:
+    """Return which of the inputs that are given, by name, come with the channels last, and the space has them first."""
+    images = [(name, _port(name, part)) for name, part in parts(space) if len(part.shape or ()) == 3]
+    return frozenset(name for name, port in images if given.get(name) == _turned(port))
 
 
 def _observed(space: spaces.Space) -> Iterator[Port]:

@@ -154,7 +154,7 @@ def _same_flags(guarded: Guarded, decision: Decision, out: dict[str, Array], whe
         ExportError: A score or a flag is another.
     """
     limits = guarded.guard.filter.limits.numpy()
-    apart = np.abs(out[SCORES] - decision.scores) > CLOSE * np.maximum(1.0, np.abs(decision.scores))
+    apart = ~(np.abs(out[SCORES] - decision.scores) <= CLOSE * np.maximum(1.0, np.abs(decision.scores)))
     other = out[FLAGS] != decision.flags
     tie = np.abs(decision.scores - limits) <= HAIR * np.maximum(1.0, limits)
     if apart.any() or (other & ~tie).any():
@@ -173,7 +173,7 @@ def _states(out: dict[str, Array], decision: Decision, after: Array, same: Array
         if (out[name] != value)[same].any():
             raise ExportError(f"the graph's `{name}` is not the agent's on {where}; nothing was written")
     error = np.abs(out[GUARD_OUT].astype(np.float64) - after) / np.maximum(1.0, np.abs(after))
-    if (error[same] > CLOSE).any():
+    if not (error[same] <= CLOSE).all():  # NaN is no number below it
         raise ExportError(f"the state of the graph's guard is not the agent's on {where}; nothing was written")
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor, nn
 
 from acclimate.agents.agent import Agent
@@ -18,6 +16,7 @@ from acclimate.guard.filter import NOTHING, filled
 from acclimate.guard.guarded import Guarded
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Layout, Part
+from acclimate.guard.permitting import permitted
 from acclimate.guard.tiers.reasons import SEVERE
 from acclimate.guard.tiers.tier import Inner
 from acclimate.sb3.policies.mode import scores as scores_of
@@ -53,6 +52,7 @@ class GuardedGraph(nn.Module):
         self.register_buffer("beginning", self._packing.pack(guard.initial(1)))
         self.register_buffer("severe", torch.tensor([reason in SEVERE for reason in guard.filter.reasons]))
         _check_layout(guard.layout, self.bare.ports)
+        self._kinds = {port.name: getattr(torch, port.dtype) for port in self.bare.ports.observations}
         self.ports = guarded_ports(
             self.bare.ports,
             state=len(self._packing),
@@ -71,32 +71,33 @@ class GuardedGraph(nn.Module):
         inner = NOTHING if self.inside is None else self._inner(filled(rows, state))
         clean, flags, scores, after = self.filter.step(rows, state, inner)
         # Rows of 32 bits are what came, but for those that are refused; of other types they are a copy with less in it.
-        alike = all(part.space.dtype == np.float32 and raw[name].dim() == 2 for name, part in self._parts.items())
+        alike = all(each.dtype == torch.float32 and each.dim() == 2 for each in raw.values())
         refused = flags.float().amax(1, keepdim=True) > 0
-        seen = {n: self._part(p, clean) for n, p in self._parts.items()} if alike else self._shown(raw, clean, refused)
+        seen = {n: self._part(n, clean) for n in self._parts} if alike else self._shown(raw, clean, refused)
         shown = {**given, **seen}
         actions, *memory = self.bare(*(shown[port.name] for port in self.bare.ports.inputs))
-        proposed = actions.float() if actions.dim() == 2 else actions.reshape(-1, self._numbers).float()
+        proposed = self.release.narrowed(actions)
         elsewhere = self._elsewhere(given, raw, clean, flags)
         taken, mended = self.release(proposed, after["refusing"], state["action"], elsewhere)
         if self.bare.ports.masked:
-            taken = torch.where(_permitted(self.bare.actions, taken, given[MASKS])[:, None], taken, proposed)
+            taken = torch.where(permitted(self.bare.actions, taken, given[MASKS])[:, None], taken, proposed)
         made = (taken if actions.dim() == 2 else taken.reshape(-1, *self.bare.actions.shape)).to(actions.dtype)
         told = (flags, scores, after["refusing"].reshape(-1) > 0, mended)
         return (made, *memory, *told, self._packing.pack({**after, "action": taken}))
 
     def _inner(self, rows: Tensor) -> Inner:
         """Return what the filter reads of the policy on rows."""
-        seen = self.bare.seen({name: self._part(part, rows) for name, part in self._parts.items()})
+        seen = self.bare.seen({name: self._part(name, rows) for name in self._parts})
         policy = self.bare.policy
         return self.inside.inner(self.filter, lambda given: scores_of(policy, given), seen)  # type: ignore[union-attr]
 
-    def _part(self, part: Part, rows: Tensor) -> Tensor:
+    def _part(self, name: str, rows: Tensor) -> Tensor:
         """Return a part of rows in the type and shape of its input."""
+        part = self._parts[name]
         shape = part.space.shape or ()
         values = rows if part.size == rows.shape[1] else rows[:, part.start : part.start + part.size]
         values = values if len(shape) == 1 else values.reshape(-1, *shape)
-        return values.to(torch.as_tensor(np.zeros(0, part.space.dtype)).dtype)
+        return values.to(self._kinds[name])
 
     def _shown(self, raw: dict[str, Tensor], clean: Tensor, refused: Tensor) -> dict[str, Tensor]:
         """Return the observations, those of refused rows as they were last trusted and all others as they came."""
@@ -104,7 +105,7 @@ class GuardedGraph(nn.Module):
         for name, part in self._parts.items():
             axes = len(part.space.shape or ())
             marked = refused if axes == 1 else refused.reshape(-1, *(1 for _ in range(axes)))
-            found[name] = torch.where(marked, self._part(part, clean), raw[name])
+            found[name] = torch.where(marked, self._part(name, clean), raw[name])
         return found
 
     def _elsewhere(
@@ -138,7 +139,8 @@ def _check_layout(layout: Layout, ports: Ports) -> None:
     """Check that the guard reads observations as the graph takes them."""
     for port in ports.observations:
         part = next(part for part in layout.parts if _name(part) == port.name)
-        if port.shape[1:] != (part.space.shape or ()) or port.dtype != str(part.space.dtype):
+        # Rows hold numbers of any kind, so that a 32 and a 64 bit float are the same here too.
+        if port.shape[1:] != (part.space.shape or ()) or np.dtype(port.dtype).kind != np.dtype(part.space.dtype).kind:
             raise ConfigError(
                 f"the guard has learnt `{port.name}` as {part.space.dtype} {part.space.shape}, and the graph takes "
                 f"{port.dtype} {port.shape[1:]}; export with the channels of images where the environment has them"
@@ -151,15 +153,3 @@ def _flat(raw: Tensor, part: Part) -> Tensor:
 
 def _name(part: Part) -> str:
     return f"{OBSERVATION}.{part.key}" if part.key else OBSERVATION
-
-
-def _permitted(space: spaces.Space, actions: Tensor, masks: Tensor) -> Tensor:
-    """Tell of each row of actions whether a mask allows it, as `acclimate.guard.guarded.permitted`."""
-    if isinstance(space, spaces.Discrete):
-        sizes, start = np.array([space.n]), np.array([space.start])
-    elif isinstance(space, spaces.MultiDiscrete):
-        sizes, start = space.nvec.ravel(), space.start.ravel()
-    else:
-        sizes, start = np.full(actions.shape[1], 2), np.zeros(actions.shape[1])
-    places: Any = np.concatenate([[0], np.cumsum(sizes)[:-1]]) - start
-    return masks.gather(1, actions.long() + torch.as_tensor(places.astype(np.int64))).all(1)

@@ -37,7 +37,7 @@ class Bounded(nn.Module):
 
     def __init__(self, space: spaces.Box, squashed: bool) -> None:
         super().__init__()
-        self.squashed, self.endless = squashed, not (space.is_bounded("below") or space.is_bounded("above"))
+        self.squashed, self.endless = squashed, not (space.bounded_below.any() or space.bounded_above.any())
         self.register_buffer("low", torch.as_tensor(space.low))
         self.register_buffer("high", torch.as_tensor(space.high))
 

@@ -215,7 +215,12 @@ def _rows(seen: Array, port: Port) -> tuple[Array, bool]:
         raise SpaceMismatchError(
             f"`{port.name}` is {seen.dtype}, and the policy reads {port.dtype}: {shown(seen.flat[0])}"
         )
-    return np.ascontiguousarray(seen[None] if single else seen, dtype=port.dtype), single
+    if np.dtype(port.dtype).kind in "iu" and seen.size:  # what is beyond a whole number's range would wrap around
+        room, least, most = np.iinfo(port.dtype), int(seen.min()), int(seen.max())
+        if not room.min <= least <= most <= room.max:
+            raise SpaceMismatchError(f"`{port.name}` is {least} to {most}, and {port.dtype} ends before")
+    with np.errstate(over="ignore"):  # what is too large for 32 bits becomes infinite
+        return np.ascontiguousarray(seen[None] if single else seen, dtype=port.dtype), single
 
 
 def _names(ports: tuple[Port, ...]) -> str:
