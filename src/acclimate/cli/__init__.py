@@ -10,6 +10,7 @@ import click
 
 from acclimate import __version__
 from acclimate.cli.compare import compare
+from acclimate.cli.convert import convert
 from acclimate.cli.demo import demo
 from acclimate.cli.evaluate import evaluate
 from acclimate.cli.export import export
@@ -32,5 +33,5 @@ def main() -> None:
     """
 
 
-for command in (inspect, shifts, methods, finetune, evaluate, compare, guard, export, watch, demo, native):
+for command in (inspect, convert, shifts, methods, finetune, evaluate, compare, guard, export, watch, demo, native):
     main.add_command(command)
