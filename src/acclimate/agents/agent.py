@@ -152,7 +152,8 @@ class Agent:
             blueprint: how the model is built; as this agent's by default.
         """
         methods = self.methods if methods is None else methods
-        return Agent(blueprint or self.blueprint, model, normalizer, self.origin, methods)
+        learnt = dataclasses.replace(self.origin, fresh=False)
+        return Agent(blueprint or self.blueprint, model, normalizer, learnt, methods)
 
     def parts(self) -> Parts:
         """Return copies of all that the model holds, from which an equal agent can be put together."""

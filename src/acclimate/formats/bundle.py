@@ -240,6 +240,7 @@ def _origin(data: Mapping[str, Any], folder: Path, unsound: Sequence[tuple[str, 
         config=claims.config,
         versions=convert(dict[str, str], plain(data.get("versions", {}), "versions"), "versions"),
         steps=max(0, convert(int, data.get("steps", 0), "steps")),
+        fresh=convert(bool, data.get("fresh", False), "fresh"),
         unread=(*((n[:MAX_ITEMS], why[:MAX_TEXT]) for n, why in unread[:MAX_ITEMS]), *unsound, *claims.refused),
         **texts,
     )

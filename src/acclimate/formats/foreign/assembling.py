@@ -22,6 +22,8 @@ from acclimate.sb3.parts import Origin, Parts, parts_of
 NATURE = (((8, 8), (4, 4), 32), ((4, 4), (2, 2), 64), ((3, 3), (1, 1), 64))
 """Kernel, stride and filters of the convolutions that SB3 has (Mnih et al. 2015); 512 units stand above them."""
 _IMAGE = "features_extractor."
+UNCLIPPED = 1e9
+"""Deviations at which observations are clipped that were not: SB3 always clips, and files hold no infinity."""
 
 
 def parts(found: Foreign, observed: gym.Space, acting: gym.Space, origin: Origin) -> Parts:
@@ -82,7 +84,7 @@ def normalizer(found: Foreign) -> Normalizer | None:
         ret_mean=0.0,
         ret_var=1.0,
         ret_count=1e-4,
-        clip_obs=scaling.clip,
+        clip_obs=min(scaling.clip, UNCLIPPED),
         epsilon=epsilon,
         norm_reward=False,
     )

@@ -192,6 +192,12 @@ def test_what_is_no_policy_is_one_line(make: Any, error: type[Exception], words:
         ac.load(path, world=Spaces(IMAGE if "own" in words else SEEN, spaces.Discrete(3)))
 
 
+def test_a_bundle_keeps_that_its_critic_is_new_until_it_was_trained(tmp_path: Path) -> None:
+    agent = ac.load(actor(tmp_path / "actor.onnx", 3), world=Spaces(SEEN, spaces.Discrete(3)))
+    assert ac.load(agent.save(tmp_path / "bundle")).origin.fresh
+    assert not agent.around(agent.model, normalizer=None).origin.fresh
+
+
 def test_a_newly_drawn_critic_learns_before_its_actor_follows_it(tmp_path: Path) -> None:
     agent = ac.load(actor(tmp_path / "actor.onnx", 3), world=Spaces(SEEN, spaces.Discrete(3)))
     situation = Situation(entropy=0.5)
