@@ -107,6 +107,14 @@ def _use(contract: Contract, held: str, graph: bool) -> Iterator[str]:
             "environment gives them, and actions come out as it takes them. `contract.json` says what it expects.",
             "",
         )
+    if contract.guard is not None:
+        guard = contract.guard
+        yield from (
+            f"A guard is part of the graph ({', '.join(reason.name for reason in guard.reasons)}), calibrated on "
+            f"{guard.episodes} clean episodes of {guard.task} for false alarms in {100 * guard.alarms:g} % of them. It is a "
+            "filter for broken sensors and changed worlds, no proof against somebody who knows it.",
+            "",
+        )
     history = contract.history
     run = history.run or {}
     source, sha256 = (run.get("pretrained"), run.get("pretrained_sha256")) if run else (history.source, history.sha256)

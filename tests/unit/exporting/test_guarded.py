@@ -306,6 +306,16 @@ def test_numbers_of_64_bits(kind: str, tmp_path: Path) -> None:
     assert not found.mended.any()
 
 
+def test_a_folder_for_the_hub_says_that_a_guard_is_in_it(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    guard = world.fitted("bounds", episodes=20)
+    folder = ac.export(world.agent(), tmp_path / "hub", to="hub", guard=guard, task=world.task(), license="mit")
+    assert ac.load_policy(folder / "policy.onnx").contract.ports.guarded
+    card = (folder / "README.md").read_text()
+    assert "A guard is part of the graph (not_finite, bounds), calibrated on 20 clean episodes of Wander" in card
+    assert "false alarms in 50 % of them" in card
+
+
 def test_a_guard_from_its_file_goes_in_from_the_command_line(tmp_path: Path) -> None:
     from click.testing import CliRunner
 
