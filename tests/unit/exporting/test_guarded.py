@@ -121,6 +121,19 @@ def test_every_tier(everything: Path) -> None:
     assert (raised > 0).all()
 
 
+@pytest.mark.parametrize("tiers", [["bounds", "latent"], ["latent"]])
+@pytest.mark.parametrize("name", ["a2c", "ppo-multi"])
+def test_choices_that_there_are_not(name: str, tiers: list[str], tmp_path: Path) -> None:
+    """A guard that reads the inside of a policy, before one whose network has no place for them."""
+    _, task = world.random_world(name)
+    guard = fit(made.agent(name), task, episodes=20, alarms=0.9, tiers=tiers)
+    policy = ac.load_policy(ac.export(made.agent(name), tmp_path / "policy", guard=guard))
+    rng = np.random.default_rng(0)
+    clean = guard.layout.rows(tiny.observations(task.observation_space, 64))
+    raised = run_beside(policy, Guarded(made.agent(name), guard), episodes(guard, clean, 20, 7, rng), rng)
+    assert raised[1] or tiers == ["latent"]
+
+
 def test_a_policy_that_was_trained_with_dropout(tmp_path: Path) -> None:
     """The masks are in the file, so that it is as unsure as the agent is here."""
     agent = ac.load(made.restless(world.agent().model.__class__("MlpPolicy", world.Wander(), n_steps=8)))
