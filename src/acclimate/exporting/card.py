@@ -107,6 +107,13 @@ def _use(contract: Contract, held: str, graph: bool) -> Iterator[str]:
             "environment gives them, and actions come out as it takes them. `contract.json` says what it expects.",
             "",
         )
+    if contract.guard is not None:
+        reasons = ", ".join(f"`{reason.name}`" for reason in contract.guard.reasons)
+        yield from (
+            f"A guard is in it, and `flags` tell what it refuses: {reasons}. `guard_out` goes in as the next",
+            "`guard_in`; zeros and `episode_start` begin an episode.",
+            "",
+        )
     history = contract.history
     run = history.run or {}
     source, sha256 = (run.get("pretrained"), run.get("pretrained_sha256")) if run else (history.source, history.sha256)

@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 
 import acclimate as ac
+from acclimate.exporting.card import card_of
 from acclimate.exporting.contract.contract import KEY, Contract
 from acclimate.exporting.contract.wording import render
 from acclimate.exporting.graph import writing
@@ -218,6 +219,16 @@ def test_a_contract_that_lies_about_its_guard(told: Any, everything: Path, tmp_p
     (tmp_path / "lies.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ac.SourceError, match="not those of its spaces and its guard"):
         ac.load_policy(tmp_path / "lies.onnx")
+
+
+def test_the_card_tells_of_the_guard(everything: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    contract = ac.load_policy(everything).contract
+    card = card_of(world.agent(), contract, name="n", license="mit", held="agent.zip", graph=True)
+    assert "what it refuses: `not_finite`, `bounds`, `rate`" in card
+    assert "A guard is in it" not in card_of(
+        world.agent(), dataclasses.replace(contract, guard=None), name="n", license="mit", held="agent.zip", graph=True
+    )
 
 
 def test_a_step_that_is_bounded_in_one_number_alone(tmp_path: Path) -> None:
