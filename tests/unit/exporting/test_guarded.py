@@ -255,7 +255,7 @@ def test_the_contract_tells_what_was_calibrated(everything: Path) -> None:
     assert "60 episodes of Wander" in text
 
 
-@pytest.mark.parametrize("what", ["limits", "policy", "state", "fallback"])
+@pytest.mark.parametrize("what", ["limits", "policy", "state", "no state", "no scores", "fallback"])
 def test_a_graph_that_is_not_its_guard_is_never_written(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,8 +271,9 @@ def test_a_graph_that_is_not_its_guard_is_never_written(
                     self.bare.policy.action_net.bias.add_(1e-3)
 
         def forward(self, *inputs: Any) -> Any:
-            *rest, state = super().forward(*inputs)
-            return (*rest, state * 1.001 if what == "state" else state)
+            *rest, scores, fallback, mended, state = super().forward(*inputs)
+            state = state * {"state": 1.001, "no state": torch.nan}.get(what, 1.0)
+            return (*rest, scores * torch.nan if what == "no scores" else scores, fallback, mended, state)
 
     monkeypatch.setattr(writing, "GuardedGraph", Wrong)
     guard = fit(world.agent(), world.task(), episodes=20, alarms=0.5, fallback="safe", safe=[0.5, 0.1])
@@ -313,11 +314,13 @@ def turned_guard() -> Any:
     return fit(agent, ac.Task(world.Sampled, env_kwargs=arguments), episodes=20, alarms=0.9)
 
 
-@pytest.mark.parametrize("kind", ["observations", "actions"])
-def test_numbers_of_64_bits(kind: str, tmp_path: Path) -> None:
-    """A guard of a world that shows doubles, before an agent of floats; and an agent whose actions are doubles."""
-    seen, acted = (np.float64, np.float32) if kind == "observations" else (np.float32, np.float64)
-    home, shown = (spaces.Box(-1, 1, (3,), each) for each in (np.float32, seen))
+@pytest.mark.parametrize(
+    ("read", "seen", "acted"),
+    [(np.float32, np.float64, np.float32), (np.float32, np.float32, np.float64), (np.float16, np.float16, np.float32)],
+)
+def test_numbers_of_other_sizes(read: Any, seen: Any, acted: Any, tmp_path: Path) -> None:
+    """A guard of a world that shows doubles, before an agent of floats; actions that are doubles; halves."""
+    home, shown = (spaces.Box(-1, 1, (3,), each) for each in (read, seen))
     done = spaces.Box(-0.1, 0.1, (2,), acted)
     agent = ac.load(made.restless(world.agent().model.__class__("MlpPolicy", tiny.World(home, done), n_steps=8)))
     arguments = {"observation_space": shown, "action_space": done}
