@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +46,8 @@ class Filter(nn.Module):
 
     neutral: Tensor
     limits: Tensor
+    first: Tensor
+    last: Tensor
 
     def __init__(
         self, layout: Layout, standard: Standard, tiers: Iterable[Tier], neutral: Tensor, hysteresis: Hysteresis
@@ -64,6 +67,10 @@ class Filter(nn.Module):
         self.hysteresis = hysteresis
         limits = [0.0 if tier.reason is Reason.NOT_FINITE else torch.inf for tier in self.tiers]
         self.register_buffer("neutral", neutral)
+        first, last = layout.choices()
+        self._counts = bool(np.isfinite(first).any())
+        self.register_buffer("first", torch.from_numpy(first.astype(np.float32)), persistent=False)
+        self.register_buffer("last", torch.from_numpy(last.astype(np.float32)), persistent=False)
         self.register_buffer("limits", torch.tensor(limits))
 
     @property
@@ -118,8 +125,15 @@ class Filter(nn.Module):
         }
 
     def usable(self, rows: Tensor, state: State, reset: Tensor) -> Tensor:
-        """Return rows whose entries that are not finite are those of the last trusted observation."""
-        return filled(rows, self.begun(state, reset))
+        """Return rows that a policy can be asked about, for what the tiers read of it; as `filled`."""
+        return self.filled(rows, self.begun(state, reset))
+
+    def filled(self, rows: Tensor, state: State) -> Tensor:
+        """Return rows whose numbers that are not finite, and choices that there are not, are those last trusted."""
+        sound = is_finite(rows)
+        if self._counts:
+            sound = sound & (rows >= self.first) & (rows <= self.last)
+        return torch.where(sound, rows, state["observation"])
 
     def forward(
         self, rows: Tensor, state: State, reset: Tensor, inner: Inner = NOTHING
@@ -174,8 +188,3 @@ class Filter(nn.Module):
             # Not `where`, which onnxruntime has not for truth values.
             "refusing": ((before & ~leaves) | (~before & enters)).float(),
         }
-
-
-def filled(rows: Tensor, state: State) -> Tensor:
-    """Return rows whose entries that are not finite are those of the last trusted observation in a state."""
-    return torch.where(is_finite(rows), rows, state["observation"])

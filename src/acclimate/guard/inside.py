@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -97,9 +98,11 @@ class Inside:
         return Inner(latent, None if filter_.masks is None else self.votes(filter_.masks, run, seen))
 
     def read(self, run: Run, seen: Any) -> tuple[Tensor, Tensor]:
-        """Return what the last layer reads and puts out, on the CPU."""
+        """Return what the last layer reads and puts out, on the CPU; of this thread, whoever else asks the network."""
         found: list[tuple[Tensor, Tensor]] = []
-        handle = self._head.register_forward_hook(lambda _, inputs, output: found.append((inputs[0], output)))
+        handle = self._head.register_forward_hook(
+            _of_this_thread(lambda _, inputs, output: found.append((inputs[0], output)))
+        )
         try:
             with still(tuple(self.net.module.modules())):
                 run(seen)
@@ -112,7 +115,7 @@ class Inside:
         """Return what the last layer puts out under each mask, (masks, rows, outputs)."""
         handles, begin = [], 0
         for outlet, width in self._hidden.items():
-            handles.append(outlet.register_forward_hook(_leaving_out(masks[:, begin : begin + width])))
+            handles.append(outlet.register_forward_hook(_of_this_thread(_leaving_out(masks[:, begin : begin + width]))))
             begin += width
         try:
             _, out = self.read(run, _repeated(seen, len(masks)))
@@ -133,6 +136,12 @@ def hidden(net: Net) -> dict[nn.Module, int]:
                 found.setdefault(outlet, int(width))  # type: ignore[arg-type]
                 break
     return found
+
+
+def _of_this_thread(hook: Callable[[nn.Module, Any, Tensor], Tensor | None]) -> Callable[..., Tensor | None]:
+    """Return a hook that hears this thread alone: others may let the same network act meanwhile."""
+    thread = get_ident()
+    return lambda *heard: hook(*heard) if get_ident() == thread else None
 
 
 def _leaving_out(masks: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:

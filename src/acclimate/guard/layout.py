@@ -103,6 +103,12 @@ class Layout:
         low, high = zip(*(part.bounds() for part in self.parts), strict=True)
         return np.concatenate(low), np.concatenate(high)
 
+    def choices(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the first and the last choice of entries that are choices, infinite for all others."""
+        counts = np.concatenate([np.full(part.size, part.counts) for part in self.parts])
+        low, high = self.bounds()
+        return np.where(counts, low, -np.inf), np.where(counts, high, np.inf)
+
     def single(self, observation: Any) -> bool:
         """Tell whether this is one observation and no batch of them.
 

@@ -85,11 +85,15 @@ def learn(
 
 
 def _neutral(clean: Clean, layout: Layout) -> Tensor:
-    """Return what stands for an observation before one was trusted: the mean, of choices and pixels the lowest seen."""
+    """Return what stands for an observation before one was trusted: the mean, of choices and pixels the lowest seen.
+
+    Its numbers are some that the space's type has: in others a graph and an agent would differ by the rounding.
+    """
     neutral = clean.low.astype(np.float32).copy()
     whole = np.concatenate(clean.features)
     neutral[layout.numbers] = whole[:, : len(layout.numbers)].mean(0)
-    return torch.from_numpy(np.clip(neutral, clean.low, clean.high))
+    (shown,) = layout.rows(layout.observations(np.clip(neutral, clean.low, clean.high)[None]))
+    return torch.from_numpy(shown)
 
 
 def _bounds(lesson: Lesson) -> Bounds:

@@ -131,10 +131,10 @@ def _guard(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Guard:
     observations, actions = (described.from_json(header[f"{name}_space"]) for name in ("observation", "action"))
     layout, found = Layout(observations), reasons(convert(list[str], header["tiers"], "tiers"))
     _check(tensors, found, layout, actions)
-    low, high = layout.bounds()
-    counts = [place for part in layout.parts if part.counts for place in part.places]
+    first, last = layout.choices()
     neutral = tensors["neutral"].numpy()
-    if not ((neutral >= low) & (neutral <= high) & (neutral == neutral.round()))[counts].all():
+    whole = np.isinf(first) | (neutral == neutral.round())
+    if not ((neutral >= first) & (neutral <= last) & whole).all():
         raise ValueError("what stands for an observation is none")
     window = convert(int, header["window"], "window")
     if not 0 <= window <= MOST_WINDOW:

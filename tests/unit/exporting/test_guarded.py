@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 
 import acclimate as ac
+from acclimate.exporting.card import card_of
 from acclimate.exporting.contract.contract import KEY, Contract
 from acclimate.exporting.contract.wording import render
 from acclimate.exporting.graph import writing
@@ -121,6 +122,19 @@ def test_every_tier(everything: Path) -> None:
     assert (raised > 0).all()
 
 
+@pytest.mark.parametrize("tiers", [["bounds", "latent"], ["latent"]])
+@pytest.mark.parametrize("name", ["a2c", "ppo-multi"])
+def test_choices_that_there_are_not(name: str, tiers: list[str], tmp_path: Path) -> None:
+    """A guard that reads the inside of a policy, before one whose network has no place for them."""
+    _, task = world.random_world(name)
+    guard = fit(made.agent(name), task, episodes=20, alarms=0.9, tiers=tiers)
+    policy = ac.load_policy(ac.export(made.agent(name), tmp_path / "policy", guard=guard))
+    rng = np.random.default_rng(0)
+    clean = guard.layout.rows(tiny.observations(task.observation_space, 64))
+    raised = run_beside(policy, Guarded(made.agent(name), guard), episodes(guard, clean, 20, 7, rng), rng)
+    assert raised[1] or tiers == ["latent"]
+
+
 def test_a_policy_that_was_trained_with_dropout(tmp_path: Path) -> None:
     """The masks are in the file, so that it is as unsure as the agent is here."""
     agent = ac.load(made.restless(world.agent().model.__class__("MlpPolicy", world.Wander(), n_steps=8)))
@@ -207,6 +221,16 @@ def test_a_contract_that_lies_about_its_guard(told: Any, everything: Path, tmp_p
         ac.load_policy(tmp_path / "lies.onnx")
 
 
+def test_the_card_tells_of_the_guard(everything: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    contract = ac.load_policy(everything).contract
+    card = card_of(world.agent(), contract, name="n", license="mit", held="agent.zip", graph=True)
+    assert "what it refuses: `not_finite`, `bounds`, `rate`" in card
+    assert "A guard is in it" not in card_of(
+        world.agent(), dataclasses.replace(contract, guard=None), name="n", license="mit", held="agent.zip", graph=True
+    )
+
+
 def test_a_step_that_is_bounded_in_one_number_alone(tmp_path: Path) -> None:
     guard = world.fitted("bounds")
     release = Release.of(guard.action_space, rate=0.5)
@@ -231,7 +255,7 @@ def test_the_contract_tells_what_was_calibrated(everything: Path) -> None:
     assert "60 episodes of Wander" in text
 
 
-@pytest.mark.parametrize("what", ["limits", "policy", "state", "fallback"])
+@pytest.mark.parametrize("what", ["limits", "policy", "state", "no state", "no scores", "fallback"])
 def test_a_graph_that_is_not_its_guard_is_never_written(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,8 +271,9 @@ def test_a_graph_that_is_not_its_guard_is_never_written(
                     self.bare.policy.action_net.bias.add_(1e-3)
 
         def forward(self, *inputs: Any) -> Any:
-            *rest, state = super().forward(*inputs)
-            return (*rest, state * 1.001 if what == "state" else state)
+            *rest, scores, fallback, mended, state = super().forward(*inputs)
+            state = state * {"state": 1.001, "no state": torch.nan}.get(what, 1.0)
+            return (*rest, scores * torch.nan if what == "no scores" else scores, fallback, mended, state)
 
     monkeypatch.setattr(writing, "GuardedGraph", Wrong)
     guard = fit(world.agent(), world.task(), episodes=20, alarms=0.5, fallback="safe", safe=[0.5, 0.1])
@@ -289,11 +314,13 @@ def turned_guard() -> Any:
     return fit(agent, ac.Task(world.Sampled, env_kwargs=arguments), episodes=20, alarms=0.9)
 
 
-@pytest.mark.parametrize("kind", ["observations", "actions"])
-def test_numbers_of_64_bits(kind: str, tmp_path: Path) -> None:
-    """A guard of a world that shows doubles, before an agent of floats; and an agent whose actions are doubles."""
-    seen, acted = (np.float64, np.float32) if kind == "observations" else (np.float32, np.float64)
-    home, shown = (spaces.Box(-1, 1, (3,), each) for each in (np.float32, seen))
+@pytest.mark.parametrize(
+    ("read", "seen", "acted"),
+    [(np.float32, np.float64, np.float32), (np.float32, np.float32, np.float64), (np.float16, np.float16, np.float32)],
+)
+def test_numbers_of_other_sizes(read: Any, seen: Any, acted: Any, tmp_path: Path) -> None:
+    """A guard of a world that shows doubles, before an agent of floats; actions that are doubles; halves."""
+    home, shown = (spaces.Box(-1, 1, (3,), each) for each in (read, seen))
     done = spaces.Box(-0.1, 0.1, (2,), acted)
     agent = ac.load(made.restless(world.agent().model.__class__("MlpPolicy", tiny.World(home, done), n_steps=8)))
     arguments = {"observation_space": shown, "action_space": done}

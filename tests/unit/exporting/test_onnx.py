@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 import acclimate as ac
 from acclimate.exporting.contract.ports import Port, Ports
 from acclimate.exporting.graph import parity, rounding, writing
-from acclimate.exporting.graph.module import Graph
+from acclimate.exporting.graph.module import Bounded, Graph
 from acclimate.exporting.graph.samples import drawn, masks, whole
 from acclimate.exporting.graph.tracing import traced
 from acclimate.sb3.policies.mode import scores
@@ -305,3 +305,9 @@ def test_real_agents(path: Path) -> None:
     assert contract.parity.ties == 0
     assert contract.parity.largest_error < 1e-4
     assert contract.parity.rounded <= 3
+
+
+def test_an_action_that_is_bounded_in_one_number_alone_is_clipped_in_it() -> None:
+    space = spaces.Box(np.array([-1.0, -np.inf], np.float32), np.array([1.0, np.inf], np.float32))
+    found = Bounded(space, squashed=False)(torch.tensor([[5.0, 5.0], [-5.0, -5.0]]))
+    assert found.tolist() == [[1.0, 5.0], [-1.0, -5.0]]

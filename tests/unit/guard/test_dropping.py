@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from acclimate.guard.inside import Inside, hidden
 from acclimate.guard.tiers.reasons import Reason
 from acclimate.guard.tiers.voting import Dropped, Ensemble
 from tests import tiny
-from tests.unit.guard.world import Wander, agent, random_world, task
+from tests.unit.guard.world import Wander, agent, random_world, task, wandered
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,24 @@ def test_every_kind_of_network_votes(name: str) -> None:
     assert votes.std(0).amax() > 0
     everything = inside.votes(torch.ones_like(masks), inside.asked, seen)
     torch.testing.assert_close(everything, out.expand_as(everything))
+
+
+def test_a_thread_that_acts_meanwhile_is_left_alone() -> None:
+    """It is neither heard in the place of what was asked, nor does it act with units left out."""
+    inside = Inside(agent())
+    seen, others = wandered(2).flatten(0, 1), wandered(7, seed=1).flatten(0, 1)
+    acted: list[Any] = []
+
+    def run(given: Any) -> None:
+        thread = Thread(target=lambda: acted.append(inside.asked(others).mean))
+        thread.start()
+        thread.join()
+        inside.asked(given)
+
+    masks = masks_of(inside.units, 0.5)
+    with torch.no_grad():
+        wanted = inside.asked(others).mean
+        torch.testing.assert_close(inside.read(run, seen), inside.read(inside.asked, seen))
+        torch.testing.assert_close(inside.votes(masks, run, seen), inside.votes(masks, inside.asked, seen))
+    for each in acted:
+        torch.testing.assert_close(each.detach(), wanted)

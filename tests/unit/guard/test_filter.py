@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,11 @@ from hypothesis import strategies as st
 
 from acclimate.errors import ConfigError
 from acclimate.guard.filter import Filter, Hysteresis
+from acclimate.guard.fitting import fit
+from acclimate.guard.guarded import Guarded
 from acclimate.guard.inside import Inside
 from acclimate.guard.tiers.tier import Inner, State
-from tests.unit.guard.world import agent, fitted, plain, wandered
+from tests.unit.guard.world import agent, fitted, plain, random_world, wandered
 
 GOOD, BAD = [0.0, 0.5], [0.0, 2.0]
 NO, YES = torch.tensor([False]), torch.tensor([True])
@@ -68,6 +72,16 @@ def test_the_fallback_comes_and_goes_by_the_law(refused: list[bool], numbers: tu
     rule = Hysteresis(*numbers)
     found = run(plain(hysteresis=rule), [BAD if each else GOOD for each in refused])
     assert [acts for _, _, acts in found] == law(refused, rule)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("a2c", [9, -1, 1]), ("ppo-multi", [[9, 0], [0, -1], [1, 1]])])
+def test_a_choice_that_there_is_not_is_refused_before_the_policy_is_asked(name: str, wrong: list[Any]) -> None:
+    """The tier `latent` asks it about what `bounds` refuses, and no network has a place for the ninth of four."""
+    made, world = random_world(name)
+    guarded = Guarded(made, fit(made, world, episodes=10, alarms=0.9, tiers=["bounds", "latent"]))
+    _, decision, _ = guarded.predict(np.array(wrong), guarded.initial(3))
+    assert decision.flags[:, 1].tolist() == [True, True, False]
+    assert np.isfinite(decision.scores).all()
 
 
 def test_one_refused_step_is_no_reason_to_hand_over() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from acclimate.agents.load import load
 from acclimate.errors import ConfigError, GuardRefusal
 from acclimate.evaluation.evaluate import evaluate, play
 from acclimate.guard.fitting import fit
@@ -16,6 +17,7 @@ from acclimate.guard.guarded import Guarded, GuardedPlayer
 from acclimate.guard.permitting import permitted
 from acclimate.guard.tiers.reasons import Reason
 from acclimate.guard.trials.faults import Faulty, Sensors
+from tests.tiny import World
 from tests.unit.guard.world import agent, fitted, random_world, task
 
 HOSTILE = [np.nan, np.inf, -np.inf, 1e38, -1e38, 1e300, 1e-40, -0.0, 5e-324, 2.0**31, -7.0]
@@ -177,12 +179,14 @@ def test_a_fallback_and_who_acts_then_belong_together(fallback: str, other: Any)
         Guarded(agent(), guard, other)
 
 
-@pytest.mark.parametrize("name", ["dqn", "ppo-cnn"])
-def test_an_other_agent_of_other_spaces_is_refused(name: str) -> None:
+@pytest.mark.parametrize(("sees", "does"), [(4, 2), (3, 1)])
+def test_an_other_agent_of_other_spaces_is_refused(sees: int, does: int) -> None:
     """Its actions would be taken for others, spread over rows and numbers."""
     guard = fit(agent(), task(), episodes=20, alarms=0.5, fallback="other")
+    seen, done = (spaces.Box(-1, 1, (size,), np.float32) for size in (sees, does))
+    other = load(agent().model.__class__("MlpPolicy", World(seen, done), n_steps=8))
     with pytest.raises(ConfigError, match="the other agent cannot act here"):
-        Guarded(agent(), guard, random_world(name)[0])
+        Guarded(agent(), guard, other)
 
 
 @pytest.mark.parametrize(

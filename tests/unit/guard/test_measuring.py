@@ -136,7 +136,10 @@ def test_a_world_of_choices_has_no_sensor_to_fail() -> None:
     made, world = random_world("a2c")
     choices = Guarded(made, fit(made, world, episodes=10, alarms=0.9))
     with pytest.raises(ConfigError, match="no number that moves"):
-        measure(choices, world, episodes=2, fault_episodes=1)
+        measure(choices, world, episodes=2, fault_episodes=1, faults=["not_finite"])
+    found = measure(choices, world, episodes=20, fault_episodes=1)
+    assert (found.false_alarms.n, found.trials) == (20, ())
+    assert told(found, 0.05).endswith("no fault of a sensor was shown")
 
 
 def test_pictures_fail_as_a_whole() -> None:

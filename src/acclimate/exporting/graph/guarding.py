@@ -12,7 +12,7 @@ from acclimate.agents.agent import Agent
 from acclimate.errors import ConfigError
 from acclimate.exporting.contract.ports import GUARD, MASKS, OBSERVATION, OTHER, STARTS, Ports, guarded_ports
 from acclimate.exporting.graph.module import Graph
-from acclimate.guard.filter import NOTHING, filled
+from acclimate.guard.filter import NOTHING
 from acclimate.guard.guarded import Guarded
 from acclimate.guard.inside import Inside
 from acclimate.guard.layout import Layout, Part
@@ -68,7 +68,7 @@ class GuardedGraph(nn.Module):
         rows = torch.cat(flat, 1) if len(flat) > 1 else flat[0]
         # Begun anew in one piece: by itself each part of a state would be an operator more.
         state = self._packing.unpack(torch.where(given[STARTS][:, None], self.beginning, given[GUARD]))
-        inner = NOTHING if self.inside is None else self._inner(filled(rows, state))
+        inner = NOTHING if self.inside is None else self._inner(self.filter.filled(rows, state))
         clean, flags, scores, after = self.filter.step(rows, state, inner)
         # Rows of 32 bits are what came, but for those that are refused; of other types they are a copy with less in it.
         alike = all(each.dtype == torch.float32 and each.dim() == 2 for each in raw.values())

@@ -37,6 +37,8 @@ def episodes(guard: Guard, rows: Rows, steps: int, size: int, rng: np.random.Gen
     floats = np.array([place for part in guard.layout.parts if _floats(part.space) for place in part.places], int)
     for step, row in np.argwhere(rng.random((steps, size)) < SPIKES):
         _spoil(found[step, row], floats, spread, rng)
+    if Reason.BOUNDS not in guard.filter.reasons:  # then nothing keeps a choice that there is not from the policy
+        found = found.clip(*guard.layout.choices()).astype(np.float32)
     return found
 
 

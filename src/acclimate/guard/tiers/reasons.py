@@ -31,7 +31,7 @@ class Reason(enum.IntFlag):
     SEQUENCE = 128
     """An entry was on one side of its mean for long: a drift that no single step shows."""
     UNCERTAINTY = 256
-    """Small networks that imitate the policy over clean episodes disagree."""
+    """The policy with units left out, or small networks that imitate it over clean episodes, disagree."""
 
     @property
     def word(self) -> str:

@@ -30,11 +30,7 @@ class Sensors:
     """What can fail: each number of the observation, and each image as a whole."""
 
     def __init__(self, guard: Guard) -> None:
-        """Find them, with the clean standard deviation of each.
-
-        Raises:
-            ConfigError: The observations have none.
-        """
+        """Find them, with the clean standard deviation of each; observations of choices alone have none."""
         layout, standard = guard.layout, guard.filter.standard
         deviation = np.where(standard.gain > 0, 1 / np.where(standard.gain > 0, standard.gain, 1.0), 0.0)
         numbers = len(layout.numbers)
@@ -44,8 +40,6 @@ class Sensors:
         spreads = standard.mean.numpy()[numbers + 1 :: 2]
         images = zip(layout.images, spreads, strict=True)
         found += [(np.arange(start, start + size), float(each)) for (start, size), each in images]
-        if not found:
-            raise ConfigError("the observations have no number that moves, so that no fault of a sensor can be shown")
         self.all, self.layout = found, layout
         self.floating = [(places, each) for places, each in found if self._floats(int(places[0]))]
 
@@ -163,6 +157,13 @@ class Faulty:
     """A player that sees the world through sensors that fail; each episode fails by its own seed."""
 
     def __init__(self, player: Player, sensors: Sensors, fault: str) -> None:
+        """Put failing sensors before a player.
+
+        Raises:
+            ConfigError: There is no such fault, or no sensor that it could be shown on.
+        """
+        if not sensors.all:
+            raise ConfigError("the observations have no number that moves, so that no fault of a sensor can be shown")
         self._player, self._sensors = player, sensors
         self._change, self._finite = change_of(fault), fault != "not_finite"
         self._struck: dict[int, Struck] = {}

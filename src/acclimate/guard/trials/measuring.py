@@ -121,7 +121,7 @@ def measure(
     *,
     episodes: int = 200,
     fault_episodes: int = 20,
-    faults: Sequence[str] = tuple(FAULTS),
+    faults: Sequence[str] | None = None,
     seed: int = GUARD_TEST_SEED,
     n_envs: int = 8,
 ) -> Measurement:
@@ -132,25 +132,27 @@ def measure(
         task: the world it was fitted in, or another one.
         episodes: clean ones, none of which the guard was fitted to.
         fault_episodes: of each fault; their seeds are the first of the clean ones.
-        faults: names of `FAULTS`.
+        faults: names of `FAULTS`; by default all, or none where the observations are choices alone.
         seed: of the first episode.
         n_envs: environments side by side.
 
     Raises:
-        ConfigError: A number or a name cannot be.
+        ConfigError: A number or a name cannot be, or the observations have no sensor that could fail so.
     """
     if not 1 <= fault_episodes <= episodes:
         raise ConfigError(f"{fault_episodes} episodes of each fault, {episodes} clean ones: give 1 to {episodes}")
-    for fault in faults:
+    for fault in faults or ():
         change_of(fault)
     bench = Bench(guarded, task, seed=seed, n_envs=n_envs)
+    if faults is None:
+        faults = tuple(FAULTS) if bench.sensors.all else ()
     limits = guarded.guard.filter.limits.numpy()
     alone, scores, _ = bench.watched(episodes)
     alarms = np.stack([(each > limits).any(0) for each in scores])
     strange = Strangeness(scores, limits)
     clean = [strange(each) for each in scores]
     kept = bench.play(GuardedPlayer(guarded), episodes)
-    usable = [fault for fault in faults if fault != "not_finite" or bench.sensors.floating]
+    usable = [fault for fault in faults if fault != "not_finite" or bench.sensors.floating or not bench.sensors.all]
     return Measurement(
         exact_proportion(alarms.any(1)),
         {reason.word: int(n) for reason, n in zip(guarded.reasons, alarms.sum(0), strict=True)},

@@ -20,8 +20,10 @@ def told(found: Measurement, alarms: float) -> str:
         f"false alarms in {100 * share.value:.1f} % of {share.n} clean episodes [{100 * share.low:.1f}, "
         f"{100 * share.high:.1f}] (Clopper-Pearson), {100 * alarms:g} % were allowed; by tier: {gave}",
         f"clean return {mean(found.clean):.1f}, guarded {mean(found.guarded):.1f}",
-        "",
     ]
+    if not found.trials:
+        return "\n".join([*lines, "no fault of a sensor was shown"])
+    lines.append("")
     rows = [HEADS, *map(_row, found.trials)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
     return "\n".join(lines + ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows])
