@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -99,6 +100,8 @@ def _compared(
 ) -> Iterator[Difference]:
     """Yield the differences of each step; each begins from the state that the agent has."""
     guard, ports, size = guarded.guard, graph.ports, steps.shape[1]
+    acting = copy.deepcopy(guard.action_space)
+    acting.seed(int(rng.integers(1 << 31)))
     memory = guarded.initial(size)
     for step, rows in enumerate(steps):
         batch = guard.layout.observations(rows)
@@ -115,7 +118,7 @@ def _compared(
         if ports.remembers:
             feeds |= _remembered(ports, memory, size)
         if any(port.name == OTHER for port in ports.inputs):
-            feeds[OTHER] = np.stack([guard.action_space.sample() for _ in range(size)])
+            feeds[OTHER] = np.stack([acting.sample() for _ in range(size)])
         expected, decision, after = asked_with(guarded, feeds.get(OTHER)).predict(batch, memory, starts, **asked)
         out = dict(zip((port.name for port in ports.outputs), session.run(None, feeds), strict=True))
         same = _same_flags(guarded, decision, out, where)
