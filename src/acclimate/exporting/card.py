@@ -113,7 +113,8 @@ def _use(contract: Contract, held: str, graph: bool) -> Iterator[str]:
             f"A guard is part of the graph ({', '.join(reason.name for reason in guard.reasons)}), calibrated on "
             f"{guard.episodes} clean episodes of {guard.task} for false alarms in {100 * guard.alarms:g} % of them. "
             "`flags` tell what it refuses; `guard_out` goes in as the next `guard_in`, and zeros with `episode_start` "
-            "begin an episode. It is a filter for broken sensors and changed worlds, no proof against somebody who knows it.",
+            "begin an episode. It is a filter for broken sensors and changed worlds, and no proof against somebody who "
+            "knows it.",
             "",
         )
     history = contract.history

@@ -225,7 +225,7 @@ def test_the_card_tells_of_the_guard(everything: Path) -> None:
     pytest.importorskip("huggingface_hub")
     contract = ac.load_policy(everything).contract
     card = card_of(world.agent(), contract, name="n", license="mit", held="agent.zip", graph=True)
-    assert "what it refuses: `not_finite`, `bounds`, `rate`" in card
+    assert "A guard is part of the graph (not_finite, bounds, rate" in card
     assert "A guard is part of the graph" not in card_of(
         world.agent(), dataclasses.replace(contract, guard=None), name="n", license="mit", held="agent.zip", graph=True
     )
