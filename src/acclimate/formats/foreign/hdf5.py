@@ -31,6 +31,11 @@ _CONTIGUOUS = 1
 _LAYOUTS = {0: "in its header", 2: "in chunks, which filters may blow up", 3: "in other datasets (a virtual one)"}
 _LINKS = {1: "a soft link", 64: "a link to another file"}
 _AGAIN = "save the model again in Keras"
+_BROKEN = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, RuntimeError),
+    *(TypeError, ValueError, Warning, struct.error),
+)
+"""What pyfive raises, beside its own error, where a header is not what it should be."""
 
 
 class Hdf5:
@@ -47,13 +52,14 @@ class Hdf5:
         self._file, self._left = _Metered(data, where), len(data)
         self._objects: dict[int, Any] = {}
         try:
+            from pyfive.core import InvalidHDF5File
             from pyfive.dataobjects import DataObjects
             from pyfive.misc_low_level import SuperBlock
         except ImportError as error:
             raise SourceError(
                 f"{where}: a file of Keras needs `{error.name}`, which is not installed; pip install 'acclimate[keras]'"
             ) from None
-        self._parse = DataObjects
+        self._parse, self._broken = DataObjects, (*_BROKEN, InvalidHDF5File)
         with self._read("its beginning"):
             self._root = SuperBlock(self._file, 0).offset_to_dataobjects
 
@@ -144,12 +150,12 @@ class Hdf5:
 
     @contextmanager
     def _read(self, what: str) -> Iterator[None]:
-        """Word whatever pyfive says of a broken file: it asserts, indexes, unpacks and recurses."""
+        """Word what pyfive says of a broken file: it asserts, indexes, unpacks and recurses."""
         try:
             yield
         except SourceError:
             raise
-        except Exception as error:
+        except self._broken as error:
             raise SourceError(
                 f"{self._where}: `{what}` cannot be read ({type(error).__name__}); copy or download it again"
             ) from error
