@@ -182,12 +182,13 @@ _OF_TORCH = (
     Kind("a network of torch, pickled as a whole", _LOOP, says_some("torch.nn.modules.")),
     Kind("a file of torch's, such as weights alone", _LOOP, either(holds_ending("/data.pkl"), begins(_BEFORE_1_6))),
 )
+KERAS = Kind(
+    "a network of Keras",
+    _WORLD,
+    either(holds("config.json", "model.weights.h5"), begins(b"\x89HDF\r\n\x1a\n")),
+)
 _OF_OTHERS = (
-    Kind(
-        "a network of Keras",
-        _COPY,
-        either(holds("config.json", "model.weights.h5"), begins(b"\x89HDF\r\n\x1a\n")),
-    ),
+    KERAS,
     Kind("a SavedModel of TensorFlow", _COPY, folder_with("saved_model.pb", "saved_model.pbtxt")),
     Kind(
         "one file of a bundle",

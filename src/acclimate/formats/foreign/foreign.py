@@ -10,7 +10,7 @@ from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.files import bounded, tensors
 from acclimate.files.glimpse import Glimpse
 from acclimate.formats import kinds
-from acclimate.formats.foreign import cleanrl, rsl_rl
+from acclimate.formats.foreign import cleanrl, keras, rsl_rl
 from acclimate.formats.foreign.network import Foreign
 
 LARGEST = 1 << 30
@@ -48,4 +48,8 @@ def _rsl_rl(data: bytes, where: str) -> Foreign:
     return rsl_rl.read(tensors.read(data, where=where), where)
 
 
-READERS: dict[kinds.Kind, Callable[[bytes, str], Foreign]] = {kinds.CLEANRL: _cleanrl, kinds.RSL_RL: _rsl_rl}
+READERS: dict[kinds.Kind, Callable[[bytes, str], Foreign]] = {
+    kinds.CLEANRL: _cleanrl,
+    kinds.RSL_RL: _rsl_rl,
+    kinds.KERAS: keras.read,
+}
