@@ -90,6 +90,11 @@ def _extractor(policy: Chain, value: Chain | None, actor: Read, weights: Weights
     """Return what both read first where they see images."""
     if not convolutions(actor.stack):
         return ()
+    if len(actor.stack) <= EXTRACTOR:
+        raise SourceError(
+            f"{where}: sees images by {len(actor.stack)} layers; SB3's own extractor has three convolutions and a dense "
+            "layer, and the actor one above"
+        )
     if value is None:
         return actor.stack[:EXTRACTOR]
     common = tuple(one for one, _ in takewhile(lambda pair: pair[0] is pair[1], zip(policy, value, strict=False)))
@@ -101,8 +106,6 @@ def _extractor(policy: Chain, value: Chain | None, actor: Read, weights: Weights
 
 def _foreign(actor: Read, critic: Read | None, shared: Stack, where: str) -> Foreign:
     stack, notes = actor.stack[len(shared) :], actor.notes
-    if not stack:
-        raise SourceError(f"{where}: has no layer above its convolutions and their dense one")
     last, bounds = stack[-1], actor.bounds
     if last.activation != "tanh":
         odds = last.activation == "softmax"

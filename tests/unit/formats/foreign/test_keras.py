@@ -118,9 +118,27 @@ def test_one_of_images_acts_as_there(first: bool, tmp_path: Path) -> None:
 
 
 def test_activations_are_those_of_keras() -> None:
-    told = np.load(FILES / "activations.npz")
+    told = dict(np.load(FILES / "activations.npz"))
     numbers = torch.as_tensor(told["numbers"])
     assert {*ACTIVATIONS} - {"linear", "softmax", "swish"} == {*told} - {"numbers"}
     for name in {*told} - {"numbers"}:
         ours = CLASSES["activation_fn"][ACTIVATIONS[name]]()(numbers)
         np.testing.assert_allclose(ours, told[name], atol=1e-6, rtol=1e-5, err_msg=name)
+
+
+def test_the_whole_form_of_keras_2(tmp_path: Path) -> None:
+    """It names weights `kernel:0`, and inputs and calls otherwise."""
+    told = np.load(FILES / "two_heads.npz")
+    with h5py.File(FILES / "two_heads.h5") as new, h5py.File(tmp_path / "old.h5", "w") as old:
+        config = json.loads(new.attrs["model_config"])
+        for each in config["config"]["layers"]:
+            each["inbound_nodes"] = [
+                [[tensor["config"]["keras_history"][0], 0, 0, {}] for tensor in call["args"]]
+                for call in each["inbound_nodes"]
+            ]
+            if "batch_shape" in each["config"]:
+                each["config"]["batch_input_shape"] = each["config"].pop("batch_shape")
+        old.attrs["model_config"] = json.dumps(config).encode()
+        new.visititems(lambda name, held: old.__setitem__(f"{name}:0", held[()]) if hasattr(held, "shape") else None)
+    agent = ac.load(tmp_path / "old.h5", world=Spaces(SEEN, spaces.Discrete(3)))
+    np.testing.assert_allclose(odds(agent, told["seen"]), told["policy"], atol=1e-5)
