@@ -25,13 +25,14 @@ def load(
     trust: bool = False,
     revision: str | None = None,
     world: HasSpaces | None = None,
+    critic: str | Path | None = None,
 ) -> Agent:
     """Return the pretrained agent that `source` holds; nothing in a file is executed.
 
     Args:
         source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder (its ``bundle/``, else its zip), a
             folder that holds one zip, ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model,
-            which is copied; what CleanRL or rsl_rl saved, with its `world`.
+            which is copied; what CleanRL, rsl_rl or Keras saved, with its `world`.
         normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer`
             gives them; None says that it needs none.
         device: Where its networks live.
@@ -39,6 +40,7 @@ def load(
             whose origin you know.
         revision: The branch, tag or commit of a Hub repository.
         world: A `Task`, say, whose spaces are those of an agent of another framework: its file tells none.
+        critic: The value network of an agent of Keras, where it has a file of its own.
 
     Raises:
         SpaceMismatchError: Its networks are of other spaces.
@@ -50,7 +52,7 @@ def load(
         Traceback (most recent call last):
         acclimate.errors.SourceError: no-such-agent.zip: no such file; check the path.
     """
-    found = readers.read(source, trust=trust, revision=revision, world=world)
+    found = readers.read(source, trust=trust, revision=revision, world=world, critic=critic)
     chosen, parts = _chosen(normalizer, found), found.parts
     if chosen is None:
         return Agent.of(parts, None, device)

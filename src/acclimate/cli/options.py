@@ -56,6 +56,7 @@ LOADED = stack(
         help="Observation statistics: found beside the zip (auto), none, new ones, or a file of SB3's.",
     ),
     click.option("--trust", is_flag=True, help="Read the file with SB3's own loader, which executes code in it."),
+    click.option("--critic", metavar="PATH", help="The value network of an agent of Keras, in a file of its own."),
     click.option("--revision", metavar="REV", help="Commit, tag or branch of an hf:// agent."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ... or auto."),
 )
@@ -128,6 +129,7 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
             trust=flags["trust"],
             revision=flags["revision"],
             world=world_of(flags),
+            critic=flags["critic"],
         )
 
     kind = flags["normalizer"]

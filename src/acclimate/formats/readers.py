@@ -36,6 +36,7 @@ def read(
     trust: bool = False,
     revision: str | None = None,
     world: HasSpaces | None = None,
+    critic: str | Path | None = None,
 ) -> Found:
     """Return what is at a source, by the first reader that takes it.
 
@@ -44,14 +45,17 @@ def read(
         trust: whether SB3's own loader may run what a zip holds.
         revision: of a repository on the Hub.
         world: what an agent of another framework sees and does, where its file tells no spaces.
+        critic: its value network, in a file of its own.
 
     Raises:
         SpaceMismatchError: Its networks are of other spaces than the world's.
         UnsafeFileError: A file asks for something that a safe reader must not do.
         SourceError: It cannot be read.
     """
-    if world is not None and (foreign := _foreign(source, world)) is not None:
+    if world is not None and (foreign := _foreign(source, world, critic)) is not None:
         return foreign
+    if critic is not None:
+        raise SourceError(f"{critic}: a critic is added to a policy of Keras alone, whose environment is named too")
     return next(found for reader in READERS if (found := reader(source, trust, revision)) is not None)
 
 
@@ -90,14 +94,14 @@ def _bundle(source: Any, trust: bool, revision: str | None) -> Found | None:
     return Found(parts, lambda: None if normalizer is None else Belonging(normalizer))
 
 
-def _foreign(source: Any, world: HasSpaces) -> Found | None:
+def _foreign(source: Any, world: HasSpaces, critic: str | Path | None) -> Found | None:
     """Return an agent of another framework, None where the source is something else."""
     if isinstance(source, BaseAlgorithm) or str(source).startswith("hf://"):
         return None
     path = Path(source).expanduser()
     if not path.is_file():
         return None
-    held = foreign.read(path)
+    held = foreign.read(path, None if critic is None else Path(critic).expanduser())
     if held is None:
         return None
     found, sha256 = held

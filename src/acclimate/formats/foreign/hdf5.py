@@ -56,8 +56,9 @@ class Hdf5:
             from pyfive.dataobjects import DataObjects
             from pyfive.misc_low_level import SuperBlock
         except ImportError as error:
+            missing = (error.name or "pyfive").split(".")[0]
             raise SourceError(
-                f"{where}: a file of Keras needs `{error.name}`, which is not installed; pip install 'acclimate[keras]'"
+                f"{where}: a file of Keras needs `{missing}`, which is not installed; pip install 'acclimate[keras]'"
             ) from None
         self._parse, self._broken = DataObjects, (*_BROKEN, InvalidHDF5File)
         with self._read("its beginning"):

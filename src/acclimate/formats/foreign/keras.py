@@ -92,8 +92,8 @@ def _extractor(policy: Chain, value: Chain | None, actor: Read, weights: Weights
         return ()
     if len(actor.stack) <= EXTRACTOR:
         raise SourceError(
-            f"{where}: sees images by {len(actor.stack)} layers; SB3's own extractor has three convolutions and a dense "
-            "layer, and the actor one above"
+            f"{where}: sees images by {len(actor.stack)} layers; SB3's own extractor has three convolutions and a "
+            "dense layer, and the actor one above"
         )
     if value is None:
         return actor.stack[:EXTRACTOR]

@@ -14,10 +14,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from gymnasium import spaces
 from torch.nn import functional
 
 import acclimate as ac
+from acclimate.cli import main
 from acclimate.formats import writers
 from acclimate.formats.foreign.keras_layers import ACTIVATIONS
 from acclimate.sb3.vocabulary import CLASSES
@@ -70,6 +72,23 @@ def test_it_acts_as_there(name: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(each.values(told["seen"]), told["value"][:, 0], atol=1e-5, rtol=1e-5)
     fresh = [why for _, why in agent.origin.unread if "newly drawn" in why]
     assert bool(fresh) == (name not in ("two_heads.keras", "two_heads.h5"))
+
+
+def test_a_value_of_its_own_is_its_critic(tmp_path: Path) -> None:
+    told, of_value = (np.load(FILES / f"{name}.npz") for name in ("one_head", "value"))
+    world = Spaces(SEEN, spaces.Discrete(3))
+    agent = ac.load(FILES / "one_head.keras", world=world, critic=FILES / "value.keras")
+    np.testing.assert_allclose(odds(agent, told["seen"]), softmax(told["policy"]), atol=1e-5)
+    np.testing.assert_allclose(agent.values(of_value["seen"]), of_value["policy"][:, 0], atol=1e-5, rtol=1e-5)
+    assert not any("newly drawn" in why for _, why in agent.origin.unread)
+
+
+def test_the_command_takes_it_too(tmp_path: Path) -> None:
+    """`value.keras` reads what CartPole does not show, which only its reader can say."""
+    arguments = ["inspect", str(FILES / "one_head.keras"), "--against", "CartPole-v1"]
+    result = CliRunner().invoke(main, [*arguments, "--critic", str(FILES / "two_heads.keras")])
+    assert result.exit_code == 2, result.output
+    assert "two_heads.keras: is no value network" in result.output
 
 
 def rebuilt(config: Mapping[str, Any], draw: Callable[[tuple[int, ...]], np.ndarray]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from gymnasium import spaces
 
 import acclimate as ac
+from tests import tiny
 from tests.unit.formats.foreign.test_cleanrl import Spaces
 from tests.unit.formats.foreign.test_keras import FILES, IMAGE, SEEN, UNIT, packed, rebuilt
 
@@ -193,6 +195,56 @@ def test_a_file_that_is_none_is_one_line(data: bytes, words: str, tmp_path: Path
     path = tmp_path / ("policy.keras" if data.startswith(b"PK") else "policy.h5")
     path.write_bytes(data)
     refused(path, words)
+
+
+@pytest.mark.parametrize(
+    ("agent", "critic", "words"),
+    [
+        ("one_head", "one_head", "is no value network"),
+        ("one_head", "two_heads", "is no value network"),
+        ("one_head", "scaled", "is no value network"),
+        ("two_heads", "value", "has its critics; leave .*value.keras out"),
+        ("deterministic", "value", "goes on as td3"),
+        ("one_head", "activations", "give what `model.save"),
+        ("one_head", "missing", "cannot be read"),
+    ],
+)
+def test_a_critic_that_is_none(agent: str, critic: str, words: str) -> None:
+    ending = "npz" if critic == "activations" else "keras"
+    with pytest.raises(ac.SourceError, match=words):
+        ac.load(FILES / f"{agent}.keras", world=Spaces(SEEN, THREE), critic=FILES / f"{critic}.{ending}")
+
+
+def test_a_critic_of_other_observations(tmp_path: Path) -> None:
+    (tmp_path / "value.keras").write_bytes(rebuilt(row(layer("Dense", (5,), units=1)), drawn))
+    (tmp_path / "nature.keras").write_bytes(rebuilt(nature(layer("Dense", (512,))), drawn))
+    for agent, seen in ((FILES / "one_head.keras", SEEN), (tmp_path / "nature.keras", IMAGE)):
+        with pytest.raises(ac.SourceError, match=r"value\.keras: reads 5 numbers, and the policy of"):
+            ac.load(agent, world=Spaces(seen, THREE), critic=tmp_path / "value.keras")
+    (tmp_path / "value.keras").write_bytes(rebuilt(nature(layer("Dense", (512,), units=1)), drawn))
+    with pytest.raises(ac.SourceError, match="sees images shares them"):
+        ac.load(FILES / "one_head.keras", world=Spaces(SEEN, THREE), critic=tmp_path / "value.keras")
+
+
+def test_a_critic_of_an_agent_of_sb3() -> None:
+    with pytest.raises(ac.SourceError, match="a policy of Keras alone"):
+        ac.load(tiny.model("ppo"), critic=FILES / "value.keras")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_two_outputs_of_one_number_are_told_apart_by_their_names(first: bool, tmp_path: Path) -> None:
+    names = ["my_critic", "act"] if first else ["act", "my_critic"]
+    path, one = tmp_path / "policy.keras", spaces.Box(-1e3, 1e3, (1,), np.float32)
+    biases = iter([np.array([5.0]), np.array([2.0])])  # of the critic, which is the first layer, and of the policy
+    config = graph([[name, 0, 0] for name in names], my_critic=(VALUE, []), act=(VALUE, []))
+    path.write_bytes(rebuilt(config, lambda shape: next(biases) if shape == (1,) else np.zeros(shape)))
+    policy = ac.load(path, world=Spaces(SEEN, one)).model.policy
+    assert (policy.action_net.bias.item(), policy.value_net.bias.item()) == (2.0, 5.0)
+
+
+def test_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyfive.core", None)
+    refused(FILES / "one_head.keras", r"needs `pyfive`, which is not installed; pip install 'acclimate\[keras\]'")
 
 
 def asked(path: Path, data: bytes) -> None:
