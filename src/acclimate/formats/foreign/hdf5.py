@@ -70,6 +70,27 @@ class Hdf5:
 
     def array(self, path: str) -> Array:
         """Return a dataset of floating-point numbers."""
+        start, shape, dtype = self._found(path)
+        held = np.frombuffer(self._data, dtype, math.prod(shape), start).reshape(shape)
+        self._left -= held.nbytes
+        if self._left < 0:
+            raise self._unsafe(path, "shares its bytes with another array")
+        return np.array(held, np.float32, order="C")
+
+    def replaced(self, arrays: Mapping[str, Array]) -> bytes:
+        """Return the file with other numbers in datasets that it has, and all else as it is.
+
+        Args:
+            arrays: by the paths of the datasets, and of their shapes.
+        """
+        data = bytearray(self._data)
+        for path, numbers in arrays.items():
+            start, shape, dtype = self._found(path)
+            data[start : start + math.prod(shape) * dtype.itemsize] = numbers.reshape(shape).astype(dtype).tobytes()
+        return bytes(data)
+
+    def _found(self, path: str) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+        """Return where the numbers of a dataset begin, their shape and their type."""
         found = self._at(path)
         if _messages(found, _EXTERNAL):
             raise self._unsafe(path, "lies in another file")
@@ -82,11 +103,7 @@ class Hdf5:
             raise self._unsafe(path, f"declares {' x '.join(map(str, shape))} numbers, and has {size} bytes")
         if start + size > len(self._data):
             raise SourceError(f"{self._where}: `{path}` ends beyond the file; copy or download it again")
-        self._left -= size
-        if self._left < 0:
-            raise self._unsafe(path, "shares its bytes with another array")
-        held = np.frombuffer(self._data, dtype, math.prod(shape), start).reshape(shape)
-        return np.array(held, np.float32, order="C")
+        return start, shape, dtype
 
     def text(self, name: str) -> str | None:
         """Return an attribute of the whole file that is a text, None where it has none of that name."""

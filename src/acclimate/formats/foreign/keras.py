@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import takewhile
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from acclimate.errors import SourceError
-from acclimate.formats.foreign.keras_file import Weights, opened
+from acclimate.formats.foreign.keras_file import KerasFile
 from acclimate.formats.foreign.keras_graph import Chain, heads
-from acclimate.formats.foreign.keras_layers import Read, layers_of
+from acclimate.formats.foreign.keras_layers import WEIGHTED, Read, layers_of
 from acclimate.formats.foreign.layers import Stack, convolutions
 from acclimate.formats.foreign.network import Foreign
 
@@ -21,8 +20,23 @@ EXTRACTOR = 4
 _VALUE = ("value", "critic", "baseline")
 
 
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model, as it lies in its file and as ours."""
+
+    file: KerasFile
+    policy: Read
+    value: Read | None
+    networks: Foreign
+
+
 def read(data: bytes, where: str) -> Foreign:
-    """Return the networks of a file.
+    """Return the networks of a file, as `model` has them."""
+    return model(data, where).networks
+
+
+def model(data: bytes, where: str) -> Model:
+    """Return the model of a file.
 
     An actor that ends with a tanh goes on as TD3's, each other one as PPO's: the odds of a softmax and the numbers
     before it choose the same actions.
@@ -32,15 +46,15 @@ def read(data: bytes, where: str) -> Foreign:
         SourceError: It is broken, or no SB3 policy can be this model.
     """
     with _telling(where):
-        model, weights = opened(data, where)
-        policy, value = _roles(heads(model, where), where)
-        actor = layers_of(policy, weights, where)
-        critic = None if value is None else layers_of(value, weights, where)
-        shared = _extractor(policy, value, actor, weights, where)
-    return _foreign(actor, critic, shared, where)
+        file = KerasFile(data, where)
+        policy, value = _roles(heads(file.config, where), where)
+        actor = layers_of(policy, file, where)
+        critic = None if value is None else layers_of(value, file, where)
+        shared = _extractor(policy, value, actor.stack, where)
+        return Model(file, actor, critic, _foreign(actor, critic, shared, where))
 
 
-def value(data: bytes, where: str) -> Stack:
+def value(data: bytes, where: str) -> tuple[KerasFile, Read]:
     """Return a value network that is alone in a file.
 
     Raises:
@@ -48,15 +62,16 @@ def value(data: bytes, where: str) -> Stack:
         SourceError: It is broken, or gives something other than one number.
     """
     with _telling(where):
-        model, weights = opened(data, where)
-        found = [layers_of(chain, weights, where).stack for chain in heads(model, where).values()]
-    if len(found) != 1 or found[0][-1].units != 1 or found[0][-1].activation:
+        file = KerasFile(data, where)
+        found = [layers_of(chain, file, where) for chain in heads(file.config, where).values()]
+    last = found[0].stack[-1]
+    if len(found) != 1 or last.units != 1 or last.activation:
         raise SourceError(f"{where}: is no value network, which gives one number without an activation")
-    if convolutions(found[0]):
+    if convolutions(found[0].stack):
         raise SourceError(
             f"{where}: a value network that sees images shares them with its policy; save both as one model"
         )
-    return found[0]
+    return file, found[0]
 
 
 @contextmanager
@@ -70,11 +85,16 @@ def _telling(where: str) -> Iterator[None]:
         ) from error
 
 
+def names_a_value(name: str) -> bool:
+    """Tell whether an output is called as a value."""
+    return any(word in name.lower() for word in _VALUE)
+
+
 def _roles(found: dict[str, Chain], where: str) -> tuple[Chain, Chain | None]:
     """Return the policy's chain, and the value's where there is one."""
     if len(found) == 1:
         return next(iter(found.values())), None
-    names = [name for name in found if any(word in name.lower() for word in _VALUE)]
+    names = [name for name in found if names_a_value(name)]
     if len(names) != 1:
         names = [name for name, chain in found.items() if chain[-1].config.get("units") == 1]
     if len(found) != 2 or len(names) != 1:
@@ -86,22 +106,19 @@ def _roles(found: dict[str, Chain], where: str) -> tuple[Chain, Chain | None]:
     return policy, found[names[0]]
 
 
-def _extractor(policy: Chain, value: Chain | None, actor: Read, weights: Weights, where: str) -> Stack:
+def _extractor(policy: Chain, value: Chain | None, actor: Stack, where: str) -> Stack:
     """Return what both read first where they see images."""
-    if not convolutions(actor.stack):
+    if not convolutions(actor):
         return ()
-    if len(actor.stack) <= EXTRACTOR:
+    if len(actor) <= EXTRACTOR:
         raise SourceError(
-            f"{where}: sees images by {len(actor.stack)} layers; SB3's own extractor has three convolutions and a "
-            "dense layer, and the actor one above"
+            f"{where}: sees images by {len(actor)} layers; SB3's own extractor has three convolutions and a dense "
+            "layer, and the actor one above"
         )
-    if value is None:
-        return actor.stack[:EXTRACTOR]
-    common = tuple(one for one, _ in takewhile(lambda pair: pair[0] is pair[1], zip(policy, value, strict=False)))
-    trunk = layers_of(common, weights, where).stack
-    if len(trunk) < EXTRACTOR:
+    common = policy if value is None else [one for one, other in zip(policy, value, strict=False) if one is other]
+    if sum(node.kind in WEIGHTED for node in common) < EXTRACTOR:
         raise SourceError(f"{where}: its policy and its value see images apart, and SB3's share what sees them")
-    return trunk[:EXTRACTOR]
+    return actor[:EXTRACTOR]
 
 
 def _foreign(actor: Read, critic: Read | None, shared: Stack, where: str) -> Foreign:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from acclimate.errors import SourceError
-from acclimate.formats.foreign.keras_file import Part, Weights
+from acclimate.formats.foreign.keras_file import KerasFile, Part, Weight
 from acclimate.formats.foreign.keras_graph import Chain, Node, word
-from acclimate.formats.foreign.layers import Array, Conv, Dense, Stack, channels_first
+from acclimate.formats.foreign.layers import Array, Conv, Dense, Stack, channels_first, channels_last
 
 ACTIVATIONS: Mapping[str, str] = {
     **{
@@ -24,8 +24,33 @@ ACTIVATIONS: Mapping[str, str] = {
     "softmax": "softmax",
 }
 """Keras' names of activations that are torch's to the number."""
+WEIGHTED = ("Dense", "Conv2D")
+"""Layers that have weights."""
 _INACTIVE = ("Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D")
 """Layers that do nothing but in training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a layer is from."""
+
+    node: Node
+    image: tuple[int, int, int] | None
+    """Height, width and channels of the image that it reads, flattened; None where it reads none, or a whole one."""
+
+    def weights(self, weight: Array, bias: Array) -> dict[Weight, Array]:
+        """Return a layer's weights as Keras has them, where it was given ours.
+
+        Args:
+            weight: (units, inputs), or (filters, channels, height, width).
+            bias: (units,).
+        """
+        if weight.ndim == 4:
+            kernel = weight.transpose(2, 3, 1, 0)
+        else:
+            kernel = (weight if self.image is None else channels_last(weight, self.image)).T
+        biased = self.node.config.get("use_bias", True)
+        return {(self.node, "kernel"): kernel, **({(self.node, "bias"): bias} if biased else {})}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,30 +61,33 @@ class Read:
     bounds: tuple[Array, Array] | None
     """Lowest and highest action where the chain ends with a tanh times a number."""
     notes: tuple[tuple[str, str], ...]
+    sources: tuple[Source, ...]
+    """Where the layers of the stack are from, in their order."""
 
 
-def layers_of(chain: Chain, weights: Weights, where: str) -> Read:
+def layers_of(chain: Chain, file: KerasFile, where: str) -> Read:
     """Return a chain's layers, the first one first.
 
     Raises:
         SourceError: A layer is none that an SB3 policy has.
     """
-    way = _Way(weights, where)
+    way = _Way(file, where)
     for node in chain:
         way.take(node)
     if not way.stack:
         raise SourceError(f"{where}: has no Dense layer")
-    return Read(tuple(way.stack), way.bounds, tuple(way.notes))
+    return Read(tuple(way.stack), way.bounds, tuple(way.notes), tuple(way.sources))
 
 
 class _Way:
     """What flows from layer to layer, and the layers that were passed."""
 
-    def __init__(self, weights: Weights, where: str) -> None:
+    def __init__(self, file: KerasFile, where: str) -> None:
         self.stack: list[Dense | Conv] = []
+        self.sources: list[Source] = []
         self.bounds: tuple[Array, Array] | None = None
         self.notes: list[tuple[str, str]] = []
-        self._weights, self._where = weights, where
+        self._file, self._where = file, where
         self._shape: tuple[int, ...] | None = None
         self._image: tuple[int, int, int] | None = None
         self._pixels = False
@@ -93,8 +121,9 @@ class _Way:
         weight = self._numbers(node, "kernel", (self._shape[0], node.config["units"]))
         layer = Dense(weight.T.copy(), self._bias(node, weight.shape[1]))
         if self._image is not None:
-            layer, self._image = channels_first(layer, self._image), None
+            layer = channels_first(layer, self._image)
         self._add(node, layer)
+        self._image = None
         self._shape = (layer.units,)
 
     def _conv(self, node: Node) -> None:
@@ -158,6 +187,7 @@ class _Way:
     def _add(self, node: Node, layer: Dense | Conv) -> None:
         if self.stack and self.stack[-1].activation == "softmax":
             raise self._refused(node, "stands above a softmax, which SB3 has at the end alone")
+        self.sources.append(Source(node, self._image))
         self.stack.append(replace(layer, activation=self._activation_of(node, node.config.get("activation"))))
 
     def _bend(self, node: Node, activation: str) -> None:
@@ -179,7 +209,7 @@ class _Way:
         return self._numbers(node, "bias", (units,))
 
     def _numbers(self, node: Node, part: Part, shape: tuple[int, ...]) -> Array:
-        found = self._weights(node, part)
+        found = self._file.weights(node, part)
         if found.shape != shape:
             raise SourceError(
                 f"{self._where}: the {part} of `{node.name}` is of shape {found.shape}, and its config tells {shape}"
