@@ -186,7 +186,7 @@ KERAS = Kind(
     "a network of Keras",
     _WORLD,
     either(holds("config.json", "model.weights.h5"), begins(b"\x89HDF\r\n\x1a\n")),
-    instead="give what `model.save('value.keras')` wrote in Keras, or leave it out",
+    instead="give what `model.save('FILE.keras')` wrote in Keras",
 )
 _OF_OTHERS = (
     KERAS,
