@@ -47,8 +47,7 @@ def export(
         path: Of the file, with or without its ending; of a folder for ``hub``.
         to: ``onnx`` is one graph from raw observations to actions, with its contract in it and as ``contract.json``
             beside it; ``safetensors`` the weights with the same contract; ``sb3`` a zip with ``vecnormalize.pkl``;
-            ``keras`` a model as that of `like`;
-            ``hub`` a folder to upload, with a model card.
+            ``keras`` the model of `like` with other weights; ``hub`` a folder to upload, with a model card.
         task: In which it acts. It tells the rate and the names of joints, and what it shows is what the graph is held
             to, beside observations drawn from the agent's space.
         guard: Put before the policy in the graph, or the file that holds it; for ``onnx`` and ``hub``. Its state is an
@@ -57,8 +56,7 @@ def export(
             input of the graph.
         channels_last: Whether images come as (height, width, channels), as most environments give them.
         license: Of the model, as the Hub names it (``mit``, ``apache-2.0``); ``hub`` needs it.
-        like: A model that Keras saved, with the agent's structure: the policy that it was loaded from, or its value.
-            What is written is that file with other weights.
+        like: A model that Keras saved, with the agent's structure: what it was loaded from, policy or value.
 
     Raises:
         ExportError: The file cannot be written, does not act as the agent, or an extra is not installed.

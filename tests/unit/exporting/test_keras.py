@@ -163,7 +163,7 @@ def test_like_belongs_to_keras(tmp_path: Path) -> None:
         ac.export(agent, tmp_path / "back.zip", to="sb3", like=FILES / "one_head.keras")
     with pytest.raises(ac.SourceError, match=r"missing\.keras: cannot be read"):
         ac.export(agent, tmp_path / "back.keras", to="keras", like=tmp_path / "missing.keras")
-    with pytest.raises(ac.SourceError, match="give what `model.save"):
+    with pytest.raises(ac.SourceError, match="give what `model"):
         ac.export(agent, tmp_path / "back.keras", to="keras", like=FILES / "one_head.npz")
 
 
