@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from acclimate.agents.agent import Agent
@@ -55,8 +58,16 @@ def _check_policy(agent: Agent, written: bytes, where: str) -> None:
     origin = Origin(where, hashlib.sha256(written).hexdigest())
     found = assembling.parts(keras.read(written, where), agent.observation_space, agent.action_space, origin)
     seen, again = _observations(agent), Agent.of(found, None, "cpu")
-    ours, theirs = (np.asarray(each.predict(seen, deterministic=True)[0]) for each in (agent, again))
-    _compare(ours, theirs, where)
+    _compare(_acts(agent, seen), _acts(again, seen), where)
+
+
+def _acts(agent: Agent, seen: NDArray) -> NDArray:
+    """Return the odds of its actions, or the actions themselves where they are numbers."""
+    if not isinstance(agent.action_space, spaces.Discrete):
+        return np.asarray(agent.predict(seen, deterministic=True)[0])
+    policy: Any = agent.model.policy
+    shown, _ = policy.obs_to_tensor(seen)
+    return policy.get_distribution(shown).distribution.probs.detach().cpu().numpy()
 
 
 def _check_value(agent: Agent, written: bytes, where: str) -> None:
@@ -72,8 +83,9 @@ def _compare(ours: NDArray, theirs: NDArray, where: str) -> None:
 
 
 def _observations(agent: Agent) -> NDArray:
-    agent.observation_space.seed(0)
-    return np.stack([agent.observation_space.sample() for _ in range(ROWS)])
+    space = copy.deepcopy(agent.observation_space)  # with a generator of its own
+    space.seed(0)
+    return np.stack([space.sample() for _ in range(ROWS)])
 
 
 def _answer(stack: Stack, seen: NDArray) -> NDArray:

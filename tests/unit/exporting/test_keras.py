@@ -139,9 +139,7 @@ def test_what_the_file_cannot_hold(tmp_path: Path) -> None:
         ac.export(apart, out, to="keras", like=tmp_path / "shared.keras")
     with pytest.raises(ac.MisfitError, match="16 units of 6 inputs, and the agent has none such"):
         ac.export(apart, out, to="keras", like=FILES / "one_head.keras")
-    (tmp_path / "relu.keras").write_bytes(
-        rebuilt(row(layer("Dense", activation="relu"), layer("Dense", (3,))), lambda shape: np.zeros(shape))
-    )
+    (tmp_path / "relu.keras").write_bytes(rebuilt(row(layer("Dense", activation="relu"), layer("Dense", (3,))), drawn))
     with pytest.raises(ac.MisfitError, match="does not act as the agent"):
         ac.export(apart, out, to="keras", like=tmp_path / "relu.keras")
     (tmp_path / "relu.keras").write_bytes(

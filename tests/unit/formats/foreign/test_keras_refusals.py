@@ -242,6 +242,15 @@ def test_two_outputs_of_one_number_are_told_apart_by_their_names(first: bool, tm
     assert (policy.action_net.bias.item(), policy.value_net.bias.item()) == (2.0, 5.0)
 
 
+def test_members_that_share_their_bytes_are_no_way_to_more_memory(tmp_path: Path) -> None:
+    path = tmp_path / "policy.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", CONFIG)
+        archive.writestr("model.weights.h5", WEIGHTS)
+        archive.filelist.extend(archive.filelist * 10)
+    refused(path, "is compressed, which Keras does not do")
+
+
 def test_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyfive.core", None)
     refused(FILES / "one_head.keras", r"needs `pyfive`, which is not installed; pip install 'acclimate\[keras\]'")
