@@ -44,7 +44,7 @@ def _valued(found: Foreign, path: Path, critic: Path) -> Foreign:
         why = "has its critics" if found.critics else f"goes on as {found.algorithm}, whose critics read actions too"
         raise SourceError(f"{path}: {why}; leave {critic} out")
     kinds.expect(critic, kinds.KERAS)
-    stack = keras.value(_bytes(critic), str(critic))[1].stack
+    stack = keras.value(_bytes(critic), str(critic))
     if found.shared or inputs(stack) != inputs(found.actor):
         reads = "images" if found.shared else f"{inputs(found.actor)} numbers"
         raise SourceError(f"{critic}: reads {inputs(stack)} numbers, and the policy of {path} {reads}")

@@ -54,7 +54,7 @@ def model(data: bytes, where: str) -> Model:
         return Model(file, actor, critic, _foreign(actor, critic, shared, where))
 
 
-def value(data: bytes, where: str) -> tuple[KerasFile, Read]:
+def value(data: bytes, where: str) -> Stack:
     """Return a value network that is alone in a file.
 
     Raises:
@@ -64,14 +64,22 @@ def value(data: bytes, where: str) -> tuple[KerasFile, Read]:
     with _telling(where):
         file = KerasFile(data, where)
         found = [layers_of(chain, file, where) for chain in heads(file.config, where).values()]
-    last = found[0].stack[-1]
-    if len(found) != 1 or last.units != 1 or last.activation:
-        raise SourceError(f"{where}: is no value network, which gives one number without an activation")
-    if convolutions(found[0].stack):
+    if len(found) != 1:
+        raise SourceError(f"{where}: has {len(found)} outputs, and a value network one")
+    stack = _value(found[0], where)
+    if convolutions(stack):
+        raise SourceError(f"{where}: sees images, which SB3's policy and value do as one; save both as one model")
+    return stack
+
+
+def _value(found: Read, where: str) -> Stack:
+    """Return the layers of a value, if they are those of one."""
+    last = found.stack[-1]
+    if last.units != 1 or last.activation:
         raise SourceError(
-            f"{where}: a value network that sees images shares them with its policy; save both as one model"
+            f"{where}: `{found.sources[-1].node.name}` is no value, which is one number without an activation"
         )
-    return file, found[0]
+    return found.stack
 
 
 @contextmanager
@@ -126,9 +134,9 @@ def _foreign(actor: Read, critic: Read | None, shared: Stack, where: str) -> For
     last, bounds = stack[-1], actor.bounds
     if last.activation != "tanh":
         odds = last.activation == "softmax"
-        critics = () if critic is None else (critic.stack[len(shared) :],)
-        if critics and not shared:
-            notes = (*notes, ("trunk", "what actor and critic may have shared is now in both"))
+        critics = () if critic is None else (_value(critic, where)[len(shared) :],)
+        if critic is not None and not shared and critic.sources[0].node is actor.sources[0].node:
+            notes = (*notes, ("trunk", "the layers that policy and value share are now in both"))
         return Foreign(
             kind="Keras's policy",
             algorithm="ppo",

@@ -71,6 +71,7 @@ def test_it_acts_as_there(name: str, tmp_path: Path) -> None:
         if "value" in told:
             np.testing.assert_allclose(each.values(told["seen"]), told["value"][:, 0], atol=1e-5, rtol=1e-5)
     fresh = [why for _, why in agent.origin.unread if "newly drawn" in why]
+    assert any("are now in both" in why for _, why in agent.origin.unread) == ("two_heads" in name)
     assert bool(fresh) == (name not in ("two_heads.keras", "two_heads.h5"))
 
 
@@ -88,7 +89,7 @@ def test_the_command_takes_it_too(tmp_path: Path) -> None:
     arguments = ["inspect", str(FILES / "one_head.keras"), "--against", "CartPole-v1"]
     result = CliRunner().invoke(main, [*arguments, "--critic", str(FILES / "two_heads.keras")])
     assert result.exit_code == 2, result.output
-    assert "two_heads.keras: is no value network" in result.output
+    assert "two_heads.keras: has 2 outputs" in result.output
 
 
 def rebuilt(config: Mapping[str, Any], draw: Callable[[tuple[int, ...]], np.ndarray]) -> bytes:

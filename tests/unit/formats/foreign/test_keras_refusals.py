@@ -124,6 +124,18 @@ REFUSED: dict[str, tuple[Any, gym.Space, gym.Space, str]] = {
         "activations relu, tanh",
     ),
     "no value": (graph([["a", 0, 0], ["b", 0, 0]], a=(DENSE, []), b=(DENSE, [])), SEEN, THREE, "has the outputs a, b"),
+    "a value that is bent": (
+        graph([["a", 0, 0], ["v", 0, 0]], a=(DENSE, []), v=(layer("Dense", units=1, activation="tanh"), [])),
+        SEEN,
+        THREE,
+        "`v` is no value, which is one number",
+    ),
+    "a value of several": (
+        graph([["a", 0, 0], ["value", 0, 0]], a=(DENSE, []), value=(DENSE, [])),
+        SEEN,
+        THREE,
+        "`value` is no value",
+    ),
     "three outputs": (
         graph([["a", 0, 0], ["b", 0, 0], ["v", 0, 0]], a=(DENSE, []), b=(DENSE, []), v=(VALUE, [])),
         SEEN,
@@ -200,9 +212,9 @@ def test_a_file_that_is_none_is_one_line(data: bytes, words: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("agent", "critic", "words"),
     [
-        ("one_head", "one_head", "is no value network"),
-        ("one_head", "two_heads", "is no value network"),
-        ("one_head", "scaled", "is no value network"),
+        ("one_head", "one_head", "`dense_2` is no value"),
+        ("one_head", "two_heads", "has 2 outputs"),
+        ("one_head", "scaled", "is no value, which is one number"),
         ("two_heads", "value", "has its critics; leave .*value.keras out"),
         ("deterministic", "value", "goes on as td3"),
         ("one_head", "activations", "give what `model.save"),
@@ -222,7 +234,7 @@ def test_a_critic_of_other_observations(tmp_path: Path) -> None:
         with pytest.raises(ac.SourceError, match=r"value\.keras: reads 5 numbers, and the policy of"):
             ac.load(agent, world=Spaces(seen, THREE), critic=tmp_path / "value.keras")
     (tmp_path / "value.keras").write_bytes(rebuilt(nature(layer("Dense", (512,), units=1)), drawn))
-    with pytest.raises(ac.SourceError, match="sees images shares them"):
+    with pytest.raises(ac.SourceError, match="sees images, which SB3"):
         ac.load(FILES / "one_head.keras", world=Spaces(SEEN, THREE), critic=tmp_path / "value.keras")
 
 
