@@ -108,6 +108,7 @@ REFUSED: dict[str, tuple[Any, gym.Space, gym.Space, str]] = {
         THREE,
         "has padding",
     ),
+    "flattened channels first": (row(layer("Flatten", data_format="channels_first"), DENSE), SEEN, THREE, "leave the"),
     "dilation": (row(SMALL, layer("Conv2D", (8, 8, 1), dilation_rate=[2, 2])), IMAGE, THREE, "dilation"),
     "no Flatten": (row(SMALL, layer("Conv2D", (8, 8, 1)), layer("Dense", (6, 6, 2))), IMAGE, THREE, "put a Flatten"),
     "other convolutions": (
@@ -260,6 +261,15 @@ def test_members_that_share_their_bytes_are_no_way_to_more_memory(tmp_path: Path
         archive.writestr("config.json", CONFIG)
         archive.writestr("model.weights.h5", WEIGHTS)
         archive.filelist.extend(archive.filelist * 10)
+    refused(path, "is compressed, which Keras does not do")
+
+
+def test_what_is_compressed_is_not_opened(tmp_path: Path) -> None:
+    """However much room the file has: here its comment."""
+    path = tmp_path / "policy.keras"
+    path.write_bytes(packed(CONFIG, WEIGHTS, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = bytes(60_000)
     refused(path, "is compressed, which Keras does not do")
 
 
