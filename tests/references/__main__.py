@@ -11,6 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PACKAGES = {
+    "keras_3": ("torch==2.13.0", "numpy", "h5py", "keras==3.15.1"),
     "rsl_rl_2": ("torch==2.13.0", "numpy", "gitpython", "tensordict==0.15.3", "rsl-rl-lib==2.3.3 --no-deps"),
     "rsl_rl_5": ("torch==2.13.0", "numpy", "tensordict==0.15.3", "rsl-rl-lib==5.5.1 --no-deps"),
 }

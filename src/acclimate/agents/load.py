@@ -27,13 +27,15 @@ def load(
     revision: str | None = None,
     world: HasSpaces | None = None,
     spec: Spec | str | Path | None = None,
+    critic: str | Path | None = None,
 ) -> Agent:
     """Return the pretrained agent that `source` holds; nothing in a file is executed.
 
     Args:
         source: A zip of Stable-Baselines3 or sb3-contrib, a run's folder (its ``bundle/``, else its zip), a
             folder that holds one zip, ``hf://org/repo`` or ``hf://org/repo/file.zip``, or a live SB3 model,
-            which is copied; with its `world` what CleanRL or rsl_rl saved, networks of ONNX, weights with a `spec`.
+            which is copied; with its `world` what CleanRL, rsl_rl or Keras saved, networks of ONNX, and weights with a
+            `spec`.
         normalizer: ``"auto"`` finds the statistics of its observations beside it; a path or a `Normalizer`
             gives them; None says that it needs none.
         device: Where its networks live.
@@ -42,6 +44,7 @@ def load(
         revision: The branch, tag or commit of a Hub repository.
         world: A `Task`, say, whose spaces are those of an agent of another framework: its file tells none.
         spec: Which layers of a file of weights are which, or the YAML file that says so.
+        critic: The value network of an agent of Keras, where it has a file of its own.
 
     Raises:
         SpaceMismatchError: Its networks are of other spaces.
@@ -54,7 +57,7 @@ def load(
         acclimate.errors.SourceError: no-such-agent.zip: no such file; check the path.
     """
     layers = Spec.load(spec) if isinstance(spec, (str, Path)) else spec
-    found = readers.read(source, trust=trust, revision=revision, world=world, spec=layers)
+    found = readers.read(source, trust=trust, revision=revision, world=world, spec=layers, critic=critic)
     chosen, parts = _chosen(normalizer, found), found.parts
     if chosen is None:
         return Agent.of(parts, None, device)

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command, short_help="Write an agent as a file that others run.")
 @AGENT
-@click.option("--to", type=click.Choice(["onnx", "safetensors", "sb3", "hub"]), default="onnx", show_default=True)
+@click.option(
+    "--to", type=click.Choice(["onnx", "safetensors", "sb3", "keras", "hub"]), default="onnx", show_default=True
+)
 @click.option("--out", required=True, type=click.Path(), metavar="PATH", help="The file; of hub, the folder.")
+@click.option(
+    "--like", metavar="FILE", help="The model of Keras whose structure `keras` writes: the policy, or its value."
+)
 @click.option("--guard", metavar="FILE", help="Of `acclimate guard fit`; part of the graph then.")
 @click.option(
     "--other", metavar="AGENT", help="What acts where the guard's fallback is `other` [an input of the graph]."
@@ -27,7 +32,14 @@ if TYPE_CHECKING:
 @click.option("--license", metavar="NAME", help="Of the model, such as apache-2.0; hub needs it.")
 @TASK
 def export(
-    to: str, out: str, guard: str | None, other: str | None, channels: str, license: str | None, **flags: Any
+    to: str,
+    out: str,
+    like: str | None,
+    guard: str | None,
+    other: str | None,
+    channels: str,
+    license: str | None,
+    **flags: Any,
 ) -> None:
     """Write an agent as one ONNX graph, as weights, as a zip, or as a folder for the Hugging Face Hub.
 
@@ -37,7 +49,7 @@ def export(
     from acclimate.exporting.export import export as write
 
     agent = load_agent(flags)
-    task = None if to == "sb3" else _task(flags, agent)
+    task = None if to in ("sb3", "keras") else _task(flags, agent)
     path = write(
         agent,
         out,
@@ -47,6 +59,7 @@ def export(
         other=other,
         channels_last=channels == "last",
         license=license,
+        like=like,
     )
     click.echo(f"written: {path}")
 

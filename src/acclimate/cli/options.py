@@ -57,6 +57,7 @@ LOADED = stack(
     ),
     click.option("--trust", is_flag=True, help="Read the file with SB3's own loader, which executes code in it."),
     click.option("--spec", metavar="FILE", help="YAML: which layers of a file of weights are which."),
+    click.option("--critic", metavar="PATH", help="The value network of an agent of Keras, in a file of its own."),
     click.option("--revision", metavar="REV", help="Commit, tag or branch of an hf:// agent."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ... or auto."),
 )
@@ -129,7 +130,8 @@ def load_agent(flags: Mapping[str, Any]) -> Agent:
             trust=flags["trust"],
             revision=flags["revision"],
             world=world_of(flags),
-            spec=flags.get("spec"),
+            spec=flags["spec"],
+            critic=flags["critic"],
         )
 
     kind = flags["normalizer"]

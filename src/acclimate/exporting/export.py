@@ -14,6 +14,7 @@ from acclimate.errors import ConfigError, ExportError, MisfitError, suggest
 from acclimate.exporting import hub, weights
 from acclimate.exporting.contract.contract import BESIDE, Contract
 from acclimate.exporting.graph.writing import onnx_of
+from acclimate.exporting.keras import keras_of
 from acclimate.files.atomic import write_atomic
 from acclimate.files.bounded import read_text
 from acclimate.files.plain import read_json
@@ -23,8 +24,8 @@ from acclimate.guard.guarded import Controller, Guarded
 from acclimate.guard.saved import load as load_guard
 from acclimate.tasks.task import Task
 
-Form = Literal["onnx", "safetensors", "sb3", "hub"]
-ENDINGS = {"onnx": ".onnx", "safetensors": ".safetensors", "sb3": ".zip", "hub": ""}
+Form = Literal["onnx", "safetensors", "sb3", "keras", "hub"]
+ENDINGS = {"onnx": ".onnx", "safetensors": ".safetensors", "sb3": ".zip", "keras": ".keras", "hub": ""}
 
 
 def export(
@@ -37,6 +38,7 @@ def export(
     other: Agent | str | Path | None = None,
     channels_last: bool = True,
     license: str | None = None,
+    like: str | Path | None = None,
 ) -> Path:
     """Write an agent as a file that others run, and return where it is.
 
@@ -45,7 +47,7 @@ def export(
         path: Of the file, with or without its ending; of a folder for ``hub``.
         to: ``onnx`` is one graph from raw observations to actions, with its contract in it and as ``contract.json``
             beside it; ``safetensors`` the weights with the same contract; ``sb3`` a zip with ``vecnormalize.pkl``;
-            ``hub`` a folder to upload, with a model card.
+            ``keras`` the model of `like` with other weights; ``hub`` a folder to upload, with a model card.
         task: In which it acts. It tells the rate and the names of joints, and what it shows is what the graph is held
             to, beside observations drawn from the agent's space.
         guard: Put before the policy in the graph, or the file that holds it; for ``onnx`` and ``hub``. Its state is an
@@ -54,6 +56,7 @@ def export(
             input of the graph.
         channels_last: Whether images come as (height, width, channels), as most environments give them.
         license: Of the model, as the Hub names it (``mit``, ``apache-2.0``); ``hub`` needs it.
+        like: A model that Keras saved, with the agent's structure: what it was loaded from, policy or value.
 
     Raises:
         ExportError: The file cannot be written, does not act as the agent, or an extra is not installed.
@@ -62,20 +65,29 @@ def export(
         SourceError: The guard's file cannot be read.
         TaskError: The task's environment cannot be made or stepped.
     """
-    if to not in ENDINGS:
-        raise ConfigError(f"no form `{to}`. {suggest(str(to), ENDINGS)}")
-    if license is not None and to != "hub":
-        raise ConfigError(f"`license` is for the card of a folder for the Hub, and `{to}` has none; leave it out")
+    _check(to, license, like)
     agent = agent if isinstance(agent, Agent) else load(agent)
     guarded = _guarded(agent, guard, other, to)
-    target = _target(Path(path).expanduser(), to)
+    target = _target(Path(path).expanduser(), to, ".h5" if str(like).endswith(".h5") else ENDINGS[to])
     if to == "sb3":
         return writers.save(agent, target)
+    if like is not None:
+        return _put(target, keras_of(agent, Path(like).expanduser()))
     if to == "hub":
         return hub.write(agent, target, task=task, guarded=guarded, channels_last=channels_last, license=license)
     if to == "safetensors":
         return _written(target, lambda: weights.safetensors_of(agent, task=task, channels_last=channels_last))
     return _written(target, lambda: onnx_of(agent, task=task, guarded=guarded, channels_last=channels_last))
+
+
+def _check(to: str, license: str | None, like: str | Path | None) -> None:
+    """Check that there is such a form, and that it takes what is given."""
+    if to not in ENDINGS:
+        raise ConfigError(f"no form `{to}`. {suggest(str(to), ENDINGS)}")
+    if license is not None and to != "hub":
+        raise ConfigError(f"`license` is for the card of a folder for the Hub, and `{to}` has none; leave it out")
+    if (like is None) == (to == "keras"):
+        raise ConfigError("`like` names the model of Keras whose structure `keras` writes, and no other form takes it")
 
 
 def _guarded(
@@ -100,9 +112,8 @@ def _asked(observations: Any) -> Any:
     raise ExportError("the controller's actions come from the caller of the graph")
 
 
-def _target(path: Path, to: str) -> Path:
+def _target(path: Path, to: str, ending: str) -> Path:
     """Return the path with the ending of its form."""
-    ending = ENDINGS[to]
     if not ending or path.suffix == ending:
         return path
     if path.suffix in ENDINGS.values() and path.suffix:
@@ -120,6 +131,16 @@ def _written(path: Path, make: Callable[[], tuple[bytes, Contract]]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data)
         write_atomic(beside, json.dumps({**about, **json.loads(contract.to_json())}, indent=1))
+    except (ConfigError, OSError) as error:
+        raise ExportError(str(error)) from error
+    return path
+
+
+def _put(path: Path, data: bytes) -> Path:
+    """Write a file that needs none beside it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
     except (ConfigError, OSError) as error:
         raise ExportError(str(error)) from error
     return path

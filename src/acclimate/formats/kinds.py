@@ -194,12 +194,14 @@ _OF_TORCH = (
     Kind("a network of torch, pickled as a whole", _LOOP, says_some("torch.nn.modules.")),
     WEIGHTS,
 )
+KERAS = Kind(
+    "a network of Keras",
+    _WORLD,
+    either(holds("config.json", "model.weights.h5"), begins(b"\x89HDF\r\n\x1a\n")),
+    instead="give what `model.save('FILE.keras')` wrote in Keras",
+)
 _OF_OTHERS = (
-    Kind(
-        "a network of Keras",
-        _COPY,
-        either(holds("config.json", "model.weights.h5"), begins(b"\x89HDF\r\n\x1a\n")),
-    ),
+    KERAS,
     Kind("a SavedModel of TensorFlow", _COPY, folder_with("saved_model.pb", "saved_model.pbtxt")),
     Kind(
         "one file of a bundle",

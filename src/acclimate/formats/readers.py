@@ -38,6 +38,7 @@ def read(
     revision: str | None = None,
     world: HasSpaces | None = None,
     spec: Spec | None = None,
+    critic: str | Path | None = None,
 ) -> Found:
     """Return what is at a source, by the first reader that takes it.
 
@@ -47,6 +48,7 @@ def read(
         revision: of a repository on the Hub.
         world: what an agent of another framework sees and does, where its file tells no spaces.
         spec: which layers of a file of weights are which.
+        critic: its value network, in a file of its own.
 
     Raises:
         ConfigError: There is a spec and no world.
@@ -56,8 +58,10 @@ def read(
     """
     if spec is not None and world is None:
         raise ConfigError("a spec is for a file that tells no spaces; name its environment too (`world`, --env)")
-    if world is not None and (elsewhere := _foreign(source, world, spec)) is not None:
+    if world is not None and (elsewhere := _foreign(source, world, spec, critic)) is not None:
         return elsewhere
+    if critic is not None:
+        raise SourceError(f"{critic}: a critic is added to a policy of Keras alone, whose environment is named too")
     return next(found for reader in READERS if (found := reader(source, trust, revision)) is not None)
 
 
@@ -96,14 +100,14 @@ def _bundle(source: Any, trust: bool, revision: str | None) -> Found | None:
     return Found(parts, lambda: None if normalizer is None else Belonging(normalizer))
 
 
-def _foreign(source: Any, world: HasSpaces, spec: Spec | None) -> Found | None:
+def _foreign(source: Any, world: HasSpaces, spec: Spec | None, critic: str | Path | None) -> Found | None:
     """Return an agent of another framework, None where the source is something else."""
     if isinstance(source, BaseAlgorithm) or str(source).startswith("hf://"):
         return None
     path = Path(source).expanduser()
     if not path.is_file():
         return None
-    held = foreign.read(path, spec)
+    held = foreign.read(path, spec, None if critic is None else Path(critic).expanduser())
     if held is None:
         return None
     found, sha256 = held

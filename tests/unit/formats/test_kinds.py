@@ -257,9 +257,9 @@ FILES: dict[str, tuple[Make, str, str]] = {
     ".keras": (
         lambda at, model, good: zipped(at / "m.keras", metadata_0json="{}", config_0json="{}", model_0weights_0h5=b""),
         "a network of Keras",
-        COPIED,
+        NAMED,
     ),
-    ".h5": (hdf5, "a network of Keras", COPIED),
+    ".h5": (hdf5, "a network of Keras", NAMED),
     "SavedModel": (
         lambda at, model, good: folder(at / "saved", "saved_model.pb", "fingerprint.pb"),
         "a SavedModel of TensorFlow",

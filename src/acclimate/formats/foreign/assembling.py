@@ -109,6 +109,12 @@ def _check(found: Foreign, observed: gym.Space, acting: gym.Space, where: str) -
         raise SpaceMismatchError(
             f"{where}: {found.kind} puts out {puts_out} numbers, and the environment takes {acting}"
         )
+    wanted = spaces.Discrete if found.odds else spaces.Box if found.algorithm in ("td3", "ddpg", "sac") else gym.Space
+    if not isinstance(acting, wanted):
+        raise SpaceMismatchError(
+            f"{where}: {found.kind} puts out {'odds of actions' if found.odds else 'actions as numbers'}, and the "
+            f"environment takes {acting}"
+        )
     if isinstance(acting, spaces.Box) and found.bounds is not None:
         low, high = (np.broadcast_to(bound.ravel(), (puts_out,)) for bound in found.bounds)
         if not (np.allclose(low, acting.low.ravel()) and np.allclose(high, acting.high.ravel())):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors
@@ -14,7 +15,8 @@ from acclimate.errors import SourceError, UnsafeFileError
 from acclimate.files import bounded, tensors
 from acclimate.files.glimpse import Glimpse
 from acclimate.formats import kinds
-from acclimate.formats.foreign import cleanrl, onnx, plain, rsl_rl
+from acclimate.formats.foreign import cleanrl, keras, onnx, plain, rsl_rl
+from acclimate.formats.foreign.layers import inputs
 from acclimate.formats.foreign.network import Foreign
 from acclimate.formats.foreign.plain import Spec
 
@@ -22,12 +24,13 @@ LARGEST = 1 << 30
 """Bytes of a file."""
 
 
-def read(path: Path, spec: Spec | None = None) -> tuple[Foreign, str] | None:
+def read(path: Path, spec: Spec | None = None, critic: Path | None = None) -> tuple[Foreign, str] | None:
     """Return the networks of a file and its hash, None where it is of no framework that is read here.
 
     Args:
         path: of the file.
         spec: which layers are which; a file of weights alone is read by it, whatever wrote it.
+        critic: a file of Keras with its value network, where that is not in the first one.
 
     Raises:
         UnsafeFileError: It wants more than tensors, or is too large.
@@ -38,9 +41,8 @@ def read(path: Path, spec: Spec | None = None) -> tuple[Foreign, str] | None:
         return None
     data = _bytes(path)
     sha256, where = hashlib.sha256(data).hexdigest(), str(path)
-    if spec is None:
-        return READERS[kind](data, where), sha256
-    return plain.read(_state(data, kind, where), spec, where), sha256
+    found = READERS[kind](data, where) if spec is None else plain.read(_state(data, kind, where), spec, where)
+    return found if critic is None else _valued(found, path, critic), sha256
 
 
 def _state(data: bytes, kind: kinds.Kind, where: str) -> dict[str, torch.Tensor]:
@@ -53,6 +55,19 @@ def _state(data: bytes, kind: kinds.Kind, where: str) -> dict[str, torch.Tensor]
     if kind not in (kinds.WEIGHTS, kinds.CLEANRL, kinds.SB3_WEIGHTS):
         raise SourceError(f"{where}: is {kind.name.format(start='', names='')}, no state dict that a spec speaks of")
     return tensors.state_dict(tensors.read(data, where=where), where=where)
+
+
+def _valued(found: Foreign, path: Path, critic: Path) -> Foreign:
+    """Return an agent with the value network of another file."""
+    if found.critics or found.algorithm != "ppo":
+        why = "has its critics" if found.critics else f"goes on as {found.algorithm}, whose critics read actions too"
+        raise SourceError(f"{path}: {why}; leave {critic} out")
+    kinds.expect(critic, kinds.KERAS)
+    stack = keras.value(_bytes(critic), str(critic))
+    if found.shared or inputs(stack) != inputs(found.actor):
+        reads = "images" if found.shared else f"{inputs(found.actor)} numbers"
+        raise SourceError(f"{critic}: reads {inputs(stack)} numbers, and the policy of {path} {reads}")
+    return replace(found, critics=(stack,))
 
 
 def _bytes(path: Path) -> bytes:
@@ -76,4 +91,5 @@ READERS: dict[kinds.Kind, Callable[[bytes, str], Foreign]] = {
     kinds.CLEANRL: _cleanrl,
     kinds.RSL_RL: _rsl_rl,
     kinds.ONNX: onnx.read,
+    kinds.KERAS: keras.read,
 }

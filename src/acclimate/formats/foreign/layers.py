@@ -87,3 +87,14 @@ def channels_first(layer: Dense, image: tuple[int, int, int]) -> Dense:
     """
     turned = layer.weight.reshape(layer.units, *image).transpose(0, 3, 1, 2)
     return replace(layer, weight=np.ascontiguousarray(turned.reshape(layer.units, -1)))
+
+
+def channels_last(weight: Array, image: tuple[int, int, int]) -> Array:
+    """Return the weight of a dense layer as it reads an image flattened channels last: what `channels_first` turned.
+
+    Args:
+        weight: (units, channels * height * width).
+        image: height, width and channels.
+    """
+    height, width, channels = image
+    return weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(weight), -1)

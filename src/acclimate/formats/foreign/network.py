@@ -37,6 +37,8 @@ class Foreign:
     """What both read first: convolutions, and dense layers above them."""
     log_std: Array | None = None
     """(actions,), of a Gaussian; None where it is not known."""
+    odds: bool = False
+    """Whether they are odds among several actions."""
     scaling: Scaling | None = None
     bounds: tuple[Array, Array] | None = None
     """Lowest and highest action, where the file tells them."""
