@@ -129,7 +129,7 @@ def test_ppo_of_discrete_actions(tmp_path: Path) -> None:
     for each in (agent, through_a_zip(agent, tmp_path)):
         np.testing.assert_array_equal(each.predict(seen.numpy(), deterministic=True)[0], theirs.actor(seen).argmax(1))
         np.testing.assert_allclose(each.values(seen.numpy()), theirs.critic(seen)[:, 0], atol=1e-5)
-    assert len(np.unique(theirs.actor(seen).argmax(1))) == 3
+    assert len(np.unique(theirs.actor(seen).argmax(1))) > 1
 
 
 def test_ppo_of_continuous_actions_with_its_spread(tmp_path: Path) -> None:
