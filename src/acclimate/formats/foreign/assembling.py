@@ -47,7 +47,7 @@ def parts(found: Foreign, observed: gym.Space, acting: gym.Space, origin: Origin
         policy_kwargs=_arguments(found, where),
         observation_space=observed,
         action_space=acting,
-        hyperparameters={**_buffer(found), **found.settings},
+        hyperparameters=_buffer(found),
     )
     model = blueprint.build()
     state, weights = model.policy.state_dict(), WEIGHTS[found.algorithm](found)
@@ -84,7 +84,7 @@ def normalizer(found: Foreign) -> Normalizer | None:
         ret_mean=0.0,
         ret_var=1.0,
         ret_count=1e-4,
-        clip_obs=min(scaling.clip, UNCLIPPED),
+        clip_obs=UNCLIPPED,
         epsilon=epsilon,
         norm_reward=False,
     )

@@ -64,17 +64,16 @@ def inputs(stack: Stack) -> int:
     return stack[0].weight.shape[1]
 
 
-def named(prefix: str, stack: Stack, step: int = 2) -> dict[str, Array]:
+def named(prefix: str, stack: Stack) -> dict[str, Array]:
     """Return weights and biases as a torch `Sequential` names them, with an activation after each layer.
 
     Args:
         prefix: before the number of a layer, with its dot.
         stack: the layers.
-        step: how many places a layer and its activation take.
     """
     found: dict[str, Array] = {}
     for place, layer in enumerate(stack):
-        found[f"{prefix}{step * place}.weight"], found[f"{prefix}{step * place}.bias"] = layer.weight, layer.bias
+        found[f"{prefix}{2 * place}.weight"], found[f"{prefix}{2 * place}.bias"] = layer.weight, layer.bias
     return found
 
 

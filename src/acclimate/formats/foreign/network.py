@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from acclimate.formats.foreign.layers import Array, Stack
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scaling:
-    """How observations were scaled: clip((raw - mean) / (deviation + epsilon))."""
+    """How observations were scaled: (raw - mean) / (deviation + epsilon)."""
 
     mean: Array
     deviation: Array
     epsilon: float = 0.0
-    clip: float = float("inf")
     count: float = 1.0
     """How many observations it has seen."""
 
@@ -42,7 +39,5 @@ class Foreign:
     scaling: Scaling | None = None
     bounds: tuple[Array, Array] | None = None
     """Lowest and highest action, where the file tells them."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of SB3's algorithm that the file, or its framework's default, tells."""
     notes: tuple[tuple[str, str], ...] = ()
     """What was not carried over, and why."""

@@ -1,7 +1,7 @@
 """Checkpoints of rsl_rl, in the layout of its versions to 4 and in that of 5.
 
 Source: rsl_rl 2.3 to 5.5 (BSD-3), `OnPolicyRunner.save` and the modules that it saves. The activation is not in the
-file: `elu`, its default, unless the caller says otherwise.
+file: it is taken for `elu`, the default, and the agent's facts say so.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from acclimate.formats.foreign.layers import Stack, inputs
 from acclimate.formats.foreign.network import Foreign, Scaling
 from acclimate.formats.foreign.torch_layers import State, sequence, vector
 
+ACTIVATION = "elu"
+_ASSUMED = ("activation", "the file tells none: ELU, rsl_rl's default, is taken; another makes another policy of it")
+_UNSEEN = ("critic", "it reads observations that the policy is not shown; a new one is drawn")
 EPSILON = 1e-2
 """What its normaliser adds to a deviation."""
 
 
-def read(held: Any, where: str, activation: str = "elu") -> Foreign:
+def read(held: Any, where: str) -> Foreign:
     """Return the networks of a checkpoint.
 
     Args:
         held: what torch read of it.
         where: how an error names it.
-        activation: of the hidden layers.
 
     Raises:
         SourceError: It is no checkpoint of an actor and a critic, or of one with a memory.
@@ -36,7 +38,7 @@ def read(held: Any, where: str, activation: str = "elu") -> Foreign:
     if not isinstance(held, Mapping):
         raise SourceError(f"{where}: is no checkpoint of rsl_rl")
     if "actor_state_dict" in held:
-        actor, critic = (state_dict(held[f"{role}_state_dict"], where=where) for role in ("actor", "critic"))
+        actor, critic = (state_dict(held.get(f"{role}_state_dict"), where=where) for role in ("actor", "critic"))
         prefixes, names, scaled = ("mlp.", "mlp."), _SPREADS, "obs_normalizer."
         critic_scaled = scaled
     else:
@@ -47,8 +49,8 @@ def read(held: Any, where: str, activation: str = "elu") -> Foreign:
         raise SourceError(f"{where}: its policy has a memory, which is not read; attach it in its own loop")
     scaling = _scaling(*_statistics(held, actor, "obs_norm_state_dict", scaled, where), where)
     theirs = _scaling(*_statistics(held, critic, "privileged_obs_norm_state_dict", critic_scaled, where), where)
-    stack = sequence(actor, prefixes[0], activation, where=where)
-    value = sequence(critic, prefixes[1], activation, where=where)
+    stack = sequence(actor, prefixes[0], ACTIVATION, where=where)
+    value = sequence(critic, prefixes[1], ACTIVATION, where=where)
     known = inputs(value) == inputs(stack)  # else it reads what no policy is shown
     return Foreign(
         kind="rsl_rl's PPO",
@@ -57,7 +59,7 @@ def read(held: Any, where: str, activation: str = "elu") -> Foreign:
         critics=(_as_the_actor_reads(value, theirs, scaling),) if known else (),
         log_std=_spread(actor, names, where),
         scaling=scaling,
-        notes=() if known else (("critic", "it reads observations that the policy is not shown; a new one is drawn"),),
+        notes=(_ASSUMED,) if known else (_ASSUMED, _UNSEEN),
     )
 
 

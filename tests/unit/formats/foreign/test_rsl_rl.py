@@ -34,6 +34,7 @@ def test_it_acts_as_there(case: str, tmp_path: Path) -> None:
         if "privileged" not in case:
             np.testing.assert_allclose(each.values(told["seen"]), told["values"], atol=1e-4, rtol=1e-4)
     assert any("not shown" in why for _, why in agent.origin.unread) == ("privileged" in case)
+    assert any("ELU, rsl_rl's default, is taken" in why for _, why in agent.origin.unread)
 
 
 def checkpoint(**changed: Any) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def checkpoint(**changed: Any) -> dict[str, Any]:
     [
         (checkpoint(actor_state_dict={"mlp.0.weight": torch.zeros(3, 6)}), "tells no spread"),
         (checkpoint(actor_state_dict={"rnn.weight_ih_l0": torch.zeros(3, 6)}), "has a memory"),
+        (checkpoint(critic_state_dict=None), "is no state dict"),
         (checkpoint(actor_state_dict={"std": torch.ones(3)}), "has no layers of that name"),
         (checkpoint(actor_state_dict={"mlp.0.weight": torch.zeros(3, 6), "std": torch.tensor(0)}), "bias|spread|std"),
     ],
